@@ -1,0 +1,48 @@
+"""Time as an argument: whoever waits or measures takes a `Clock`, so that tests can move it by hand.
+
+Decisions (leases, backoff, delays) use `Clock.monotonic`; wall time is for what people read.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    import threading
+
+
+class Clock(Protocol):
+    """What kcontroller asks of time."""
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary start; never goes back."""
+        ...
+
+    def now(self) -> datetime:
+        """Wall time with zone UTC."""
+        ...
+
+    def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
+        """Wait on a held condition for at most `timeout` seconds; False if the time ran out."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def monotonic(self) -> float:
+        """Read the monotonic clock."""
+        return time.monotonic()
+
+    def now(self) -> datetime:
+        """Read the wall clock."""
+        return datetime.now(UTC)
+
+    def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
+        """Wait on the condition itself."""
+        return condition.wait(timeout)
+
+
+SYSTEM_CLOCK: Final[Clock] = SystemClock()

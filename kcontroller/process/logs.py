@@ -1,0 +1,168 @@
+"""Log records with fields, one line each, without secrets.
+
+`fields` puts values on every record of the current context (cluster, object, reconcileID), so that plain ``logging``
+calls in user code carry them too. `Log` is a thin logger that takes fields as keywords. `configure` installs one handler:
+text for a terminal, JSON otherwise, with the keys that controller-runtime's zap encoder uses (``level ts logger msg``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import re
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import TextIO
+
+LogFormat = Literal["text", "json"]
+
+_context: ContextVar[dict[str, Any]] = ContextVar("kcontroller_log_fields", default={})  # noqa: B039 - never mutated
+
+_SECRETS: Final = (
+    re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"),
+    re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
+    re.compile(r"(?i)(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
+    re.compile(
+        r"(?i)(?:\b|(?<=[\"']))(?:token|password|client-key-data|client_secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',}&]+"
+    ),
+)
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def redact(text: str) -> str:
+    """Replace what looks like a credential: bearer and basic values, JWTs, URL user-info, private keys, ``token=...``."""
+    for pattern in _SECRETS:
+        text = pattern.sub("[redacted]", text)
+    return text
+
+
+def one_line(text: str) -> str:
+    """Escape control characters, so that a hostile name can neither forge a record nor colour a terminal."""
+    return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
+
+
+@contextlib.contextmanager
+def fields(**values: object) -> Iterator[None]:
+    """Put values on every record logged by this thread (context) inside the block."""
+    token = _context.set({**_context.get(), **values})
+    try:
+        yield
+    finally:
+        _context.reset(token)
+
+
+class Log:
+    """A logger whose methods take fields as keywords: ``log.info("saw deployment", replicas=3)``."""
+
+    __slots__ = ("_logger",)
+
+    def __init__(self, name: str) -> None:
+        """Wrap the standard logger of that name."""
+        self._logger = logging.getLogger(name)
+
+    def debug(self, message: str, /, *args: object, **values: object) -> None:
+        """Log at DEBUG."""
+        self._emit(logging.DEBUG, message, args, values)
+
+    def info(self, message: str, /, *args: object, **values: object) -> None:
+        """Log at INFO."""
+        self._emit(logging.INFO, message, args, values)
+
+    def warning(self, message: str, /, *args: object, **values: object) -> None:
+        """Log at WARNING."""
+        self._emit(logging.WARNING, message, args, values)
+
+    def error(self, message: str, /, *args: object, **values: object) -> None:
+        """Log at ERROR."""
+        self._emit(logging.ERROR, message, args, values)
+
+    def exception(self, message: str, /, *args: object, **values: object) -> None:
+        """Log at ERROR with the exception being handled."""
+        self._emit(logging.ERROR, message, args, values, exc_info=True)
+
+    def _emit(
+        self,
+        level: int,
+        message: str,
+        args: tuple[object, ...],
+        values: Mapping[str, object],
+        *,
+        exc_info: bool = False,
+    ) -> None:
+        if self._logger.isEnabledFor(level):
+            self._logger.log(level, message, *args, extra={"kc_fields": values}, exc_info=exc_info, stacklevel=3)
+
+
+def _values_of(record: logging.LogRecord) -> dict[str, object]:
+    return {**_context.get(), **getattr(record, "kc_fields", {})}
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class TextFormatter(logging.Formatter):
+    """``12:04:05.123 INFO  controller: message  key=value`` for people."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        """Print tracebacks only when `verbose`."""
+        super().__init__()
+        self._verbose = verbose
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make one line; a traceback, where wanted, follows it."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
+        logger = record.name.removeprefix("kcontroller.")
+        values = "".join(
+            f" {key}={_text(value)}" for key, value in _values_of(record).items() if value not in ("", None)
+        )
+        line = one_line(f"{time} {record.levelname:<7} {logger}: {record.getMessage()} {values}".rstrip())
+        if record.exc_info and record.exc_info[0] is not None and self._verbose:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redact(line)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line with ``level ts logger msg`` first."""
+
+    def __init__(self, *, verbose: bool = False) -> None:
+        """Include tracebacks only when `verbose`."""
+        super().__init__()
+        self._verbose = verbose
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Make one line."""
+        document: dict[str, object] = {
+            "level": record.levelname.lower(),
+            "ts": _timestamp(record),
+            "logger": record.name,
+            "msg": record.getMessage(),
+        }
+        document |= {key: value for key, value in _values_of(record).items() if value not in ("", None)}
+        if record.exc_info and record.exc_info[0] is not None and self._verbose:
+            document["stacktrace"] = self.formatException(record.exc_info)
+        return redact(json.dumps(document, default=str, ensure_ascii=False))
+
+
+def _text(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and re.search(r"[\s\"=]", text) else text
+
+
+def configure(
+    stream: TextIO, *, log_format: LogFormat | None = None, level: str = "info", verbose: bool = False
+) -> None:
+    """Send the process's logs to `stream`; the format follows the stream (terminal or not) unless it is given."""
+    chosen = log_format or ("text" if stream.isatty() else "json")
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(TextFormatter(verbose=verbose) if chosen == "text" else JsonFormatter(verbose=verbose))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("kcontroller").setLevel(level.upper())

@@ -1,0 +1,129 @@
+"""The metric families of one manager, on a registry of its own.
+
+Names that dashboards for controller-runtime and client-go know keep those names and labels; new facts live under
+``kcontroller_``. There is never a label per object, and no histogram per cluster.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+_QUEUE_SECONDS: Final = tuple(10.0**exponent for exponent in range(-8, 4))
+_RECONCILE_SECONDS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    *(1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0),
+    *(15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0),
+)
+_REQUEST_SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
+
+
+class Metrics:
+    """Every family the framework writes; one instance per manager, so that two managers in a process do not mix."""
+
+    def __init__(self) -> None:
+        """Register all families on a new registry."""
+        self.registry = CollectorRegistry(auto_describe=True)
+        self._controller_families()
+        self._queue_families()
+        self._client_families()
+        self._informer_families()
+
+    def _controller_families(self) -> None:
+        by_controller = ("controller",)
+        self.reconcile_total = self._counter(
+            "controller_runtime_reconcile", "Reconciliations per controller and result.", ("controller", "result")
+        )
+        self.reconcile_errors = self._counter(
+            "controller_runtime_reconcile_errors", "Reconciliation errors per controller.", by_controller
+        )
+        self.terminal_errors = self._counter(
+            "controller_runtime_terminal_reconcile_errors",
+            "Terminal reconciliation errors per controller.",
+            by_controller,
+        )
+        self.reconcile_panics = self._counter(
+            "controller_runtime_reconcile_panics",
+            "Reconciliations that raised something that is not an Exception.",
+            by_controller,
+        )
+        self.reconcile_timeouts = self._counter(
+            "controller_runtime_reconcile_timeouts",
+            "Reconciliations whose deadline had passed on return.",
+            by_controller,
+        )
+        self.reconcile_seconds = self._histogram(
+            "controller_runtime_reconcile_time_seconds",
+            "Duration of a reconciliation.",
+            by_controller,
+            _RECONCILE_SECONDS,
+        )
+        self.max_concurrent = self._gauge(
+            "controller_runtime_max_concurrent_reconciles", "Workers per controller.", by_controller
+        )
+        self.active_workers = self._gauge(
+            "controller_runtime_active_workers", "Workers busy now, per controller.", by_controller
+        )
+
+    def _queue_families(self) -> None:
+        labels = ("name", "controller")
+        self.queue_depth = self._gauge("workqueue_depth", "Items ready to be worked on.", (*labels, "priority"))
+        self.queue_adds = self._counter("workqueue_adds", "Items that became ready.", labels)
+        self.queue_seconds = self._histogram(
+            "workqueue_queue_duration_seconds", "Time between ready and handed out.", labels, _QUEUE_SECONDS
+        )
+        self.queue_work_seconds = self._histogram(
+            "workqueue_work_duration_seconds", "Time between handed out and done.", labels, _QUEUE_SECONDS
+        )
+        self.queue_unfinished = self._gauge(
+            "workqueue_unfinished_work_seconds", "Sum of the ages of the items being worked on.", labels
+        )
+        self.queue_longest = self._gauge(
+            "workqueue_longest_running_processor_seconds", "Age of the oldest item being worked on.", labels
+        )
+        self.queue_retries = self._counter("workqueue_retries", "Items added with a delay.", labels)
+
+    def _client_families(self) -> None:
+        self.requests = self._counter(
+            "rest_client_requests", "Requests by status code, method and host.", ("code", "method", "host")
+        )
+        self.request_seconds = self._histogram(
+            "rest_client_request_duration_seconds", "Duration of a request.", ("verb", "host"), _REQUEST_SECONDS
+        )
+        self.request_retries = self._counter(
+            "rest_client_request_retries", "Requests sent again.", ("code", "verb", "host")
+        )
+
+    def _informer_families(self) -> None:
+        labels = ("cluster", "kind")
+        self.informer_objects = self._gauge("kcontroller_informer_objects", "Objects in the cache.", labels)
+        self.informer_bytes = self._gauge("kcontroller_informer_bytes", "Bytes of JSON in the cache.", labels)
+        self.informer_synced = self._gauge("kcontroller_informer_synced", "1 after the first complete list.", labels)
+        self.informer_relists = self._counter("kcontroller_informer_relists", "Lists after the first one.", labels)
+        self.informer_resets = self._counter(
+            "kcontroller_informer_resets", "Times a server went back in time and the cache followed.", labels
+        )
+        self.informer_stale_answers = self._counter(
+            "kcontroller_informer_stale_answers", "Answers older than the cache that were dropped.", labels
+        )
+        self.stale_reads = self._counter(
+            "kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ("cluster",)
+        )
+        self.threads_failed = self._counter("kcontroller_thread_failures", "Threads that ended by an exception.", ())
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...]) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def render(self) -> bytes:
+        """Write all families in the Prometheus text format."""
+        return generate_latest(self.registry)

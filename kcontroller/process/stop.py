@@ -1,0 +1,136 @@
+"""Stop tokens and deadlines: how work learns that it should end.
+
+A token is handed down, never global. Stopping a token stops its children; nothing stops a parent. Callbacks run on the
+thread that calls `stop`, with no lock held.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kcontroller.errors import Stopped
+from kcontroller.process.clock import SYSTEM_CLOCK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+    from typing import Self
+
+    from kcontroller.process.clock import Clock
+
+
+class StopToken:
+    """A one-way switch that many threads can watch.
+
+    Args:
+        parent: stops this token when it stops.
+        clock: the time by which `wait` waits.
+    """
+
+    def __init__(self, parent: StopToken | None = None, *, clock: Clock | None = None) -> None:
+        """Make a token that is not stopped, unless its parent already is."""
+        self._clock: Clock = clock or (parent._clock if parent else SYSTEM_CLOCK)
+        self._condition = threading.Condition()
+        self._stopped = False
+        self._reason = ""
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._next_callback = 0
+        self._leave_parent: Callable[[], None] = lambda: None
+        if parent is not None:
+            self._leave_parent = parent.on_stop(lambda: self.stop(parent.reason))
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called here or above."""
+        return self._stopped
+
+    @property
+    def reason(self) -> str:
+        """What the first `stop` said."""
+        return self._reason
+
+    def stop(self, reason: str = "") -> None:
+        """Switch to stopped, wake every waiter and run the callbacks; later calls do nothing."""
+        with self._condition:
+            if self._stopped:
+                return
+            self._stopped, self._reason = True, reason
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+            self._condition.notify_all()
+        self._leave_parent()
+        for callback in callbacks:
+            callback()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until stopped or `timeout` seconds have passed; True if stopped."""
+        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        with self._condition:
+            while not self._stopped:
+                remaining = None if deadline is None else deadline - self._clock.monotonic()
+                if remaining is not None and remaining <= 0:
+                    break
+                self._clock.wait(self._condition, remaining)
+            return self._stopped
+
+    def raise_if_stopped(self) -> None:
+        """Raise `Stopped` if the token is stopped."""
+        if self._stopped:
+            raise Stopped(self._reason or "stopped")
+
+    def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
+        """Run `callback` once when the token stops, at once if it already has; returns a function that takes it back."""
+        with self._condition:
+            if not self._stopped:
+                number = self._next_callback
+                self._next_callback += 1
+                self._callbacks[number] = callback
+                return lambda: self._forget(number)
+        callback()
+        return lambda: None
+
+    def _forget(self, number: int) -> None:
+        with self._condition:
+            self._callbacks.pop(number, None)
+
+    def child(self) -> StopToken:
+        """Make a token that stops with this one; close it (or use it in a ``with``) when its work is over."""
+        return StopToken(self)
+
+    def close(self) -> None:
+        """Leave the parent, so that a long-lived parent does not collect finished children."""
+        self._leave_parent()
+
+    def __enter__(self) -> Self:
+        """Return the token."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the parent."""
+        self.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """A moment on a clock's monotonic time."""
+
+    at: float
+    clock: Clock = SYSTEM_CLOCK
+
+    @classmethod
+    def after(cls, seconds: float, *, clock: Clock = SYSTEM_CLOCK) -> Deadline:
+        """Make the deadline that lies `seconds` ahead."""
+        return cls(clock.monotonic() + seconds, clock)
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - self.clock.monotonic())
+
+    @property
+    def expired(self) -> bool:
+        """Whether the moment has come."""
+        return self.clock.monotonic() >= self.at

@@ -1,0 +1,68 @@
+"""Named, recorded and supervised threads.
+
+An exception that no one caught ends the process through `on_failure`, with the thread's name: a framework whose
+dispatcher has died in silence is worse than one that is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.stop import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.process.clock import Clock
+
+
+class ThreadGroup:
+    """The threads of one owner.
+
+    Args:
+        on_failure: called on the failing thread with its name and the exception.
+        clock: the time by which `join` gives up.
+    """
+
+    def __init__(self, *, on_failure: Callable[[str, BaseException], None], clock: Clock = SYSTEM_CLOCK) -> None:
+        """Start with no thread."""
+        self._on_failure = on_failure
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+
+    def spawn(self, role: str, key: str, target: Callable[[], None]) -> threading.Thread:
+        """Start a daemon thread named ``kc-<role>-<key>`` and record it.
+
+        It is a daemon so that a reconcile that never returns cannot keep the process alive after the drain time.
+        """
+        name = f"kc-{role}-{key}" if key else f"kc-{role}"
+        thread = threading.Thread(target=self._guard, args=(name, target), name=name, daemon=True)
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive() or known.ident is None]
+            self._threads.append(thread)
+        thread.start()
+        return thread
+
+    def _guard(self, name: str, target: Callable[[], None]) -> None:
+        try:
+            target()
+        except BaseException as error:  # noqa: BLE001 - the one place where nothing may pass unseen
+            self._on_failure(name, error)
+
+    def join(self, timeout: float) -> tuple[str, ...]:
+        """Wait at most `timeout` seconds for all threads together; returns the names of those still alive."""
+        deadline = Deadline.after(timeout, clock=self._clock)
+        with self._lock:
+            threads = list(self._threads)
+        for thread in threads:
+            if thread is not threading.current_thread():
+                thread.join(deadline.remaining())
+        return self.alive()
+
+    def alive(self) -> tuple[str, ...]:
+        """Names of the threads that have not ended."""
+        with self._lock:
+            return tuple(thread.name for thread in self._threads if thread.is_alive())
