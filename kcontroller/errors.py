@@ -39,6 +39,7 @@
     ├── Stopped                     the work was asked to stop
     ├── NotLeader                   a write of a leader-only controller without the lease
     ├── TerminalError               raised by users: do not retry
+    │   └── ModelMismatch           an object does not fit the class it is read into
     └── Wait                        raised by users: requeue later; not an error
 
 No message carries the body of an object, a token or a certificate.
@@ -293,6 +294,10 @@ class NotLeader(KControllerError):
 
 class TerminalError(KControllerError):
     """Raise it from a reconcile to say that a retry is of no use; the next event still reconciles the object."""
+
+
+class ModelMismatch(TerminalError, ValueError):
+    """An object does not fit the class it is read into; only a change of the object or of the class helps."""
 
 
 class Wait(KControllerError):

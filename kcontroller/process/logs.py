@@ -1,8 +1,9 @@
 """Log records with fields, one line each, without secrets.
 
 `fields` puts values on every record of the current context (cluster, object, reconcileID), so that plain ``logging``
-calls in user code carry them too. `Log` is a thin logger that takes fields as keywords. `configure` installs one handler:
-text for a terminal, JSON otherwise, with the keys that controller-runtime's zap encoder uses (``level ts logger msg``).
+calls in user code carry them too. `Log` is a thin logger that takes fields as keywords. `configure` installs one
+handler: text for a terminal, JSON otherwise, with the keys of controller-runtime's zap encoder (``level ts logger
+msg``).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def redact(text: str) -> str:
-    """Replace what looks like a credential: bearer and basic values, JWTs, URL user-info, private keys, ``token=...``."""
+    """Replace what looks like a credential: bearer values, JWTs, URL user-info, private keys, ``token=...``."""
     for pattern in _SECRETS:
         text = pattern.sub("[redacted]", text)
     return text
@@ -86,6 +87,10 @@ class Log:
         """Log at ERROR with the exception being handled."""
         self._emit(logging.ERROR, message, args, values, exc_info=True)
 
+    def exception_of(self, error: BaseException, message: str, /, *args: object, **values: object) -> None:
+        """Log at ERROR with an exception that is no longer being handled."""
+        self._emit(logging.ERROR, message, args, values, exc_info=error)
+
     def _emit(
         self,
         level: int,
@@ -93,7 +98,7 @@ class Log:
         args: tuple[object, ...],
         values: Mapping[str, object],
         *,
-        exc_info: bool = False,
+        exc_info: bool | BaseException = False,
     ) -> None:
         if self._logger.isEnabledFor(level):
             self._logger.log(level, message, *args, extra={"kc_fields": values}, exc_info=exc_info, stacklevel=3)

@@ -31,7 +31,7 @@ class StopToken:
 
     def __init__(self, parent: StopToken | None = None, *, clock: Clock | None = None) -> None:
         """Make a token that is not stopped, unless its parent already is."""
-        self._clock: Clock = clock or (parent._clock if parent else SYSTEM_CLOCK)
+        self.clock: Clock = clock or (parent.clock if parent else SYSTEM_CLOCK)
         self._condition = threading.Condition()
         self._stopped = False
         self._reason = ""
@@ -66,13 +66,13 @@ class StopToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until stopped or `timeout` seconds have passed; True if stopped."""
-        deadline = None if timeout is None else self._clock.monotonic() + timeout
+        deadline = None if timeout is None else self.clock.monotonic() + timeout
         with self._condition:
             while not self._stopped:
-                remaining = None if deadline is None else deadline - self._clock.monotonic()
+                remaining = None if deadline is None else deadline - self.clock.monotonic()
                 if remaining is not None and remaining <= 0:
                     break
-                self._clock.wait(self._condition, remaining)
+                self.clock.wait(self._condition, remaining)
             return self._stopped
 
     def raise_if_stopped(self) -> None:
@@ -81,7 +81,7 @@ class StopToken:
             raise Stopped(self._reason or "stopped")
 
     def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Run `callback` once when the token stops, at once if it already has; returns a function that takes it back."""
+        """Run `callback` once when the token stops, at once if it has; returns a function that takes it back."""
         with self._condition:
             if not self._stopped:
                 number = self._next_callback

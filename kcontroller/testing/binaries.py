@@ -60,7 +60,8 @@ def find() -> Binaries | None:
     if assets:
         binaries = _in_directory(Path(assets))
         if not binaries.complete:
-            msg = f"KUBEBUILDER_ASSETS={assets} lacks kube-apiserver or etcd; unset it to use the ones of `bin/envtest build`"
+            remedy = "unset it to use the ones of `bin/envtest build`"
+            msg = f"KUBEBUILDER_ASSETS={assets} lacks kube-apiserver or etcd; {remedy}"
             raise ControlPlaneError(msg)
         return binaries
     binaries = _in_directory(cache_directory())
@@ -79,7 +80,8 @@ def build(*, report: Callable[[str], None] = lambda _line: None) -> Binaries:
     if found is not None:
         return found
     if shutil.which("go") is None:
-        msg = "building kube-apiserver and etcd needs Go 1.25 or newer on PATH; install it, or point KUBEBUILDER_ASSETS at ready ones"
+        remedy = "install it, or point KUBEBUILDER_ASSETS at ready ones"
+        msg = f"building kube-apiserver and etcd needs Go 1.25 or newer on PATH; {remedy}"
         raise ControlPlaneError(msg)
     directory = cache_directory()
     binaries = _in_directory(directory)

@@ -1,0 +1,146 @@
+"""Bytes to objects and back, for every form of object.
+
+An object remembers the bytes it was read from. `changed` answers what it says now as a full document: the bytes as
+read, with only the differences between the model as read and the model now applied to them. So a typed model of three
+fields never erases the other thirty, and a default is never mistaken for a change.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+import msgspec
+
+from kcontroller.api.differences import merge_apply, rebase
+from kcontroller.api.keys import GVK, ResourceMapping
+from kcontroller.api.models import Resource
+from kcontroller.api.objects import KubeObject, Object, tidy_metadata, without_none
+from kcontroller.errors import ModelMismatch
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+K = TypeVar("K", bound=KubeObject)
+
+KindRef: TypeAlias = "type[KubeObject] | GVK | str"
+"""How a kind is named in calls: a `Resource` class, ``"apps/v1 Deployment"`` or a `GVK`."""
+
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def gvk_of(kind: KindRef) -> GVK:
+    """Resolve a kind to its GVK.
+
+    Raises:
+        ValueError: a string that is not like ``apps/v1 Deployment``, or a class that is not a `Resource` with a group.
+    """
+    if isinstance(kind, GVK):
+        return kind
+    if isinstance(kind, str):
+        return GVK.parse(kind)
+    mapping = mapping_of(kind)
+    if mapping is None:
+        name = getattr(kind, "__name__", str(kind))
+        msg = f"{name} is not a kind; subclass Resource[Spec, Status] and give group=, version= and plural="
+        raise ValueError(msg)
+    return mapping.gvk
+
+
+def mapping_of(kind: KindRef) -> ResourceMapping | None:
+    """How the kind is served, if its class says so; None means that discovery must."""
+    mapping = getattr(kind, "resource", None)
+    return mapping if isinstance(mapping, ResourceMapping) else None
+
+
+@overload
+def decode(raw: bytes, kind: type[K]) -> K: ...
+@overload
+def decode(raw: bytes, kind: GVK | str) -> Object: ...
+def decode(raw: bytes, kind: Any) -> Any:
+    """Make an object of `kind` from its JSON.
+
+    Raises:
+        ModelMismatch: the bytes are not JSON, or do not fit the model; the text names the path, not the content.
+    """
+    try:
+        if isinstance(kind, (str, GVK)) or kind is Object:
+            return Object(_decode_any(raw), source=raw)
+        obj = _decode_model(raw, kind)
+    except msgspec.DecodeError as error:
+        msg = f"the object does not fit {getattr(kind, '__name__', kind)}: {error}"
+        raise ModelMismatch(msg) from error
+    obj.__dict__["_source"] = raw
+    return obj
+
+
+def _decode_model(raw: bytes, kind: type[Any]) -> Any:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.ValidationError:
+        # The API may say null for an empty list or map; only then is the slow way taken.
+        return msgspec.convert(without_none(_decode_any(raw)), kind)
+
+
+def source_of(obj: KubeObject) -> bytes:
+    """The bytes the object was read from; empty for one that was made by hand."""
+    if isinstance(obj, Object):
+        return obj.source
+    source: bytes = obj.__dict__.get("_source", b"")
+    return source
+
+
+def document(obj: KubeObject) -> dict[str, Any]:
+    """What the model says, as JSON values with apiVersion and kind; fields the model does not know are not in it."""
+    if isinstance(obj, Object):
+        return tidy_metadata(without_none(obj.data))
+    body = tidy_metadata(without_none(msgspec.to_builtins(obj)))
+    body["metadata"] = {key: value for key, value in body["metadata"].items() if value not in ("", 0)}
+    return {"apiVersion": obj.gvk.api_version, "kind": obj.gvk.kind, **body}
+
+
+def as_read(obj: KubeObject) -> dict[str, Any]:
+    """What the model said when it was read; empty for an object that was not read."""
+    source = source_of(obj)
+    if not source:
+        return {}
+    return document(decode(source, type(obj)))
+
+
+def changed(obj: KubeObject, *, onto: bytes = b"") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (before, after) as full documents.
+
+    `before` is the object as read, or `onto` where a newer reading is at hand; `after` is `before` with the object's
+    own changes applied. Equal documents mean that there is nothing to send.
+    """
+    before = without_none(_decode_any(onto or source_of(obj) or b"{}"))
+    return before, rebase(before, as_read(obj), document(obj))
+
+
+def replace(obj: KubeObject, raw: bytes, *, keep: dict[str, Any] | None = None) -> None:
+    """Overwrite an object in place with what the server answered, as controller-runtime's client does.
+
+    `keep` is a merge patch of changes that were not part of the request; they stay changes of the object in memory.
+    """
+    now = encode(merge_apply(_decode_any(raw), keep)) if keep else raw
+    if isinstance(obj, Object):
+        obj.data, obj.source = _decode_any(now), raw
+        return
+    fresh = decode(now, type(obj))
+    for field in _fields(obj):
+        setattr(obj, field, getattr(fresh, field))
+    obj.__dict__["_source"] = raw
+
+
+def _fields(model: Any) -> tuple[str, ...]:
+    names: tuple[str, ...] = model.__struct_fields__
+    return names
+
+
+def encode(value: Any) -> bytes:
+    """Write JSON values as compact bytes."""
+    return msgspec.json.encode(value)
+
+
+def is_typed(kind: Any) -> bool:
+    """Whether `kind` is a `Resource` class."""
+    return isinstance(kind, type) and issubclass(kind, Resource)

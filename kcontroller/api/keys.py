@@ -1,0 +1,99 @@
+"""Names of things: a kind, a resource, a key in a cluster, a request."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+_API_VERSION: Final = re.compile(r"(?:(?P<group>[a-z0-9.-]+)/)?(?P<version>v[0-9][a-z0-9]*)")
+_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
+
+
+class Key(NamedTuple):
+    """Where an object lives in one cluster; `namespace` is "" for cluster-scoped kinds."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Write ``namespace/name``, or ``name``, as client-go's key function does."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+    @classmethod
+    def parse(cls, text: str) -> Key:
+        """Read ``namespace/name`` or ``name``."""
+        namespace, _, name = text.rpartition("/")
+        return cls(namespace, name)
+
+
+class Request(NamedTuple):
+    """What a reconciler is asked about: an object's key in a cluster. A single cluster is the one named ""."""
+
+    cluster: str
+    namespace: str
+    name: str
+
+    @property
+    def key(self) -> Key:
+        """The key without the cluster."""
+        return Key(self.namespace, self.name)
+
+    def __str__(self) -> str:
+        """Write ``cluster:namespace/name``."""
+        return f"{self.cluster}:{self.key}" if self.cluster else str(self.key)
+
+
+@dataclass(frozen=True, slots=True)
+class GVK:
+    """Group, version and kind; the core group is ""."""
+
+    group: str
+    version: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """``apps/v1``, or ``v1`` in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def __str__(self) -> str:
+        """Write ``apps/v1 Deployment``."""
+        return f"{self.api_version} {self.kind}"
+
+    @classmethod
+    def parse(cls, text: str) -> GVK:
+        """Read ``apps/v1 Deployment``.
+
+        Raises:
+            ValueError: the text has another form.
+        """
+        api_version, _, kind = text.strip().rpartition(" ")
+        return cls.of(api_version.strip(), kind)
+
+    @classmethod
+    def of(cls, api_version: str, kind: str) -> GVK:
+        """Join the two fields that every object carries.
+
+        Raises:
+            ValueError: `api_version` or `kind` is malformed.
+        """
+        found = _API_VERSION.fullmatch(api_version)
+        if found is None or not _KIND.fullmatch(kind):
+            text = f"{api_version} {kind}".strip()
+            msg = f"{text!r} is not a kind; write it like 'apps/v1 Deployment' or 'v1 ConfigMap'"
+            raise ValueError(msg)
+        return cls(found["group"] or "", found["version"], kind)
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceMapping:
+    """How a server serves a kind: the resource's plural name and whether it lives in namespaces."""
+
+    gvk: GVK
+    plural: str
+    namespaced: bool
+
+    def __str__(self) -> str:
+        """Write ``deployments.apps``, the form that RBAC messages use."""
+        return f"{self.plural}.{self.gvk.group}" if self.gvk.group else self.plural

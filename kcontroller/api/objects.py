@@ -1,0 +1,284 @@
+"""Objects as the API sends them: a dictionary with a typed view of its metadata."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from kcontroller.api.keys import GVK, Key
+
+
+class OwnerReference(msgspec.Struct, kw_only=True, rename="camel"):
+    """One entry of ``metadata.ownerReferences``."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class Metadata(Protocol):
+    """What both forms of an object offer as ``obj.metadata``; timestamps are RFC 3339 text as on the wire."""
+
+    name: str
+    namespace: str
+    generate_name: str
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    finalizers: list[str]
+    owner_references: list[OwnerReference]
+    resource_version: str
+    uid: str
+    generation: int
+    creation_timestamp: str
+    deletion_timestamp: str
+
+
+class KubeObject(Protocol):
+    """Any object of the API, typed or not."""
+
+    @property
+    def gvk(self) -> GVK:
+        """Its group, version and kind."""
+        ...
+
+    @property
+    def metadata(self) -> Metadata:
+        """Its metadata."""
+        ...
+
+
+class MetadataView:
+    """``metadata`` of an unstructured object: attributes over the dictionary, nothing copied.
+
+    `labels`, `annotations` and `finalizers` are the live containers; assign `owner_references` to change them.
+    """
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self._data = data
+
+    @property
+    def name(self) -> str:
+        """The name, "" before a create with `generate_name`."""
+        return str(self._data.get("name") or "")
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self._data["name"] = value
+
+    @property
+    def namespace(self) -> str:
+        """The namespace, "" for cluster-scoped kinds."""
+        return str(self._data.get("namespace") or "")
+
+    @namespace.setter
+    def namespace(self, value: str) -> None:
+        self._data["namespace"] = value
+
+    @property
+    def generate_name(self) -> str:
+        """The prefix from which the server makes a name."""
+        return str(self._data.get("generateName") or "")
+
+    @generate_name.setter
+    def generate_name(self, value: str) -> None:
+        self._data["generateName"] = value
+
+    @property
+    def resource_version(self) -> str:
+        """The version this object was read at."""
+        return str(self._data.get("resourceVersion") or "")
+
+    @resource_version.setter
+    def resource_version(self, value: str) -> None:
+        self._data["resourceVersion"] = value
+
+    @property
+    def uid(self) -> str:
+        """The identity that survives nothing, unlike the name."""
+        return str(self._data.get("uid") or "")
+
+    @uid.setter
+    def uid(self, value: str) -> None:
+        self._data["uid"] = value
+
+    @property
+    def generation(self) -> int:
+        """The server's count of changes to the spec, 0 if it keeps none."""
+        return int(self._data.get("generation") or 0)
+
+    @generation.setter
+    def generation(self, value: int) -> None:
+        self._data["generation"] = value
+
+    @property
+    def creation_timestamp(self) -> str:
+        """When it was made, "" before."""
+        return str(self._data.get("creationTimestamp") or "")
+
+    @creation_timestamp.setter
+    def creation_timestamp(self, value: str) -> None:
+        self._data["creationTimestamp"] = value
+
+    @property
+    def deletion_timestamp(self) -> str:
+        """When its deletion was asked for, "" if it was not."""
+        return str(self._data.get("deletionTimestamp") or "")
+
+    @deletion_timestamp.setter
+    def deletion_timestamp(self, value: str) -> None:
+        self._data["deletionTimestamp"] = value
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The labels; changes to the dictionary count."""
+        return self._map("labels")
+
+    @labels.setter
+    def labels(self, value: dict[str, str]) -> None:
+        self._data["labels"] = value
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        """The annotations; changes to the dictionary count."""
+        return self._map("annotations")
+
+    @annotations.setter
+    def annotations(self, value: dict[str, str]) -> None:
+        self._data["annotations"] = value
+
+    @property
+    def finalizers(self) -> list[str]:
+        """The finalizers; changes to the list count."""
+        if self._data.get("finalizers") is None:
+            self._data["finalizers"] = []
+        finalizers: list[str] = self._data["finalizers"]
+        return finalizers
+
+    @finalizers.setter
+    def finalizers(self, value: list[str]) -> None:
+        self._data["finalizers"] = value
+
+    @property
+    def owner_references(self) -> list[OwnerReference]:
+        """A copy of the owner references."""
+        return msgspec.convert(self._data.get("ownerReferences") or [], list[OwnerReference])
+
+    @owner_references.setter
+    def owner_references(self, value: list[OwnerReference]) -> None:
+        self._data["ownerReferences"] = [without_none(msgspec.to_builtins(each)) for each in value]
+
+    def _map(self, name: str) -> dict[str, str]:
+        # The API may say null where it means empty; hand out a container that belongs to the object either way.
+        if self._data.get(name) is None:
+            self._data[name] = {}
+        entries: dict[str, str] = self._data[name]
+        return entries
+
+
+_EMPTY_MEANS_ABSENT: Final = ("labels", "annotations", "finalizers", "ownerReferences")
+
+
+class Object:
+    """An unstructured object: `data` is its JSON.
+
+    ``obj["spec"]["replicas"]`` reads and writes like a dictionary; `get` walks a path without failing on a gap.
+    """
+
+    __slots__ = ("data", "source")
+
+    def __init__(self, data: dict[str, Any], *, source: bytes = b"") -> None:
+        """Wrap `data`; `source` is the JSON it was read from, "" for an object that was not read."""
+        self.data = data
+        self.source = source
+
+    @property
+    def gvk(self) -> GVK:
+        """Its kind.
+
+        Raises:
+            ValueError: apiVersion or kind is missing or malformed.
+        """
+        return GVK.of(str(self.data.get("apiVersion") or ""), str(self.data.get("kind") or ""))
+
+    @property
+    def metadata(self) -> MetadataView:
+        """A view of ``data["metadata"]``."""
+        return MetadataView(self._section("metadata"))
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """``data["spec"]``, made if absent."""
+        return self._section("spec")
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """``data["status"]``, made if absent."""
+        return self._section("status")
+
+    def _section(self, name: str) -> dict[str, Any]:
+        if self.data.get(name) is None:
+            self.data[name] = {}
+        section: dict[str, Any] = self.data[name]
+        return section
+
+    def get(self, path: str, default: Any = None) -> Any:
+        """Read a dotted path such as ``spec.replicas``; `default` where any step is missing or null."""
+        value: Any = self.data
+        for step in path.split("."):
+            value = value.get(step) if isinstance(value, dict) else None
+            if value is None:
+                return default
+        return value
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data[name] = value
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.data
+
+    def __eq__(self, other: object) -> bool:
+        """Compare the JSON."""
+        return isinstance(other, Object) and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]  # mutable, like the dictionary inside
+
+    def __repr__(self) -> str:
+        """Name the object; never its content, which may be a Secret's."""
+        return f"<{self.data.get('apiVersion')} {self.data.get('kind')} {key_of(self)}>"
+
+
+def key_of(obj: KubeObject) -> Key:
+    """Where the object lives."""
+    return Key(obj.metadata.namespace, obj.metadata.name)
+
+
+def is_deleting(obj: KubeObject) -> bool:
+    """Whether its deletion was asked for."""
+    return bool(obj.metadata.deletion_timestamp)
+
+
+def without_none(value: Any) -> Any:
+    """Drop null members at every depth: the API takes null and an absent optional field for the same."""
+    if isinstance(value, dict):
+        return {key: without_none(each) for key, each in value.items() if each is not None}
+    if isinstance(value, list):
+        return [without_none(each) for each in value]
+    return value
+
+
+def tidy_metadata(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without empty metadata containers and empty sections that only a look at them has made."""
+    metadata = {
+        key: value for key, value in (document.get("metadata") or {}).items() if value or key not in _EMPTY_MEANS_ABSENT
+    }
+    tidy = {key: value for key, value in document.items() if key not in {"spec", "status"} or value}
+    return {**tidy, "metadata": metadata}

@@ -1,0 +1,97 @@
+"""Owner references, by the rules of controller-runtime's controllerutil.
+
+An owner is found again by group, kind and name; its version may differ. A namespaced owner must live in the child's
+namespace, and a cluster-scoped child cannot have a namespaced owner.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kcontroller.api.objects import OwnerReference
+from kcontroller.errors import AlreadyOwned
+
+if TYPE_CHECKING:
+    from kcontroller.api.objects import KubeObject
+
+
+def set_controller(owner: KubeObject, child: KubeObject, *, block_owner_deletion: bool = True) -> bool:
+    """Make `owner` the one controller of `child`; returns whether the child changed.
+
+    Raises:
+        AlreadyOwned: another controller owns it.
+        ValueError: the owner has no uid, or lives in another namespace.
+    """
+    current = controller_of(child)
+    if current is not None and current.uid != owner.metadata.uid:
+        msg = f"{child.metadata.name} is already controlled by {current.kind} {current.name}"
+        raise AlreadyOwned(msg)
+    return _upsert(child, _reference(owner, child, controller=True, block=block_owner_deletion))
+
+
+def add_owner(owner: KubeObject, child: KubeObject) -> bool:
+    """Add `owner` as one of possibly many owners, not as controller; returns whether the child changed.
+
+    Raises:
+        ValueError: the owner has no uid, or lives in another namespace.
+    """
+    return _upsert(child, _reference(owner, child, controller=None, block=None))
+
+
+def remove_owner(owner: KubeObject, child: KubeObject) -> bool:
+    """Take `owner` off the child; returns whether the child changed."""
+    references = child.metadata.owner_references
+    kept = [each for each in references if each.uid != owner.metadata.uid]
+    if len(kept) == len(references):
+        return False
+    child.metadata.owner_references = kept
+    return True
+
+
+def controller_of(child: KubeObject) -> OwnerReference | None:
+    """The owner reference that is marked as controller, if any."""
+    return next((each for each in child.metadata.owner_references if each.controller), None)
+
+
+def is_controlled_by(child: KubeObject, owner: KubeObject) -> bool:
+    """Whether `owner` is the child's controller, by uid: a namesake does not count."""
+    reference = controller_of(child)
+    return reference is not None and bool(reference.uid) and reference.uid == owner.metadata.uid
+
+
+def _reference(owner: KubeObject, child: KubeObject, *, controller: bool | None, block: bool | None) -> OwnerReference:
+    meta = owner.metadata
+    if not meta.uid:
+        msg = f"{owner.gvk.kind} {meta.name} has no uid; own children only with an object that was read from the server"
+        raise ValueError(msg)
+    if meta.namespace and meta.namespace != child.metadata.namespace:
+        where = f"namespace {child.metadata.namespace!r}" if child.metadata.namespace else "the cluster scope"
+        msg = f"{owner.gvk.kind} {meta.namespace}/{meta.name} cannot own {child.metadata.name} in {where}"
+        raise ValueError(msg)
+    return OwnerReference(
+        api_version=owner.gvk.api_version,
+        kind=owner.gvk.kind,
+        name=meta.name,
+        uid=meta.uid,
+        controller=controller,
+        block_owner_deletion=block,
+    )
+
+
+def _upsert(child: KubeObject, reference: OwnerReference) -> bool:
+    references = child.metadata.owner_references
+    kept = [reference if _same_owner(each, reference) else each for each in references]
+    if reference not in kept:
+        kept.append(reference)
+    if kept == references:
+        return False
+    child.metadata.owner_references = kept
+    return True
+
+
+def _same_owner(one: OwnerReference, other: OwnerReference) -> bool:
+    return (_group(one), one.kind, one.name) == (_group(other), other.kind, other.name)
+
+
+def _group(reference: OwnerReference) -> str:
+    return reference.api_version.rpartition("/")[0]

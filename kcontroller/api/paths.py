@@ -1,0 +1,66 @@
+"""URL paths of resources. A name from outside can never leave its segment.
+
+The checks are those of apimachinery's ``IsValidPathSegmentName``; what passes is percent-encoded as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from kcontroller.api.keys import GVK, Key, ResourceMapping
+
+
+def segment(text: str, what: str) -> str:
+    """Encode one path segment.
+
+    Raises:
+        ValueError: it is empty, "." or "..", holds "/" or "%", or a control character.
+    """
+    if not text or text in {".", ".."} or any(mark in text for mark in "/%") or not text.isprintable():
+        msg = f"{what} {text[:80]!r} cannot be part of a path"
+        raise ValueError(msg)
+    return quote(text, safe="")
+
+
+def group_version_path(gvk: GVK) -> str:
+    """``/api/v1`` or ``/apis/apps/v1``: where discovery lists the resources of a group and version."""
+    version = segment(gvk.version, "version")
+    return f"/apis/{segment(gvk.group, 'group')}/{version}" if gvk.group else f"/api/{version}"
+
+
+def collection_path(resource: ResourceMapping, namespace: str = "") -> str:
+    """Path of all objects of a resource, in one namespace or (with "") in all.
+
+    Raises:
+        ValueError: a namespace for a cluster-scoped resource, or a hostile one.
+    """
+    plural = segment(resource.plural, "resource")
+    if not namespace:
+        return f"{group_version_path(resource.gvk)}/{plural}"
+    if not resource.namespaced:
+        msg = f"{resource} is cluster-scoped, but namespace {namespace!r} was given"
+        raise ValueError(msg)
+    return f"{group_version_path(resource.gvk)}/namespaces/{segment(namespace, 'namespace')}/{plural}"
+
+
+def object_path(resource: ResourceMapping, key: Key, subresource: str = "") -> str:
+    """Path of one object, or of a subresource of it such as ``status``.
+
+    Raises:
+        ValueError: the namespace is missing or not allowed, or a part is hostile.
+    """
+    if resource.namespaced and not key.namespace:
+        msg = f"{resource} {key.name!r} lives in a namespace, but none was given"
+        raise ValueError(msg)
+    path = f"{collection_path(resource, key.namespace)}/{segment(key.name, 'name')}"
+    return path + "".join(f"/{segment(part, 'subresource')}" for part in subresource.split("/") if part)
+
+
+def with_query(path: str, parameters: Iterable[tuple[str, str]]) -> str:
+    """Append the parameters that are not empty."""
+    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters if value)
+    return f"{path}?{pairs}" if pairs else path

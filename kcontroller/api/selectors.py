@@ -1,0 +1,172 @@
+"""Label selectors and field selectors: written for the server, matched in memory."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Operator = Literal["in", "notin", "exists", "!"]
+
+_SET: Final = re.compile(r"\s*(?P<key>[^\s!=,()]+)\s+(?P<word>in|notin)\s*\((?P<values>[^()]*)\)\s*")
+_EQUAL: Final = re.compile(r"\s*(?P<key>[^\s!=,()]+)\s*(?P<word>==|=|!=)\s*(?P<value>[^\s!=,()]*)\s*")
+_PRESENT: Final = re.compile(r"\s*(?P<word>!?)\s*(?P<key>[^\s!=,()]+)\s*")
+_EXPRESSIONS: Final[dict[str, Operator]] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One term of a label selector; terms are joined by AND."""
+
+    key: str
+    operator: Operator
+    values: tuple[str, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether the labels satisfy the term; an absent key satisfies ``notin``, as in apimachinery."""
+        value = labels.get(self.key)
+        match self.operator:
+            case "in":
+                return value in self.values if value is not None else False
+            case "notin":
+                return value is None or value not in self.values
+            case "exists":
+                return value is not None
+            case "!":
+                return value is None
+
+    def __str__(self) -> str:
+        """Write the term as the server reads it."""
+        match self.operator:
+            case "exists":
+                return self.key
+            case "!":
+                return f"!{self.key}"
+            case "in" if len(self.values) == 1:
+                return f"{self.key}={self.values[0]}"
+            case _:
+                return f"{self.key} {self.operator} ({','.join(self.values)})"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelSelector:
+    """A conjunction of requirements; without any it matches everything."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Tell whether the labels satisfy every requirement."""
+        return all(requirement.matches(labels) for requirement in self.requirements)
+
+    def __str__(self) -> str:
+        """Write the selector for a query parameter."""
+        return ",".join(map(str, self.requirements))
+
+    @classmethod
+    def parse(cls, text: str) -> LabelSelector:
+        """Read ``a=b,c!=d,e in (x,y),f,!g``.
+
+        Raises:
+            ValueError: the text is not a selector; it names the place.
+        """
+        requirements: list[Requirement] = []
+        position = 0
+        while position < len(text):
+            requirement, position = _parse_term(text, position)
+            requirements.append(requirement)
+            if position < len(text):
+                if text[position] != "," or position + 1 == len(text):
+                    raise _selector_error(text, position)
+                position += 1
+        return cls(tuple(requirements))
+
+    @classmethod
+    def of(cls, selector: LabelSelector | Mapping[str, Any] | str | None) -> LabelSelector:
+        """Take any form people write.
+
+        A string, a mapping of equal labels, or a mapping with matchLabels and matchExpressions.
+        """
+        if selector is None:
+            return cls()
+        if isinstance(selector, LabelSelector):
+            return selector
+        if isinstance(selector, str):
+            return cls.parse(selector)
+        if "matchLabels" in selector or "matchExpressions" in selector:
+            return cls(
+                _equals(selector.get("matchLabels") or {}) + _expressions(selector.get("matchExpressions") or [])
+            )
+        return cls(_equals(selector))
+
+
+def _parse_term(text: str, position: int) -> tuple[Requirement, int]:
+    if found := _SET.match(text, position):
+        values = tuple(value.strip() for value in found["values"].split(","))
+        operator: Operator = "in" if found["word"] == "in" else "notin"
+        return Requirement(found["key"], operator, values), found.end()
+    if found := _EQUAL.match(text, position):
+        operator = "notin" if found["word"] == "!=" else "in"
+        return Requirement(found["key"], operator, (found["value"],)), found.end()
+    if found := _PRESENT.match(text, position):
+        return Requirement(found["key"], "!" if found["word"] else "exists"), found.end()
+    raise _selector_error(text, position)
+
+
+def _selector_error(text: str, position: int) -> ValueError:
+    return ValueError(
+        f"label selector {text[:80]!r} is malformed at position {position}; write it like 'app=web,tier!=db'"
+    )
+
+
+def _equals(labels: Mapping[str, str]) -> tuple[Requirement, ...]:
+    return tuple(Requirement(key, "in", (value,)) for key, value in labels.items())
+
+
+def _expressions(expressions: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
+    return tuple(
+        Requirement(each["key"], _EXPRESSIONS[each["operator"]], tuple(each.get("values") or ()))
+        for each in expressions
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSelector:
+    """Equality of fields, such as ``metadata.name=a,spec.nodeName!=b``; terms are (path, equal, value)."""
+
+    terms: tuple[tuple[str, bool, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Write the selector for a query parameter."""
+        return ",".join(f"{path}{'=' if equal else '!='}{value}" for path, equal, value in self.terms)
+
+    @classmethod
+    def parse(cls, text: str) -> FieldSelector:
+        """Read ``path=value`` and ``path!=value`` terms.
+
+        Raises:
+            ValueError: a term has neither sign.
+        """
+        terms = []
+        for term in filter(None, (part.strip() for part in text.split(","))):
+            path, sign, value = term.partition("!=")
+            if not sign:
+                path, sign, value = term.partition("=")
+            if not sign or not path:
+                msg = f"field selector {text[:80]!r} is malformed; write it like 'metadata.name=web'"
+                raise ValueError(msg)
+            terms.append((path.strip(), sign == "=", value.lstrip("=").strip()))
+        return cls(tuple(terms))
+
+    @classmethod
+    def of(cls, selector: FieldSelector | Mapping[str, str] | str | None) -> FieldSelector:
+        """Take a string, a mapping of equal fields, or a selector."""
+        if selector is None:
+            return cls()
+        if isinstance(selector, FieldSelector):
+            return selector
+        if isinstance(selector, str):
+            return cls.parse(selector)
+        return cls(tuple((path, True, value) for path, value in selector.items()))

@@ -1,0 +1,373 @@
+"""One kind, in one scope, kept in memory: a reflector, a store, and those who want to hear of changes.
+
+An informer belongs to its cluster's loop: everything here but reading `Informer.status` and the store happens on that
+thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+
+from kcontroller.api.paths import collection_path
+from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.api.versions import parse_version
+from kcontroller.cache import events
+from kcontroller.cache.events import Deleted, Upserted
+from kcontroller.cache.projection import Projection
+from kcontroller.cache.receivers import PageReceiver, WatchReceiver, garbled
+from kcontroller.cache.reflector import (
+    Advance,
+    Apply,
+    Close,
+    Dropped,
+    OpenList,
+    OpenWatch,
+    Recovered,
+    Reflector,
+    Replace,
+    Timer,
+    Troubled,
+)
+from kcontroller.cache.store import Change, Store
+from kcontroller.client.answers import list_page
+from kcontroller.process.logs import Log
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from kcontroller.api.keys import ResourceMapping
+    from kcontroller.cache.reflector import Action
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+
+_SPARE_SECONDS: Final = 30.0  # A watch gets this much longer than the server was asked for; libcurl's last net.
+
+_log: Final = Log("kcontroller.cache")
+
+
+class Closable(Protocol):
+    """A stream that can be closed; `transport.streams.Stream`."""
+
+    def close(self) -> None:
+        """End it without a further callback."""
+        ...
+
+
+class Stoppable(Protocol):
+    """A timer that can be stopped; `transport.streams.Timer`."""
+
+    def stop(self) -> None:
+        """Never fire."""
+        ...
+
+
+class Feed(Protocol):
+    """What an informer asks of its cluster's loop; `transport.streams.StreamLoop` is one."""
+
+    def open(self, target: str, receiver: Any, *, timeout: float) -> Closable:
+        """Begin a GET."""
+        ...
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function on the loop thread soon."""
+        ...
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Stoppable:
+        """Run a function on the loop thread after so many seconds."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which objects of a kind an informer holds.
+
+    Attributes:
+        namespace: "" for all.
+        labels: what their labels must match.
+        fields: what their fields must match, decided by the server.
+    """
+
+    namespace: str = ""
+    labels: LabelSelector = field(default_factory=LabelSelector)
+    fields: FieldSelector = field(default_factory=FieldSelector)
+
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The selectors as parameters."""
+        return (("labelSelector", str(self.labels)), ("fieldSelector", str(self.fields)))
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is true of an informer now.
+
+    Attributes:
+        synced: it has seen its first complete list.
+        trouble: why it gets no news at the moment; "" if all is well.
+    """
+
+    synced: bool = False
+    trouble: str = ""
+
+
+class Subscription:
+    """One subscriber of an informer."""
+
+    __slots__ = ("_informer", "_on_synced", "handler")
+
+    def __init__(self, informer: Informer, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> None:
+        self._informer = informer
+        self._on_synced: Callable[[], None] | None = on_synced
+        self.handler = handler
+
+    def synced(self) -> None:
+        """Say once that the handler has heard of every object there was; for the informer."""
+        on_synced, self._on_synced = self._on_synced, None
+        if on_synced is not None:
+            on_synced()
+
+    def close(self) -> None:
+        """Hear nothing more. Loop thread only; harmless when repeated."""
+        self._informer.unsubscribe(self)
+
+
+class Informer:
+    """Keeps one kind in memory.
+
+    Args:
+        mapping: how the kind is served.
+        scope: which of its objects.
+        feed: the cluster's loop.
+        clock: the time.
+        cluster: for logs and metric labels.
+        paths: JSON paths to keep and to index by.
+        on_status: told whenever `status` has changed, on the loop thread.
+        metrics: where to count.
+        reflector: what to ask; made from the path unless given.
+    """
+
+    def __init__(
+        self,
+        mapping: ResourceMapping,
+        *,
+        feed: Feed,
+        clock: Clock,
+        scope: Scope | None = None,
+        cluster: str = "",
+        paths: tuple[str, ...] = (),
+        on_status: Callable[[Informer], None] = lambda _informer: None,
+        metrics: Metrics | None = None,
+        reflector: Reflector | None = None,
+    ) -> None:
+        self.mapping = mapping
+        self.scope = scope or Scope()
+        self.status = Status()
+        self.error: Exception | None = None
+        self._projection = Projection(mapping.gvk, paths)
+        self.store = Store(self._projection)
+        self._feed = feed
+        self._clock = clock
+        self._labels = (cluster, str(mapping.gvk))
+        self._metrics = metrics
+        self._on_status = on_status
+        path = collection_path(mapping, self.scope.namespace)
+        self._reflector = reflector or Reflector(path, selectors=self.scope.query())
+        self._subscriptions: list[Subscription] = []
+        self._stream: Closable | None = None
+        self._timer: Stoppable | None = None
+        self._lists = 0
+        self._stopped = False
+
+    def start(self) -> None:
+        """Begin to list and watch."""
+        self._do(self._reflector.start(self._now()))
+
+    def stop(self) -> None:
+        """Close the watch and forget the subscribers; the store stays as it is. An informer is not started again."""
+        self._stopped = True
+        self._close_stream()
+        if self._timer is not None:
+            self._timer.stop()
+        self._subscriptions.clear()
+
+    def subscribe(
+        self, handler: Callable[[Change], None], on_synced: Callable[[], None] = lambda: None
+    ) -> Subscription:
+        """Let `handler` hear of every object once now (if synced) or with the first list, and then of every change.
+
+        `on_synced` is called once, after the handler has heard of the last object of the beginning.
+        """
+        subscription = Subscription(self, handler, on_synced)
+        self._subscriptions.append(subscription)
+        if self.status.synced:
+            self._tell([subscription], [Change(None, entry, initial=True) for entry in self.store.entries()])
+            subscription.synced()
+        return subscription
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """Take a subscriber off; harmless when repeated."""
+        if subscription in self._subscriptions:
+            self._subscriptions.remove(subscription)
+
+    @property
+    def subscribers(self) -> int:
+        """How many listen."""
+        return len(self._subscriptions)
+
+    def add_paths(self, paths: Iterable[str]) -> None:
+        """Keep and index further JSON paths, also of the objects that are here already."""
+        wanted = tuple(dict.fromkeys((*self._projection.paths, *paths)))
+        if wanted != self._projection.paths:
+            self._projection = Projection(self.mapping.gvk, wanted)
+            self.store.reproject(self._projection)
+
+    def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these would be in this cache; field selectors are not judged and count as a no."""
+        in_namespace = self.scope.namespace in ("", namespace)
+        return in_namespace and not self.scope.fields.terms and self.scope.labels.matches(labels)
+
+    def observe(self) -> None:
+        """Bring the gauges up to date; called before a scrape."""
+        if self._metrics is None:
+            return
+        objects, size = self.store.size
+        self._metrics.informer_objects.labels(*self._labels).set(objects)
+        self._metrics.informer_bytes.labels(*self._labels).set(size)
+        self._metrics.informer_synced.labels(*self._labels).set(1 if self.status.synced else 0)
+
+    # ---- what the receivers tell ---------------------------------------------------------------------------------
+
+    def on_opened(self) -> None:
+        """The server accepted the request."""
+        self._do(self._reflector.opened(self._now()))
+
+    def on_line(self, line: bytes) -> bool:
+        """A line of the watch; False when the stream is no longer wanted.
+
+        Raises:
+            msgspec.DecodeError, ValueError: it is not a watch event.
+        """
+        stream = self._stream
+        self._do(self._reflector.event(events.decode(line, self._projection), self._now()))
+        return self._stream is stream
+
+    def on_page(self, body: bytes) -> None:
+        """A whole page of a list."""
+        try:
+            version, token, items = list_page(body)
+            page = [self._projection.entry(item) for item in items]
+            actions = self._reflector.page(page, parse_version(version), token, self._now())
+        except (msgspec.DecodeError, ValueError) as error:
+            actions = self._reflector.failed(garbled(error), self._now())
+        self._do(actions)
+
+    def on_failed(self, error: Exception) -> None:
+        """The request or the stream failed."""
+        self._stream = None
+        self._do(self._reflector.failed(error, self._now()))
+
+    def on_ended(self) -> None:
+        """The stream ended cleanly."""
+        self._stream = None
+        self._do(self._reflector.ended(self._now()))
+
+    # ---- what the reflector answers ------------------------------------------------------------------------------
+
+    def _do(self, actions: list[Action]) -> None:
+        for action in actions:
+            if not self._stopped:
+                self._act(action)
+
+    def _act(self, action: Action) -> None:
+        match action:
+            case OpenWatch(target, seconds):
+                self._open(target, WatchReceiver(self), seconds + _SPARE_SECONDS)
+            case OpenList(target, seconds):
+                self._open(target, PageReceiver(self), seconds)
+            case Close():
+                self._close_stream()
+            case Timer(seconds):
+                self._set_timer(seconds)
+            case Troubled(error):
+                self._set_status(Status(self.status.synced, str(error)), error)
+            case Recovered():
+                self._set_status(Status(self.status.synced), None)
+            case _:
+                self._change_store(action)
+
+    def _change_store(self, action: Replace | Apply | Advance | Dropped) -> None:
+        match action:
+            case Apply(Upserted(entry)):
+                self._tell(self._subscriptions, self.store.upsert(entry))
+            case Apply(Deleted(entry)):
+                self._tell(self._subscriptions, self.store.delete(entry))
+            case Advance(version):
+                self.store.advance(version)
+            case Replace():
+                self._replace(action)
+            case Dropped():
+                self._count("informer_stale_answers")
+
+    def _replace(self, action: Replace) -> None:
+        first = not self.status.synced
+        if action.reset:
+            self._count("informer_resets")
+            _log.warning("the server went back in time; the cache follows it", kind=str(self.mapping.gvk))
+        self._lists += 1
+        if self._lists > 1:
+            self._count("informer_relists")
+        changes = self.store.replace(action.entries, action.version)
+        if first:
+            changes = [Change(change.old, change.new, initial=True) for change in changes]
+        self._tell(self._subscriptions, changes)
+        self._set_status(Status(synced=True), None)
+        for subscription in tuple(self._subscriptions):
+            subscription.synced()
+
+    def _tell(self, subscriptions: list[Subscription], changes: list[Change]) -> None:
+        for change in changes:
+            for subscription in tuple(subscriptions):
+                try:
+                    subscription.handler(change)
+                except Exception as error:  # noqa: BLE001 - handed to the loop, which ends with it
+                    self._feed.call(_raiser(error))
+
+    def _set_status(self, status: Status, error: Exception | None) -> None:
+        self.error = error
+        if status != self.status:
+            self.status = status
+            self._on_status(self)
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self._feed.call_later(seconds, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._do(self._reflector.tick(self._now()))
+
+    def _open(self, target: str, receiver: WatchReceiver | PageReceiver, timeout: float) -> None:
+        self._close_stream()
+        self._stream = self._feed.open(target, receiver, timeout=timeout)
+
+    def _close_stream(self) -> None:
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.close()
+
+    def _count(self, family: str) -> None:
+        if self._metrics is not None:
+            getattr(self._metrics, family).labels(*self._labels).inc()
+
+    def _now(self) -> float:
+        return self._clock.monotonic()
+
+
+def _raiser(error: Exception) -> Callable[[], None]:
+    def raise_it() -> None:
+        raise error
+
+    return raise_it

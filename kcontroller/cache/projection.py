@@ -1,0 +1,178 @@
+"""From the bytes of an object to an `Entry`: decoded once, immutable from then on.
+
+The bytes are brought to one canonical form (managedFields cut, apiVersion and kind stamped), so that every reader
+decodes its own object from them and nobody can corrupt the cache. Beside them stand the few values that predicates,
+handlers and indexes ask for again and again.
+"""
+
+from __future__ import annotations
+
+from sys import intern
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kcontroller.api.keys import GVK, Key
+from kcontroller.api.versions import parse_version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
+    """An owner reference, as far as finding the owner needs it."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str = ""
+    controller: bool = False
+
+
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One object of the cache.
+
+    Attributes:
+        key: namespace and name.
+        version: its resourceVersion as a number.
+        uid: its identity.
+        generation: the server's count of spec changes.
+        deleting: whether it has a deletionTimestamp.
+        labels: flat (key, value, key, value, ...), sorted by key.
+        annotations: the same for annotations.
+        finalizers: as they stand.
+        owners: its owner references.
+        fields: values of the projection's declared paths, in their order.
+        raw: its canonical JSON.
+    """
+
+    key: Key
+    version: int
+    uid: str
+    generation: int
+    deleting: bool
+    labels: tuple[str, ...]
+    annotations: tuple[str, ...]
+    finalizers: tuple[str, ...]
+    owners: tuple[Owner, ...]
+    fields: tuple[Any, ...]
+    raw: bytes
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str
+    resource_version: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    finalizers: tuple[str, ...] | None = None
+    owner_references: tuple[Owner, ...] | None = None
+
+
+_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_metadata: Final = msgspec.json.Decoder(_Metadata).decode
+_encode: Final = msgspec.json.Encoder().encode
+
+
+def pairs(flat: tuple[str, ...]) -> dict[str, str]:
+    """Make a dictionary of an entry's labels or annotations."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _flat(values: Mapping[str, str] | None) -> tuple[str, ...]:
+    if not values:
+        return ()
+    return tuple(intern(text) for key in sorted(values) for text in (key, values[key]))
+
+
+class Projection:
+    """How the objects of one kind become entries.
+
+    Args:
+        gvk: stamped onto objects that do not carry it.
+        paths: dotted JSON paths, such as ``spec.nodeName``, whose values every entry keeps.
+    """
+
+    def __init__(self, gvk: GVK, paths: tuple[str, ...] = ()) -> None:
+        self.gvk = gvk
+        self.paths = paths
+        self._api_version = msgspec.Raw(_encode(gvk.api_version))
+        self._kind = msgspec.Raw(_encode(gvk.kind))
+        self._fields = _path_decoder(paths) if paths else None
+
+    def entry(self, raw: bytes | msgspec.Raw) -> Entry:
+        """Decode one object.
+
+        Raises:
+            msgspec.DecodeError: it is not an object with name and resourceVersion.
+            ValueError: its resourceVersion cannot be compared.
+        """
+        members = _members(raw)
+        try:
+            header = members["metadata"]
+        except KeyError:
+            msg = "an object without metadata"
+            raise msgspec.ValidationError(msg) from None
+        meta = _metadata(header)
+        return Entry(
+            key=Key(intern(meta.namespace), meta.name),
+            version=parse_version(meta.resource_version),
+            uid=meta.uid,
+            generation=meta.generation,
+            deleting=bool(meta.deletion_timestamp),
+            labels=_flat(meta.labels),
+            annotations=_flat(meta.annotations),
+            finalizers=meta.finalizers or (),
+            owners=meta.owner_references or (),
+            fields=self._values(raw),
+            raw=self._canonical(raw, members, header),
+        )
+
+    def _canonical(self, raw: bytes | msgspec.Raw, members: dict[str, msgspec.Raw], header: msgspec.Raw) -> bytes:
+        stamped = "apiVersion" in members and "kind" in members
+        header_members = _members(header)
+        if stamped and "managedFields" not in header_members:
+            return bytes(raw)  # A copy: a view would pin the whole receive buffer.
+        header_members.pop("managedFields", None)
+        members.setdefault("apiVersion", self._api_version)
+        members.setdefault("kind", self._kind)
+        members["metadata"] = msgspec.Raw(_encode(header_members))
+        return _encode(members)
+
+    def _values(self, raw: bytes | msgspec.Raw) -> tuple[Any, ...]:
+        if self._fields is None:
+            return ()
+        try:
+            nested = self._fields(raw)
+        except msgspec.ValidationError:
+            # An object in a place where the path expects one is somebody's free-form field: it has no such value.
+            nested = msgspec.json.decode(raw)
+        return tuple(_walk(nested, path) for path in self.paths)
+
+
+def _walk(value: Any, path: str) -> Any:
+    for step in path.split("."):
+        value = value.get(step) if isinstance(value, dict) else getattr(value, step, None)
+        if value is None:
+            return None
+    return value
+
+
+def _path_decoder(paths: tuple[str, ...]) -> Any:
+    """Build a decoder that skips everything but the declared paths."""
+    tree: dict[str, Any] = {}
+    for path in paths:
+        node = tree
+        for step in path.split("."):
+            node = node.setdefault(step, {})
+    return msgspec.json.Decoder(_struct_of("Paths", tree)).decode
+
+
+def _struct_of(name: str, tree: dict[str, Any]) -> Any:
+    if not tree:
+        return Any
+    fields = [(step, _struct_of(f"{name}_{step}", below) | None, None) for step, below in tree.items()]
+    return msgspec.defstruct(name, fields)

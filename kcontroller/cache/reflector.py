@@ -1,0 +1,404 @@
+"""What an informer asks the server next: list-and-watch as a step machine without I/O.
+
+The shell (`informer.py`) tells it what happened and does what it answers. Rules and figures follow client-go's
+reflector (tools/cache/reflector.go; KEP-3157 for streaming lists), with these differences on purpose:
+
+* the first list is consistent instead of "any version", so that a cache never starts in the past;
+* a watch that was cut is taken up from the last version without a list, at once if it had been healthy; so is one that
+  the server refused for the moment (401, 429, 5xx);
+* versions have a lineage: older answers are dropped, and only a consistent read may declare that the server went back;
+* backoff is reset by health (a stream that lived for half a minute), not by the mere passing of time.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.api.paths import with_query
+from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted
+from kcontroller.errors import ApiError, Expired, NotFound, ServerError, TooManyRequests, TransportError, Treatment
+from kcontroller.process.backoff import REFLECTOR
+
+if TYPE_CHECKING:
+    from kcontroller.api.keys import Key
+    from kcontroller.cache.events import WatchEvent
+    from kcontroller.cache.projection import Entry
+    from kcontroller.process.backoff import Backoff
+
+PAGE_SIZE: Final = 500
+WATCH_SECONDS: Final = (300.0, 600.0)
+"""A watch asks for a random time between these, so that a fleet does not come back all at once (client-go)."""
+HEALTHY_SECONDS: Final = 30.0
+SHORT_SECONDS: Final = 1.0
+SILENT_SECONDS: Final = 10.0
+"""A server that does not know streaming lists may open the watch and say nothing; after this we list instead."""
+LIST_SECONDS: Final = 60.0
+ABSENT_SECONDS: Final = 5.0
+"""A kind that is not served may be installed at any moment, and asking for it costs the server nothing."""
+PATIENCE: Final = 3
+"""How often a watch is taken up at one version although the server answers with errors."""
+
+
+class State(enum.Enum):
+    """Where the machine stands."""
+
+    IDLE = "idle"
+    STREAMING = "streaming the initial list"
+    LISTING = "listing"
+    WATCHING = "watching"
+    WAITING = "waiting"
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWatch:
+    """Open a watch on ``target`` for at most `seconds`."""
+
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenList:
+    """Get one page of a list."""
+
+    target: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close the stream that is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """Call `tick` after `seconds`; a later timer replaces this one."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Swap the store's content; `reset` says that the server went back in time and the store follows."""
+
+    entries: tuple[Entry, ...]
+    version: int
+    reset: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Apply:
+    """Apply one live event to the store."""
+
+    event: Upserted | Deleted
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """The store has seen everything up to `version`."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """An event or a list older than the store was dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Something failed; the next try comes after `retry_after` seconds."""
+
+    error: Exception
+    retry_after: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The watch is live again after trouble."""
+
+
+Action = OpenWatch | OpenList | Close | Timer | Replace | Apply | Advance | Dropped | Troubled | Recovered
+
+
+class Reflector:
+    """The machine. Every method takes the monotonic time and returns what to do, in order.
+
+    Args:
+        path: the collection's path.
+        selectors: query parameters that every list and watch carries.
+        backoff: delays between failures.
+        rng: spreads delays and watch times; tests give a seeded one.
+        streaming: ask for streaming lists; False lists by pages.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        selectors: tuple[tuple[str, str], ...] = (),
+        backoff: Backoff = REFLECTOR,
+        rng: random.Random | None = None,
+        streaming: bool = True,
+    ) -> None:
+        self._path = path
+        self._selectors = selectors
+        self._backoff = backoff
+        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._streaming = streaming
+        self.state = State.IDLE
+        self.version = 0
+        self._consistent = True  # The next list must be a quorum read: first list, or the last version is of no use.
+        self._stream_now = streaming  # False for the rest of a cycle in which the streaming list failed.
+        self._failures = 0
+        self._troubled = False
+        self._opened_at = 0.0
+        self._last_event_at = 0.0
+        self._events = 0
+        self._scratch: dict[Key, Entry] = {}
+        self._token = ""
+        self._paged = True
+        self._resume_watch = False
+
+    # ---- what happened -------------------------------------------------------------------------------------------
+
+    def start(self, now: float) -> list[Action]:
+        """Begin."""
+        return self._list(now)
+
+    def tick(self, now: float) -> list[Action]:
+        """The timer went off: a wait is over, or it is time to look at a silent stream."""
+        if self.state is State.WAITING:
+            return self._watch(now) if self._resume_watch else self._list(now)
+        if self.state is State.STREAMING:
+            silent = now - self._last_event_at
+            if silent < SILENT_SECONDS:
+                return [Timer(SILENT_SECONDS - silent)]
+            self._streaming = False
+            return [Close(), *self._fall_back(now)]
+        return []
+
+    def event(self, event: WatchEvent, now: float) -> list[Action]:
+        """A line of the watch arrived."""
+        self._last_event_at = now
+        self._events += 1
+        if isinstance(event, Failure):
+            return [Close(), *self._error_event(event.error, now)]
+        if self.state is State.STREAMING:
+            return self._initial_event(event, now)
+        if self.state is State.WATCHING:
+            return self._live_event(event, now)
+        return []
+
+    def page(self, entries: list[Entry], version: int, token: str, now: float) -> list[Action]:
+        """A page of the list arrived."""
+        if self.state is not State.LISTING:
+            return []
+        for entry in entries:
+            self._scratch[entry.key] = entry
+        if token:
+            self._token = token
+            return self._next_page()
+        return self._listed(version, now)
+
+    def ended(self, now: float) -> list[Action]:
+        """The stream ended cleanly."""
+        lived = now - self._opened_at
+        if self.state is State.STREAMING:
+            return self._wait(TransportError("the streaming list ended before its end mark"), now)
+        if self.state is State.WATCHING:
+            if lived < SHORT_SECONDS and not self._events:
+                return self._wait(TransportError("the watch ended at once and without an event"), now)
+            return self._watch(now)
+        return self._wait(TransportError("the list was cut short"), now)
+
+    def failed(self, error: Exception, now: float) -> list[Action]:
+        """The request or stream failed: an `ApiError`, a `TransportError`, or a decoding error."""
+        if _version_unusable(error):
+            return self._version_lost(error, now)
+        if self.state is State.WATCHING:
+            return self._watch_failed(error, now)
+        if self.state is State.STREAMING and isinstance(error, ApiError) and not _worth_waiting(error):
+            return self._fall_back(now)
+        return self._wait(error, now)
+
+    # ---- listing -------------------------------------------------------------------------------------------------
+
+    def _list(self, now: float) -> list[Action]:
+        self._scratch = {}
+        self._resume_watch = False
+        return self._stream_list(now) if self._stream_now else self._page_list(now)
+
+    def _stream_list(self, now: float) -> list[Action]:
+        self._opened(State.STREAMING, now)
+        seconds = self._watch_seconds()
+        query = (
+            *self._watch_query(seconds),
+            ("sendInitialEvents", "true"),
+            ("resourceVersionMatch", "NotOlderThan"),
+            ("resourceVersion", "" if self._consistent else str(self.version)),
+        )
+        return [OpenWatch(with_query(self._path, query), seconds), Timer(SILENT_SECONDS)]
+
+    def _page_list(self, now: float) -> list[Action]:
+        self._opened(State.LISTING, now)
+        self._token = ""
+        self._paged = self._consistent  # A list at a version is answered whole, from the server's watch cache.
+        return self._next_page()
+
+    def _next_page(self) -> list[Action]:
+        version = "" if self._consistent or self._token else str(self.version)
+        query = (
+            *self._selectors,
+            ("limit", str(PAGE_SIZE) if self._paged else ""),
+            ("continue", self._token),
+            ("resourceVersion", version),
+            ("resourceVersionMatch", "NotOlderThan" if version else ""),
+        )
+        return [OpenList(with_query(self._path, query), LIST_SECONDS)]
+
+    def _fall_back(self, now: float) -> list[Action]:
+        self._stream_now = False
+        return self._list(now)
+
+    def _initial_event(self, event: Upserted | Deleted | Bookmark, now: float) -> list[Action]:
+        match event:
+            case Upserted(entry):
+                self._scratch[entry.key] = entry
+            case Deleted(entry):
+                self._scratch.pop(entry.key, None)
+            case Bookmark(version, True):
+                return self._listed(version, now)
+        return []
+
+    def _listed(self, version: int, now: float) -> list[Action]:
+        entries, self._scratch = tuple(self._scratch.values()), {}
+        older = version < self.version
+        if older and not self._consistent:
+            self._consistent = True
+            return [Dropped(), *self._close_if_streaming(), *self._list(now)]
+        streamed = self.state is State.STREAMING
+        self.version, self._consistent = version, False
+        self._stream_now = self._streaming
+        actions: list[Action] = [Replace(entries, version, reset=older)]
+        if streamed:
+            self.state = State.WATCHING
+            return actions + self._live()
+        return actions + self._watch(now)
+
+    def _close_if_streaming(self) -> list[Action]:
+        return [Close()] if self.state is State.STREAMING else []
+
+    # ---- watching ------------------------------------------------------------------------------------------------
+
+    def _watch(self, now: float) -> list[Action]:
+        self._opened(State.WATCHING, now)
+        self._resume_watch = False
+        seconds = self._watch_seconds()
+        query = (*self._watch_query(seconds), ("resourceVersion", str(self.version)))
+        return [OpenWatch(with_query(self._path, query), seconds)]
+
+    def _live_event(self, event: Upserted | Deleted | Bookmark, now: float) -> list[Action]:
+        actions = self._live()
+        version = event.version if isinstance(event, Bookmark) else event.entry.version
+        if now - self._opened_at >= HEALTHY_SECONDS:
+            self._failures = 0
+        if version < self.version or (version == self.version and not isinstance(event, Bookmark)):
+            return [*actions, Dropped()]
+        self.version = version
+        return [*actions, Advance(version) if isinstance(event, Bookmark) else Apply(event)]
+
+    def opened(self, now: float) -> list[Action]:
+        """The server accepted the request."""
+        self._last_event_at = now
+        return self._live() if self.state is State.WATCHING else []
+
+    def _live(self) -> list[Action]:
+        if not self._troubled:
+            return []
+        self._troubled = False
+        return [Recovered()]
+
+    def _watch_failed(self, error: Exception, now: float) -> list[Action]:
+        if isinstance(error, TransportError) and now - self._opened_at >= HEALTHY_SECONDS:
+            self._failures = 0
+            return self._watch(now)
+        return self._wait(error, now, resume_watch=self._resumable(error))
+
+    def _resumable(self, error: Exception) -> bool:
+        """Whether to take the watch up again where it was, rather than list."""
+        if isinstance(error, (TransportError, TooManyRequests)):
+            return True
+        # Anything else that keeps failing at one version may be the version's own fault: list past it.
+        passing = not isinstance(error, ApiError) or error.treatment is not Treatment.TERMINAL
+        return passing and self._failures < PATIENCE
+
+    def _error_event(self, error: ApiError, now: float) -> list[Action]:
+        if self.state is State.WATCHING and not _version_unusable(error) and not isinstance(error, TooManyRequests):
+            return self._wait(error, now)
+        return self.failed(error, now)
+
+    def _version_lost(self, error: Exception, now: float) -> list[Action]:
+        """410, or a version ahead of the server: list at the last version first, then consistently (client-go)."""
+        if self.state is State.WATCHING and not _too_large(error):
+            return self._list(now)
+        if self.state is State.LISTING and self._token:
+            # The list expired between two pages: ask for all of it at once.
+            self._token, self._paged, self._scratch = "", False, {}
+            return self._next_page()
+        if self._consistent:
+            return self._wait(error, now)
+        self._consistent = True
+        return self._list(now)
+
+    # ---- common --------------------------------------------------------------------------------------------------
+
+    def _wait(self, error: Exception, now: float, *, resume_watch: bool = False) -> list[Action]:
+        if self.state is State.WATCHING and now - self._opened_at >= HEALTHY_SECONDS:
+            self._failures = 0
+        self._failures += 1
+        delay = self._backoff.delay(self._failures, rng=self._rng)
+        if isinstance(error, NotFound):
+            delay = min(delay, ABSENT_SECONDS)
+        elif isinstance(error, ApiError) and error.retry_after:
+            delay = max(delay, error.retry_after)
+        self.state = State.WAITING
+        self._resume_watch = resume_watch
+        self._stream_now = self._streaming
+        self._troubled = True
+        return [Troubled(error, delay), Timer(delay)]
+
+    def _opened(self, state: State, now: float) -> None:
+        self.state = state
+        self._opened_at = self._last_event_at = now
+        self._events = 0
+
+    def _watch_seconds(self) -> float:
+        return self._rng.uniform(*WATCH_SECONDS)
+
+    def _watch_query(self, seconds: float) -> tuple[tuple[str, str], ...]:
+        return (
+            *self._selectors,
+            ("watch", "true"),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(int(seconds))),
+        )
+
+
+def _too_large(error: Exception) -> bool:
+    """Whether the server has not reached our version: it was restored, or is another, younger one."""
+    if not isinstance(error, ApiError):
+        return False
+    return "ResourceVersionTooLarge" in error.causes or "Too large resource version" in error.message
+
+
+def _version_unusable(error: Exception) -> bool:
+    return isinstance(error, Expired) or _too_large(error)
+
+
+def _worth_waiting(error: ApiError) -> bool:
+    """Whether a plain list would meet the same answer as the streaming list just did."""
+    return isinstance(error, (TooManyRequests, NotFound, ServerError, PermissionError))

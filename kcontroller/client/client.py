@@ -1,0 +1,255 @@
+"""The client that people call: kinds and objects in, objects out.
+
+The kind comes first in every read. Writes take the object, and put the server's answer into it. A `patch` without an
+explicit patch sends the difference between the object as it was read and as it is now; no difference, no request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from kcontroller.api import codec
+from kcontroller.api.objects import KubeObject, Object, key_of
+from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.client.ports import Selection, Write
+from kcontroller.client.writes import ObjectWriter, Ports, WriteOptions, kind_of, wished
+from kcontroller.errors import NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import GVK, Key, Request
+    from kcontroller.api.patches import Patch
+
+K = TypeVar("K", bound=KubeObject)
+Propagation = Literal["Background", "Foreground", "Orphan"]
+_DEFAULTS = WriteOptions()
+
+
+class Client:
+    """Verbs on the objects of one cluster; safe for all threads.
+
+    Every call may raise `ApiError` (by status), `TransportError`, `KindNotServed`, and `Stopped` when the running work
+    was asked to stop. A cached client may also raise `CacheError`.
+
+    Args:
+        ports: where it reads and writes.
+        options: what its writes carry.
+    """
+
+    def __init__(self, ports: Ports, options: WriteOptions = _DEFAULTS) -> None:
+        self._ports = ports
+        self._writes = ObjectWriter(ports, options)
+
+    @overload
+    def get(self, kind: type[K], key: Key | Request) -> K: ...
+    @overload
+    def get(self, kind: GVK | str, key: Key | Request) -> Object: ...
+    def get(self, kind: Any, key: Key | Request) -> Any:
+        """Read one object.
+
+        Raises:
+            NotFound: it does not exist.
+            ClusterMismatch: `key` is a request of another cluster.
+        """
+        return codec.decode(self._ports.reader.get(kind, self._writes.local(key)), kind)
+
+    @overload
+    def get_or_none(self, kind: type[K], key: Key | Request) -> K | None: ...
+    @overload
+    def get_or_none(self, kind: GVK | str, key: Key | Request) -> Object | None: ...
+    def get_or_none(self, kind: Any, key: Key | Request) -> Any:
+        """Read one object; None if it does not exist."""
+        try:
+            return self.get(kind, key)
+        except NotFound:
+            return None
+
+    @overload
+    def list(
+        self,
+        kind: type[K],
+        *,
+        namespace: str = "",
+        labels: LabelSelector | Mapping[str, Any] | str | None = None,
+        fields: FieldSelector | Mapping[str, str] | str | None = None,
+        index: tuple[str, str] | None = None,
+    ) -> list[K]: ...
+    @overload
+    def list(
+        self,
+        kind: GVK | str,
+        *,
+        namespace: str = "",
+        labels: LabelSelector | Mapping[str, Any] | str | None = None,
+        fields: FieldSelector | Mapping[str, str] | str | None = None,
+        index: tuple[str, str] | None = None,
+    ) -> list[Object]: ...
+    def list(
+        self,
+        kind: Any,
+        *,
+        namespace: str = "",
+        labels: LabelSelector | Mapping[str, Any] | str | None = None,
+        fields: FieldSelector | Mapping[str, str] | str | None = None,
+        index: tuple[str, str] | None = None,
+    ) -> Any:
+        """Read the objects that match, in no particular order.
+
+        Args:
+            kind: the kind.
+            namespace: one namespace; "" for all.
+            labels: ``"app=web,tier!=db"``, a mapping of equal labels, or matchLabels and matchExpressions.
+            fields: equality of fields; a cache answers metadata.name, metadata.namespace and declared indexes.
+            index: (name, value) of an index declared in `setup`.
+        """
+        selection = Selection(namespace, LabelSelector.of(labels), FieldSelector.of(fields), index)
+        return [codec.decode(raw, kind) for raw in self._ports.reader.list(kind, selection)]
+
+    def create(self, obj: K) -> K:
+        """Create the object; the server's answer is put into it.
+
+        Raises:
+            AlreadyExists: an object of that name exists.
+            Invalid: it does not pass validation.
+        """
+        return self._writes.send(obj, "create", codec.encode(wished(obj)))
+
+    def update(self, obj: K) -> K:
+        """Replace the object as a whole, on condition that it has not changed since it was read; prefer `patch`.
+
+        Fields that a typed model does not know are kept as they were read.
+
+        Raises:
+            Conflict: it has changed.
+        """
+        _before, after = codec.changed(obj)
+        return self._writes.send(obj, "update", codec.encode(after))
+
+    def patch(self, obj: K, patch: Patch | None = None) -> K:
+        """Send what changed since the object was read, or an explicit patch.
+
+        The status is not part of it; see `status`. A difference that replaces a list carries the resourceVersion, and
+        on a conflict is made anew on a fresh reading, so that nobody's finalizer or condition is lost.
+
+        Raises:
+            NotFound: the object is gone, or another one has its name now.
+            Conflict: it kept changing, or an explicit patch carried an old resourceVersion.
+        """
+        if patch is not None:
+            return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type)
+        return self._writes.patch_difference(obj)
+
+    def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
+        """Server-side apply (KEP-555): own exactly the fields that are set.
+
+        Args:
+            obj: the fields you want to own.
+            field_owner: instead of the client's.
+            force: take fields over from other owners instead of failing.
+
+        Raises:
+            Conflict: another owner has one of the fields, and `force` is not set.
+        """
+        fields = {name: value for name, value in wished(obj).items() if name != "status"}
+        return self._writes.apply(obj, fields, field_owner=field_owner, force=force)
+
+    def delete(
+        self,
+        target: KubeObject | KindRef,
+        key: Key | Request | None = None,
+        *,
+        propagation: Propagation | None = None,
+        grace_period_seconds: int | None = None,
+    ) -> None:
+        """Delete an object, or ``(kind, key)``.
+
+        An object that was read is deleted only if it is still the same one: its uid is the precondition.
+
+        Raises:
+            NotFound: it does not exist.
+            Conflict: another object has its name now.
+        """
+        options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
+        if propagation:
+            options["propagationPolicy"] = propagation
+        if grace_period_seconds is not None:
+            options["gracePeriodSeconds"] = grace_period_seconds
+        kind: KindRef
+        if key is None:
+            kind, where = kind_of(target), key_of(target)  # type: ignore[arg-type]
+            if target.metadata.uid:  # type: ignore[union-attr]
+                options["preconditions"] = {"uid": target.metadata.uid}  # type: ignore[union-attr]
+        else:
+            kind, where = target, self._writes.local(key)  # type: ignore[assignment]
+        query = tuple(pair for pair in self._writes.options.query() if pair[0] == "dryRun")
+        self._ports.writer.write(Write("delete", kind, where, codec.encode(options), query=query))
+
+    @property
+    def status(self) -> SubresourceClient:
+        """Writes of ``status``."""
+        return SubresourceClient(self._writes, "status")
+
+    def subresource(self, name: str) -> SubresourceClient:
+        """Reads and writes of a subresource such as ``scale`` or ``eviction``."""
+        return SubresourceClient(self._writes, name)
+
+    def with_options(
+        self,
+        *,
+        field_owner: str | None = None,
+        dry_run: bool | None = None,
+        field_validation: Literal["Strict", "Warn", "Ignore", ""] | None = None,
+    ) -> Client:
+        """Return a client whose writes carry other options."""
+        options = self._writes.options
+        if field_owner is not None:
+            options = replace(options, field_owner=field_owner)
+        if dry_run is not None:
+            options = replace(options, dry_run=dry_run)
+        if field_validation is not None:
+            options = replace(options, field_validation=field_validation)
+        return Client(self._ports, options)
+
+
+class SubresourceClient:
+    """Verbs on one subresource of an object.
+
+    Args:
+        writes: sends the writes.
+        name: the subresource, such as ``status``.
+    """
+
+    def __init__(self, writes: ObjectWriter, name: str) -> None:
+        self._writes = writes
+        self._name = name
+
+    def get(self, kind: KindRef, key: Key | Request) -> Object:
+        """Read the subresource at the server, for example a ``scale``."""
+        return codec.decode(self._writes.ports.live.get(kind, self._writes.local(key), self._name), Object)
+
+    def patch(self, obj: K, patch: Patch | None = None) -> K:
+        """Send what changed in the subresource since the object was read; no difference, no request."""
+        if patch is None:
+            return self._writes.patch_difference(obj, self._name)
+        return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type, subresource=self._name)
+
+    def update(self, obj: K) -> K:
+        """Replace the subresource, on condition that the object has not changed since it was read; prefer `patch`."""
+        _before, after = codec.changed(obj)
+        return self._writes.send(obj, "update", codec.encode(after), subresource=self._name)
+
+    def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
+        """Server-side apply of the subresource."""
+        names = ("apiVersion", "kind", "metadata", self._name)
+        fields = {name: value for name, value in wished(obj).items() if name in names}
+        return self._writes.apply(obj, fields, self._name, field_owner=field_owner, force=force)
+
+    def create(self, kind: KindRef, key: Key | Request, body: Object) -> Object:
+        """Post to a subresource, such as an ``eviction`` or a ``token``; returns the answer."""
+        query = self._writes.options.query()
+        where = self._writes.local(key)
+        write = Write("create", kind, where, codec.encode(body.data), subresource=self._name, query=query)
+        return codec.decode(self._writes.ports.writer.write(write), Object)

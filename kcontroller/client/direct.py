@@ -1,0 +1,115 @@
+"""The two ports on HTTP: every call is a request to the API server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.api.paths import collection_path, object_path, with_query
+from kcontroller.client.answers import api_error, list_page, stamped
+from kcontroller.errors import Expired, NotCached, NotFound, RequestTimeout
+from kcontroller.transport.requests import HttpRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import Key, ResourceMapping
+    from kcontroller.client.discovery import RestMapper, Sender
+    from kcontroller.client.ports import Selection, Write
+    from kcontroller.process.stop import Deadline, StopToken
+
+PAGE_SIZE: Final = 500
+"""client-go's default page size for lists."""
+
+REQUEST_SECONDS: Final = 30.0
+_ERROR: Final = 400
+_METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
+
+
+class DirectPort:
+    """Reads and writes at the server; implements `Reader` and `Writer`.
+
+    Args:
+        sender: sends the requests.
+        mapper: knows how kinds are served.
+        stop: ends a running request with `Stopped`.
+        deadline: no request takes longer than this leaves.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        mapper: RestMapper,
+        *,
+        stop: StopToken | None = None,
+        deadline: Deadline | None = None,
+    ) -> None:
+        self._sender = sender
+        self._mapper = mapper
+        self._stop = stop
+        self._deadline = deadline
+
+    def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
+        """Read one object from the server."""
+        resource = self._mapper.resolve(kind)
+        request = HttpRequest("GET", object_path(resource, key, subresource), verb="get")
+        return self._ask(request, resource, subresource)
+
+    def list(self, kind: KindRef, selection: Selection) -> Sequence[bytes]:
+        """Read a list page by page; a page that expired makes one unpaged list, as in client-go's pager."""
+        if selection.index is not None:
+            msg = f"index {selection.index[0]!r} of {gvk_of(kind)} can only be read from a cache; declare it in setup"
+            raise NotCached(msg)
+        resource = self._mapper.resolve(kind)
+        try:
+            return self._pages(resource, selection, PAGE_SIZE)
+        except Expired:
+            return self._pages(resource, selection, 0)
+
+    def _pages(self, resource: ResourceMapping, selection: Selection, limit: int) -> Sequence[bytes]:
+        path = collection_path(resource, selection.namespace)
+        token, items = "", []
+        while True:
+            query = (
+                ("labelSelector", str(selection.labels)),
+                ("fieldSelector", str(selection.fields)),
+                ("limit", str(limit) if limit else ""),
+                ("continue", token),
+            )
+            body = self._ask(HttpRequest("GET", with_query(path, query), verb="list"), resource, "")
+            _version, token, page = list_page(body)
+            items += [stamped(item, resource.gvk) for item in page]
+            if not token:
+                return items
+
+    def write(self, write: Write) -> bytes:
+        """Send a write; returns the body of the answer."""
+        resource = self._mapper.resolve(write.kind)
+        if write.verb == "create" and not write.subresource:
+            path = collection_path(resource, write.key.namespace)
+        else:
+            path = object_path(resource, write.key, write.subresource)
+        request = HttpRequest(
+            _METHODS[write.verb],
+            with_query(path, write.query),
+            body=write.body,
+            content_type=write.content_type,
+            verb=write.verb,
+        )
+        return self._ask(request, resource, write.subresource)
+
+    def _ask(self, request: HttpRequest, resource: ResourceMapping, subresource: str) -> bytes:
+        timeout = REQUEST_SECONDS if self._deadline is None else min(REQUEST_SECONDS, self._deadline.remaining())
+        if timeout <= 0:
+            msg = f"the reconcile's time is over; {request.verb} {resource} was not sent"
+            raise RequestTimeout(msg, sent=False)
+        answer = self._sender.send(request, timeout=timeout, stop=self._stop)
+        if answer.status < _ERROR:
+            return answer.body
+        name = f"{resource}/{subresource}" if subresource else str(resource)
+        error = api_error(answer.status, answer.body, verb=request.verb, resource=name, headers=answer.headers)
+        if isinstance(error, NotFound) and not error.reason:
+            # The path itself is unknown, not the object: the CRD may be gone or serve another version.
+            self._mapper.forget(resource.gvk)
+        raise error

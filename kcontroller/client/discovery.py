@@ -1,0 +1,108 @@
+"""Which resource serves a kind: a lazy RESTMapper.
+
+Only the group and version of the kind that was asked for is discovered, one request each. What was found stays until it
+proves wrong; what was not found is asked for again, because a CRD may be installed at any time. A class that states its
+plural and scope needs no discovery at all.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from kcontroller.api.codec import gvk_of, mapping_of
+from kcontroller.api.paths import group_version_path
+from kcontroller.client.answers import api_error, mapping_in
+from kcontroller.errors import KindNotServed, NotFound
+from kcontroller.transport.requests import HttpRequest
+
+if TYPE_CHECKING:
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import GVK, ResourceMapping
+    from kcontroller.process.stop import StopToken
+    from kcontroller.transport.requests import HttpResponse
+
+
+class Sender(Protocol):
+    """Sends one request; `transport.requests.Requester` is the one in use."""
+
+    def send(self, request: HttpRequest, *, timeout: float = ..., stop: StopToken | None = None) -> HttpResponse:
+        """Return the answer, whatever its status."""
+        ...
+
+
+def discovery_target(gvk: GVK) -> str:
+    """Where the resources of the kind's group and version are listed."""
+    return group_version_path(gvk)
+
+
+def kind_from(body: bytes, status: int, gvk: GVK) -> ResourceMapping:
+    """Read a discovery answer.
+
+    Raises:
+        KindNotServed: the group, the version or the kind is unknown to the server.
+        ApiError: the answer is another error.
+    """
+    missing = f"the server does not serve {gvk}; install its CustomResourceDefinition, or check the group and version"
+    if status >= NOT_FOUND_OR_WORSE:
+        error = api_error(status, body, verb="get", resource=f"discovery of {gvk.api_version}")
+        if isinstance(error, NotFound):
+            raise KindNotServed(missing) from error
+        raise error
+    try:
+        mapping = mapping_in(body, gvk)
+    except msgspec.DecodeError as error:
+        msg = f"the discovery answer for {gvk.api_version} is not an APIResourceList"
+        raise KindNotServed(msg) from error
+    if mapping is None:
+        raise KindNotServed(missing)
+    return mapping
+
+
+NOT_FOUND_OR_WORSE = 400
+
+
+class RestMapper:
+    """Remembers how kinds are served; safe for all threads."""
+
+    def __init__(self, sender: Sender) -> None:
+        """Know nothing yet."""
+        self._sender = sender
+        self._lock = threading.Lock()
+        self._known: dict[GVK, ResourceMapping] = {}
+
+    def known(self, kind: KindRef) -> ResourceMapping | None:
+        """Answer from memory or from the class itself; never asks the server."""
+        stated = mapping_of(kind)
+        if stated is not None and stated.plural:
+            return stated
+        with self._lock:
+            return self._known.get(gvk_of(kind))
+
+    def learn(self, mapping: ResourceMapping) -> None:
+        """Remember what someone else discovered."""
+        with self._lock:
+            self._known[mapping.gvk] = mapping
+
+    def forget(self, gvk: GVK) -> None:
+        """Ask again next time: the resource answered 404, so that its CRD may be gone or changed."""
+        with self._lock:
+            self._known.pop(gvk, None)
+
+    def resolve(self, kind: KindRef) -> ResourceMapping:
+        """Answer from memory, else ask the server on the calling thread.
+
+        Raises:
+            KindNotServed: the server does not know the kind (yet).
+            ApiError, TransportError: discovery failed.
+        """
+        known = self.known(kind)
+        if known is not None:
+            return known
+        gvk = gvk_of(kind)
+        answer = self._sender.send(HttpRequest("GET", discovery_target(gvk), verb="get"))
+        mapping = kind_from(answer.body, answer.status, gvk)
+        self.learn(mapping)
+        return mapping

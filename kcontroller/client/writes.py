@@ -1,0 +1,160 @@
+"""Sending objects: differences, conflicts, and the answer put back into the object.
+
+`Client` and `SubresourceClient` are the two faces of this one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+from kcontroller.api import codec, patches
+from kcontroller.api.differences import merge_diff, touches_list
+from kcontroller.api.keys import Key, Request
+from kcontroller.api.objects import KubeObject, Object, key_of
+from kcontroller.client.ports import Write
+from kcontroller.errors import ClusterMismatch, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from kcontroller.api.codec import KindRef
+    from kcontroller.client.ports import Reader, Writer
+
+K = TypeVar("K", bound=KubeObject)
+
+_CONFLICT_TRIES: Final = 5
+_SERVER_OWNED: Final = frozenset(
+    ("resourceVersion", "uid", "generation", "creationTimestamp", "deletionTimestamp", "managedFields")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where a client reads and writes.
+
+    Attributes:
+        reader: answers get and list; may be a cache.
+        live: always asks the server; used to settle conflicts.
+        writer: sends writes.
+        cluster: the cluster's name; a `Request` of another cluster is refused.
+    """
+
+    reader: Reader
+    live: Reader
+    writer: Writer
+    cluster: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What every write of a client carries.
+
+    Attributes:
+        field_owner: the name under which fields are managed; a controller's name by default.
+        dry_run: ask the server to validate and change nothing.
+        field_validation: ``Strict`` refuses unknown and doubled fields, ``Warn`` and ``Ignore`` let them pass.
+    """
+
+    field_owner: str = "kcontroller"
+    dry_run: bool = False
+    field_validation: Literal["Strict", "Warn", "Ignore", ""] = ""
+
+    def query(self) -> tuple[tuple[str, str], ...]:
+        """The query parameters."""
+        return (
+            ("fieldManager", self.field_owner),
+            ("dryRun", "All" if self.dry_run else ""),
+            ("fieldValidation", self.field_validation),
+        )
+
+
+class ObjectWriter:
+    """Turns objects into requests; safe for all threads.
+
+    Args:
+        ports: where to read and write.
+        options: what every write carries.
+    """
+
+    def __init__(self, ports: Ports, options: WriteOptions) -> None:
+        self.ports = ports
+        self.options = options
+
+    def local(self, key: Key | Request) -> Key:
+        """Take the key out of a request, which must be one of this cluster."""
+        if not isinstance(key, Request):
+            return key
+        if key.cluster != self.ports.cluster:
+            msg = f"{key} belongs to cluster {key.cluster!r}, but this client is of {self.ports.cluster!r}"
+            raise ClusterMismatch(msg)
+        return key.key
+
+    def send(
+        self,
+        obj: K,
+        verb: str,
+        body: bytes,
+        *,
+        content_type: str = "application/json",
+        subresource: str = "",
+        query: tuple[tuple[str, str], ...] | None = None,
+        keep: dict[str, Any] | None = None,
+    ) -> K:
+        """Send one write of `obj` and put the answer into it; `keep` are changes that this write did not carry."""
+        parameters = self.options.query() if query is None else query
+        write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, parameters)
+        codec.replace(obj, self.ports.writer.write(write), keep=keep)
+        return obj
+
+    def patch_difference(self, obj: K, subresource: str = "") -> K:
+        """Send what changed since the object was read, on a fresh reading again where someone else was quicker."""
+        newest = b""
+        for tries_left in reversed(range(_CONFLICT_TRIES)):
+            before, after = codec.changed(obj, onto=newest)
+            patch, rest = _part(merge_diff(before, after), subresource)
+            if not patch:
+                return obj
+            version = before.get("metadata", {}).get("resourceVersion", "")
+            if touches_list(patch) and version:
+                patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": version}
+            body = codec.encode(patch)
+            try:
+                return self.send(obj, "patch", body, content_type=patches.MERGE, subresource=subresource, keep=rest)
+            except Conflict:
+                if not tries_left:
+                    raise
+                newest = self._read_again(obj)
+        return obj
+
+    def _read_again(self, obj: KubeObject) -> bytes:
+        raw = self.ports.live.get(kind_of(obj), key_of(obj))
+        if obj.metadata.uid and codec.decode(raw, Object).metadata.uid != obj.metadata.uid:
+            msg = f"{key_of(obj)} was deleted; another object has its name now"
+            raise NotFound(msg, status=404, reason="NotFound", verb="patch", resource=obj.gvk.kind)
+        return raw
+
+    def apply(
+        self, obj: K, fields: dict[str, Any], subresource: str = "", *, field_owner: str | None, force: bool
+    ) -> K:
+        """Send a server-side apply of `fields`."""
+        options = self.options if field_owner is None else replace(self.options, field_owner=field_owner)
+        query = (*options.query(), ("force", "true" if force else ""))
+        body = codec.encode(fields)
+        return self.send(obj, "patch", body, content_type=patches.APPLY, subresource=subresource, query=query)
+
+
+def kind_of(obj: KubeObject) -> KindRef:
+    """How an object's kind is named in a call: its class, or the GVK of an unstructured one."""
+    return obj.gvk if isinstance(obj, Object) else type(obj)
+
+
+def wished(obj: KubeObject) -> dict[str, Any]:
+    """What the object says, without the metadata that only the server writes."""
+    document = codec.document(obj)
+    metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
+    return {**document, "metadata": metadata}
+
+
+def _part(difference: dict[str, Any], subresource: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Split a difference into what this request sends and what stays a change of the object in memory."""
+    sent = {name: value for name, value in difference.items() if (name == "status") == (subresource == "status")}
+    return sent, {name: value for name, value in difference.items() if name not in sent}

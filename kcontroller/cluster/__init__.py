@@ -1,0 +1,21 @@
+"""One API server as a reconciler sees it: reads from memory, writes over the wire, and a read that sees its own writes.
+
+::
+
+    cluster.py       the thread, the kinds that are cached, the clients
+    cached_kind.py   one kind: its discovery, its informers (one per namespace), its subscribers
+    reader.py        answers reads from the cache
+    floors.py        what own writes have promised, and the wait for it
+    writer.py        sends writes and notes their promises
+    troubles.py      says once, in a line, what is wrong with the cluster and when it is over
+
+Every cluster has one thread. It connects, decodes, stores, and runs the handlers of the controllers; nothing else may
+block it, and nobody waits on it for another cluster.
+"""
+
+from __future__ import annotations
+
+from kcontroller.cluster.cached_kind import CachedKind, KindSubscription
+from kcontroller.cluster.cluster import Cluster, Pending
+
+__all__ = ["CachedKind", "Cluster", "KindSubscription", "Pending"]

@@ -1,0 +1,163 @@
+"""A cluster: its thread, what it keeps in memory, and the clients of it."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.client.client import Client
+from kcontroller.client.direct import DirectPort
+from kcontroller.client.discovery import RestMapper
+from kcontroller.client.writes import Ports, WriteOptions
+from kcontroller.cluster.cached_kind import CachedKind
+from kcontroller.cluster.floors import Floors
+from kcontroller.cluster.reader import CachedReader
+from kcontroller.cluster.troubles import Troubles, in_words
+from kcontroller.cluster.writer import PromisingWriter
+from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.logs import Log
+from kcontroller.transport.requests import Requester
+from kcontroller.transport.streams import StreamLoop
+
+if TYPE_CHECKING:
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import GVK
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+    from kcontroller.process.stop import Deadline, StopToken
+    from kcontroller.process.threads import ThreadGroup
+    from kcontroller.transport.config import Config
+
+_log: Final = Log("kcontroller.cluster")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A kind of a cluster that is not synced, and why."""
+
+    cluster: str
+    kind: str
+    reason: str
+
+    def __str__(self) -> str:
+        """One line for readiness and logs."""
+        where = f"cluster {self.cluster}: " if self.cluster else ""
+        return f"{where}{self.kind} is not synced: {self.reason}"
+
+
+class Cluster:
+    """One API server. `client` reads from the cache, `api_reader` from the server; both write to the server.
+
+    Args:
+        config: how to reach it.
+        name: "" for a single cluster.
+        namespaces: cache only these; () caches all.
+        clock: the time.
+        metrics: where to count.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        name: str = "",
+        namespaces: tuple[str, ...] = (),
+        clock: Clock = SYSTEM_CLOCK,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self.config = config
+        self.name = name
+        self._namespaces = namespaces
+        self._clock = clock
+        self._metrics = metrics
+        self._loop = StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
+        self._requester = Requester(config, metrics=metrics, clock=clock)
+        self._mapper = RestMapper(self._requester)
+        self._floors = Floors(clock=clock, on_loop_thread=lambda: self._loop.on_loop_thread, on_stale=self._count_stale)
+        self._troubles = Troubles(name)
+        self._lock = threading.Lock()
+        self._kinds: dict[GVK, CachedKind] = {}
+        self.client = self.client_for("kcontroller")
+        self.api_reader = self._client(WriteOptions(), cached=False, stop=None, deadline=None)
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Start the cluster's thread; what is cached already begins to list and watch."""
+        threads.spawn("cluster", self.name or "local", self._loop.run)
+
+    def stop(self) -> None:
+        """End the thread and every running request at once."""
+        self._loop.stop()
+        self._requester.close()
+
+    def cache(self, kind: KindRef) -> CachedKind:
+        """Keep a kind in memory from now on; the same object for the same kind."""
+        gvk = gvk_of(kind)
+        with self._lock:
+            cached = self._kinds.get(gvk)
+            if cached is not None:
+                return cached
+            cached = self._kinds[gvk] = CachedKind(
+                gvk,
+                kind,
+                feed=self._loop,
+                mapper=self._mapper,
+                clock=self._clock,
+                cluster=self.name,
+                namespaces=self._namespaces,
+                on_trouble=self._trouble,
+                metrics=self._metrics,
+            )
+        self._loop.call(cached.start)
+        return cached
+
+    def is_namespaced(self, kind: KindRef) -> bool | None:
+        """Whether a kind lives in namespaces; None while that is not known. Never asks the server."""
+        mapping = self._mapper.known(kind)
+        return None if mapping is None else mapping.namespaced
+
+    def pending(self) -> tuple[Pending, ...]:
+        """The kinds that are not synced, and why."""
+        with self._lock:
+            kinds = list(self._kinds.values())
+        return tuple(
+            Pending(self.name, str(kind.gvk), self._troubles.of(str(kind.gvk)) or "the first list is under way")
+            for kind in kinds
+            if not kind.synced
+        )
+
+    def client_for(
+        self, field_owner: str, *, stop: StopToken | None = None, deadline: Deadline | None = None
+    ) -> Client:
+        """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token."""
+        return self._client(WriteOptions(field_owner=field_owner), cached=True, stop=stop, deadline=deadline)
+
+    def _client(
+        self, options: WriteOptions, *, cached: bool, stop: StopToken | None, deadline: Deadline | None
+    ) -> Client:
+        direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline)
+        reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct
+        writer = PromisingWriter(direct, self._floors, self._kinds.get)
+        return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name), options)
+
+    def observe(self) -> None:
+        """Bring the gauges up to date; called before a scrape."""
+        with self._lock:
+            kinds = list(self._kinds.values())
+        for kind in kinds:
+            kind.observe()
+
+    def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
+        name = str(kind.gvk)
+        self._troubles.set(name, in_words(error, kind.gvk, self.config) if error else "")
+        if error is None and kind.synced:
+            _log.debug("synced", cluster=self.name, kind=name)
+
+    def _count_stale(self) -> None:
+        if self._metrics is not None:
+            self._metrics.stale_reads.labels(self.name).inc()
+
+    def __repr__(self) -> str:
+        """Name it; never its credentials."""
+        return f"<Cluster {self.name or 'local'} {self.config.server}>"

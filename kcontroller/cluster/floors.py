@@ -1,0 +1,133 @@
+"""Reads see own writes: what each write promises, and the wait until the cache keeps it.
+
+A create, update or patch promises *version at least R*; a delete, or an update that leaves a deletionTimestamp and no
+finalizers, promises *this uid is gone or terminating* (its answer carries a lower version than the deletion event, so
+that a version would prove nothing). Nothing is promised after a dry run, or where no informer covers the object.
+Versions are compared only inside one kind of one cluster.
+
+The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.errors import StaleRead, WouldDeadlock
+from kcontroller.process.stop import Deadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.api.keys import GVK, Key
+    from kcontroller.cache.informer import Informer
+    from kcontroller.cache.store import Store
+    from kcontroller.process.clock import Clock
+
+READ_SECONDS: Final = 1.0
+"""How long a read may wait for an own write to come back."""
+
+_PRUNE_AT: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What the cache must show before a read of the key may be answered.
+
+    Attributes:
+        informer: the informer that will show it.
+        version: the kind has been seen up to here; 0 where `uid` is the promise.
+        uid: this identity is gone or terminating.
+    """
+
+    informer: Informer
+    version: int = 0
+    uid: str = ""
+
+    def kept(self, key: Key) -> bool:
+        """Whether the store shows it."""
+        store = self.informer.store
+        if self.version:
+            return store.version >= self.version
+        entry = store.get(key)
+        return entry is None or entry.uid != self.uid or entry.deleting
+
+
+class Floors:
+    """The open promises of one cluster.
+
+    Args:
+        clock: the time.
+        on_loop_thread: whether the caller is the thread that would have to deliver what a read waits for.
+        on_stale: called when a read gave up.
+    """
+
+    def __init__(self, *, clock: Clock, on_loop_thread: Callable[[], bool], on_stale: Callable[[], None]) -> None:
+        self._clock = clock
+        self._on_loop_thread = on_loop_thread
+        self._on_stale = on_stale
+        self._lock = threading.Lock()
+        self._open: dict[tuple[GVK, Key], Promise] = {}
+        self._stale: dict[Store, int] = {}
+        self._prune_at = _PRUNE_AT
+
+    def record(self, gvk: GVK, key: Key, promise: Promise) -> None:
+        """Note what a write promised; it replaces what an earlier write of the same key did."""
+        with self._lock:
+            self._open[gvk, key] = promise
+            crowded = len(self._open) >= self._prune_at
+        if crowded:
+            self._prune()
+
+    def await_key(self, gvk: GVK, key: Key) -> None:
+        """Wait until a read of the key would see our last write of it.
+
+        Raises:
+            StaleRead: it did not come within a second, or this kind is known to lag.
+            WouldDeadlock: the caller is the cluster's own thread.
+        """
+        promise = self._open.get((gvk, key))
+        if promise is not None:
+            self._await(gvk, key, promise, Deadline.after(READ_SECONDS, clock=self._clock))
+
+    def await_kind(self, gvk: GVK, namespace: str) -> None:
+        """Wait for all that was written to the kind until now, in one namespace or ("") in all; raises as above."""
+        with self._lock:
+            matching = [(key, promise) for (kind, key), promise in self._open.items() if kind == gvk]
+        deadline = Deadline.after(READ_SECONDS, clock=self._clock)
+        for key, promise in matching:
+            if namespace in ("", key.namespace):
+                self._await(gvk, key, promise, deadline)
+
+    def _await(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
+        if not promise.kept(key):
+            self._wait(gvk, key, promise, deadline)
+        with self._lock:
+            if self._open.get((gvk, key)) is promise:
+                del self._open[gvk, key]
+
+    def _wait(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
+        if self._on_loop_thread():
+            msg = f"waiting for an own write of {gvk} {key} on the thread that must bring it"
+            raise WouldDeadlock(msg)
+        store = promise.informer.store
+        lagging = self._stale.get(store) == store.version
+        if not lagging and store.wait_until(lambda: promise.kept(key), timeout=deadline.remaining(), clock=self._clock):
+            return
+        # Until the next event arrives, further reads of this kind need not wait a second each.
+        self._stale[store] = store.version
+        self._on_stale()
+        msg = f"the cache of {gvk} has not caught up with an own write of {key}"
+        raise StaleRead(msg)
+
+    def _prune(self) -> None:
+        with self._lock:
+            snapshot = list(self._open.items())
+        kept = [(where, promise) for where, promise in snapshot if promise.kept(where[1])]
+        with self._lock:
+            for where, promise in kept:
+                if self._open.get(where) is promise:
+                    del self._open[where]
+            # Doubling keeps the cost of pruning constant per write while a watch is dead.
+            self._prune_at = max(_PRUNE_AT, 2 * len(self._open))

@@ -1,0 +1,87 @@
+"""Sends writes and notes what they promise to the next read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.api.keys import Key
+from kcontroller.api.versions import parse_version
+from kcontroller.cluster.floors import Promise
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.api.keys import GVK
+    from kcontroller.client.ports import Write, Writer
+    from kcontroller.cluster.cached_kind import CachedKind
+    from kcontroller.cluster.floors import Floors
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    deletion_timestamp: str | None = None
+    finalizers: list[str] | None = None
+    labels: dict[str, str] | None = None
+
+
+class _Details(msgspec.Struct):
+    uid: str = ""
+
+
+class _Answer(msgspec.Struct):
+    kind: str = ""
+    metadata: _Metadata | None = None
+    details: _Details | None = None
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+class PromisingWriter:
+    """A `Writer` on another one.
+
+    Args:
+        writer: sends the writes.
+        floors: where promises are noted.
+        cached: finds the cached kind, or None.
+    """
+
+    def __init__(self, writer: Writer, floors: Floors, cached: Callable[[GVK], CachedKind | None]) -> None:
+        self._writer = writer
+        self._floors = floors
+        self._cached = cached
+
+    def write(self, write: Write) -> bytes:
+        """Send it; note what its answer promises."""
+        body = self._writer.write(write)
+        if not write.dry_run and write.subresource in {"", "status"}:
+            self._note(write, body)
+        return body
+
+    def _note(self, write: Write, body: bytes) -> None:
+        gvk = gvk_of(write.kind)
+        cached = self._cached(gvk)
+        if cached is None:
+            return
+        answer = _decode(body)
+        meta = answer.metadata or _Metadata()
+        key = Key(meta.namespace, meta.name) if meta.name else write.key
+        informer = cached.covering(key.namespace, meta.labels or {})
+        if informer is None:
+            return
+        if write.verb == "delete":
+            uid = meta.uid or (answer.details.uid if answer.details else "")
+            if uid:
+                self._floors.record(gvk, key, Promise(informer, uid=uid))
+        elif answer.kind == gvk.kind:
+            gone = bool(meta.deletion_timestamp) and not meta.finalizers
+            promise = (
+                Promise(informer, uid=meta.uid) if gone else Promise(informer, parse_version(meta.resource_version))
+            )
+            self._floors.record(gvk, key, promise)

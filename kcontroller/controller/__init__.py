@@ -1,0 +1,38 @@
+"""From an event to a call of a Reconciler.
+
+::
+
+    reconciler.py   what users write, and the Result
+    context.py      what they are given
+    builder.py      what `setup` declares
+    predicates.py   which changes count
+    handlers.py     a change -> requests (the object itself, its owner, or what a map function says)
+    sources.py      binds a declaration to the informers of one cluster
+    mapping.py      runs user functions of sources off the cluster's thread, in order
+    outcomes.py     what came back -> what the queue does, what is counted, what is logged
+    worker.py       takes an item, calls the Reconciler, reports the outcome
+    controller.py   one Reconciler with its queue, its sources in every cluster, its workers
+
+The cluster's thread runs the declarative part (predicates on the header, for and owner handlers). User functions never
+run on it, and never under a lock.
+"""
+
+from __future__ import annotations
+
+from kcontroller.api.keys import Key, Request
+from kcontroller.controller.builder import Builder
+from kcontroller.controller.context import Context
+from kcontroller.controller.controller import Controller, Host
+from kcontroller.controller.reconciler import ObjectReconciler, Reconciler, Result
+
+__all__ = [
+    "Builder",
+    "Context",
+    "Controller",
+    "Host",
+    "Key",
+    "ObjectReconciler",
+    "Reconciler",
+    "Request",
+    "Result",
+]

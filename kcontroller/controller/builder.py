@@ -1,0 +1,159 @@
+"""What `Reconciler.setup` declares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Self
+
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import GVK, Key, Request
+    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.handlers import Handler
+    from kcontroller.controller.predicates import Predicate
+
+
+@dataclass(frozen=True, slots=True)
+class Declaration:
+    """One kind to watch: which changes count, and whom they concern."""
+
+    kind: KindRef
+    predicates: tuple[Predicate, ...]
+    handler: Handler
+
+    @property
+    def user_code(self) -> bool:
+        """Whether deciding runs functions of the user's."""
+        return self.handler.user_code or any(predicate.user_code for predicate in self.predicates)
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerOptions:
+    """How a controller works.
+
+    Attributes:
+        max_concurrent_reconciles: workers; None takes the manager's figure.
+        reconcile_timeout: seconds one reconcile may take; None takes the manager's figure, 0 is no limit.
+    """
+
+    max_concurrent_reconciles: int | None = None
+    reconcile_timeout: float | None = None
+
+
+class Builder:
+    """Collects what a Reconciler watches. Every method returns the builder."""
+
+    def __init__(self) -> None:
+        self._for: KindRef | None = None
+        self._declarations: list[Declaration] = []
+        self._owned: list[tuple[KindRef, tuple[Predicate, ...], bool]] = []
+        self._indexes: list[tuple[KindRef, str]] = []
+        self._options = ControllerOptions()
+
+    def for_(self, kind: KindRef, *, predicates: Iterable[Predicate] = ()) -> Self:
+        """Reconcile this kind; once per Reconciler.
+
+        Args:
+            kind: ``"apps/v1 Deployment"`` or a `Resource` class.
+            predicates: which changes count.
+
+        Raises:
+            ValueError: it was called before, or the kind is malformed.
+        """
+        if self._for is not None:
+            msg = f"for_ was called twice: {gvk_of(self._for)} and {gvk_of(kind)}; use watches for further kinds"
+            raise ValueError(msg)
+        self._for = kind
+        return self._declare(kind, predicates, ForObject())
+
+    def owns(self, kind: KindRef, *, predicates: Iterable[Predicate] = (), every_owner: bool = False) -> Self:
+        """Reconcile the owner when an object of this kind changes.
+
+        Args:
+            kind: of the children.
+            predicates: which changes count.
+            every_owner: also owners that are not the controller.
+
+        Raises:
+            ValueError: the kind is malformed.
+        """
+        gvk_of(kind)
+        self._owned.append((kind, tuple(predicates), every_owner))
+        return self
+
+    def watches(
+        self,
+        kind: KindRef,
+        to: Callable[[Cluster, Any], Iterable[Key | Request]],
+        *,
+        predicates: Iterable[Predicate] = (),
+    ) -> Self:
+        """Reconcile what a function names when an object of this kind changes.
+
+        Args:
+            kind: of the objects.
+            to: gets the cluster and an object, and returns keys in that cluster, or requests in any. It runs on a
+                mapper thread for the object before and after the change, and should read from the cache only.
+            predicates: which changes count.
+
+        Raises:
+            ValueError: the kind is malformed.
+        """
+        return self._declare(kind, predicates, Mapped(to))
+
+    def index(self, kind: KindRef, path: str) -> Self:
+        """Index a kind by a JSON path such as ``spec.nodeName``, for ``client.list(kind, index=(path, value))``."""
+        gvk_of(kind)
+        self._indexes.append((kind, path))
+        return self
+
+    def options(self, *, max_concurrent_reconciles: int | None = None, reconcile_timeout: float | None = None) -> Self:
+        """Set the number of workers, and the seconds one reconcile may take."""
+        if max_concurrent_reconciles is not None and max_concurrent_reconciles < 1:
+            msg = f"max_concurrent_reconciles must be at least 1, got {max_concurrent_reconciles}"
+            raise ValueError(msg)
+        self._options = ControllerOptions(max_concurrent_reconciles, reconcile_timeout)
+        return self
+
+    # ---- for the controller --------------------------------------------------------------------------------------
+
+    @property
+    def reconciled(self) -> GVK | None:
+        """The kind of `for_`."""
+        return None if self._for is None else gvk_of(self._for)
+
+    @property
+    def for_kind(self) -> KindRef | None:
+        """The kind of `for_` as it was given."""
+        return self._for
+
+    def build(self) -> tuple[tuple[Declaration, ...], tuple[tuple[KindRef, str], ...], ControllerOptions]:
+        """Give all declarations, indexes and options.
+
+        Raises:
+            ValueError: nothing is watched, or `owns` was used without `for_`.
+        """
+        owner = self.reconciled
+        if self._owned and owner is None:
+            msg = "owns needs for_: it reconciles the owner of what changed"
+            raise ValueError(msg)
+        if not self._declarations and not self._owned:
+            msg = "setup watches nothing; call builder.for_(kind) or builder.watches(kind, to=...)"
+            raise ValueError(msg)
+        owned = tuple(
+            Declaration(kind, predicates, ForOwner(owner, every_owner=every))
+            for kind, predicates, every in self._owned
+            if owner is not None
+        )
+        return (*self._declarations, *owned), tuple(self._indexes), self._options
+
+    def _declare(self, kind: KindRef, predicates: Iterable[Predicate], handler: Handler) -> Self:
+        gvk_of(kind)
+        self._declarations.append(Declaration(kind, tuple(predicates), handler))
+        return self

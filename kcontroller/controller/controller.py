@@ -1,0 +1,159 @@
+"""One Reconciler at work: its queue, its sources in every engaged cluster, its workers."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, Protocol
+
+from kcontroller.controller.builder import Builder
+from kcontroller.controller.mapping import Lane
+from kcontroller.controller.sources import KindSource
+from kcontroller.controller.tally import Tally
+from kcontroller.controller.worker import Worker
+from kcontroller.errors import ConfigError
+from kcontroller.process.logs import Log
+from kcontroller.process.stop import StopToken
+from kcontroller.workqueue import WorkQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.api.keys import Request
+    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.context import ClusterGetter
+    from kcontroller.controller.mapping import Mappers
+    from kcontroller.controller.reconciler import Reconciler
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+    from kcontroller.process.threads import ThreadGroup
+
+_log: Final = Log("kcontroller.controller")
+
+
+class Host(Protocol):
+    """What a controller asks of whoever runs it."""
+
+    clock: Clock
+    metrics: Metrics
+    mappers: Mappers
+
+    @property
+    def clusters(self) -> ClusterGetter:
+        """The engaged clusters."""
+        ...
+
+
+class Controller:
+    """Runs one Reconciler. A cluster's requests wait until all of its sources are synced; other clusters do not wait.
+
+    Args:
+        reconciler: the user's.
+        host: clusters, clock, metrics.
+        max_concurrent_reconciles: workers, unless the Reconciler says otherwise.
+        reconcile_timeout: seconds a reconcile may take, unless the Reconciler says otherwise; 0 is no limit.
+
+    Raises:
+        ConfigError: `setup` declares nothing, or something impossible.
+    """
+
+    def __init__(
+        self, reconciler: Reconciler, host: Host, *, max_concurrent_reconciles: int = 1, reconcile_timeout: float = 0.0
+    ) -> None:
+        builder = Builder()
+        try:
+            reconciler.setup(builder)
+            self._declarations, self._indexes, options = builder.build()
+        except (TypeError, ValueError) as error:
+            msg = f"{type(reconciler).__name__}.setup: {error}"
+            raise ConfigError(msg) from error
+        self._host = host
+        self._gvk = builder.reconciled
+        self._for = builder.for_kind
+        self.name = name_of(reconciler, builder)
+        self._workers = options.max_concurrent_reconciles or max_concurrent_reconciles
+        timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
+        self.queue: WorkQueue[Request] = WorkQueue(
+            self.name, clock=host.clock, workers=self._workers, metrics=host.metrics
+        )
+        self._stop = StopToken(clock=host.clock)
+        self._worker = Worker(
+            self.name,
+            self._gvk,
+            reconciler,
+            queue=self.queue,
+            host=host,
+            tally=Tally(host.metrics, self.name, workers=self._workers),
+            stop=self._stop,
+            timeout=timeout,
+        )
+        self._lock = threading.Lock()
+        self._engaged: dict[str, list[KindSource]] = {}
+
+    def engage(self, cluster: Cluster) -> None:
+        """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced."""
+        self.queue.pause(cluster.name)
+        for kind, path in self._indexes:
+            cluster.cache(kind).index((path,))
+        if self._for is not None:
+            cluster.cache(self._for)
+        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster))
+        lane = Lane(self._host.mappers, f"{self.name}/{cluster.name or 'local'}")
+        sources = [
+            KindSource(each, cluster, queue=self.queue, lane=lane, on_synced=remaining.down)
+            for each in self._declarations
+        ]
+        with self._lock:
+            self._engaged[cluster.name] = sources
+
+    def disengage(self, name: str) -> None:
+        """Let a cluster go: its events are no longer heard and its requests are forgotten."""
+        with self._lock:
+            sources = self._engaged.pop(name, [])
+        for source in sources:
+            source.stop()
+        self.queue.purge(name)
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Start the workers."""
+        for number in range(self._workers):
+            threads.spawn("worker", f"{self.name}-{number}", self._worker.run)
+
+    def stop_queue(self) -> None:
+        """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
+        self.queue.stop()
+
+    def drained(self, timeout: float) -> bool:
+        """Wait for the running reconciles; False if some are still running after `timeout` seconds."""
+        return self.queue.wait_in_flight(timeout)
+
+    def interrupt(self) -> None:
+        """Stop the tokens of the running reconciles, so that their requests and waits end."""
+        self._stop.stop("the process stops")
+
+    def _synced(self, cluster: Cluster) -> None:
+        self.queue.resume(cluster.name)
+        _log.info("synced; reconciling", controller=self.name, cluster=cluster.name, workers=self._workers)
+
+
+class _Countdown:
+    """Calls a function when it has been called so many times itself."""
+
+    def __init__(self, count: int, function: Callable[[], None]) -> None:
+        self._lock = threading.Lock()
+        self._count = count
+        self._function = function
+
+    def down(self) -> None:
+        with self._lock:
+            self._count -= 1
+            reached = self._count == 0
+        if reached:
+            self._function()
+
+
+def name_of(reconciler: Reconciler, builder: Builder) -> str:
+    """The controller's name: what the Reconciler says, else the lower-case kind of `for_`, else the class's name."""
+    if reconciler.name:
+        return reconciler.name
+    gvk = builder.reconciled
+    return gvk.kind.lower() if gvk is not None else type(reconciler).__name__.lower()

@@ -1,0 +1,72 @@
+"""What came back from a reconcile, and what follows from it: the table of `Reconciler` as a function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from kcontroller.controller.reconciler import Result
+from kcontroller.errors import NotSynced, StaleRead, TerminalError, Wait
+from kcontroller.workqueue import Outcome
+
+Label = Literal["success", "requeue_after", "requeue", "error"]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What follows from one reconcile.
+
+    Attributes:
+        label: the ``result`` of ``controller_runtime_reconcile_total``.
+        outcome: what the queue does.
+        why: what was waited for, for the log.
+        terminal: the error will not be retried.
+        panic: it was no Exception, such as SystemExit: the worker goes on, as controller-runtime's does after a panic.
+    """
+
+    label: Label
+    outcome: Outcome
+    why: str = ""
+    terminal: bool = False
+    panic: bool = False
+
+
+def of_result(result: Result | None) -> Verdict:
+    """Judge a return.
+
+    Raises:
+        TypeError: it is neither a Result nor None.
+    """
+    if result is None:
+        return Verdict("success", Outcome.forget())
+    if not isinstance(result, Result):
+        msg = f"reconcile must return a Result or None, got {type(result).__name__}"
+        raise TypeError(msg)
+    if result.seconds:
+        return Verdict("requeue_after", Outcome.after(result.seconds, priority=result.priority))
+    if result.requeue:
+        return Verdict("requeue", Outcome.retry(priority=result.priority))
+    return Verdict("success", Outcome.forget())
+
+
+def of_error(error: BaseException) -> Verdict:
+    """Judge what was raised; a TerminalError counts also as the cause of another exception."""
+    match error:
+        case Wait(after=after, why=why):
+            return Verdict("requeue_after", Outcome.after(max(0.0, after)), why)
+        case StaleRead() | NotSynced():
+            return Verdict("requeue", Outcome.retry(), str(error))
+        case _ if _is_terminal(error):
+            return Verdict("error", Outcome.drop(), terminal=True)
+        case _:
+            return Verdict("error", Outcome.retry(), panic=not isinstance(error, Exception))
+
+
+def _is_terminal(error: BaseException | None) -> bool:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        if isinstance(error, TerminalError):
+            return True
+        seen.add(id(error))
+        error = error.__cause__
+    return False

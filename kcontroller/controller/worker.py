@@ -1,0 +1,121 @@
+"""One worker: take an item, call the Reconciler, report."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.controller.context import Context
+from kcontroller.controller.outcomes import Verdict, of_error, of_result
+from kcontroller.errors import ClusterNotFound, Stopped
+from kcontroller.process.logs import Log, fields
+from kcontroller.process.stop import Deadline
+from kcontroller.workqueue import Outcome
+
+if TYPE_CHECKING:
+    from kcontroller.api.keys import GVK, Request
+    from kcontroller.controller.controller import Host
+    from kcontroller.controller.reconciler import Reconciler
+    from kcontroller.controller.tally import Tally
+    from kcontroller.process.stop import StopToken
+    from kcontroller.workqueue import Item, WorkQueue
+
+_log: Final = Log("kcontroller.controller")
+
+
+class Worker:
+    """Runs until its queue is stopped.
+
+    Args:
+        name: the controller's.
+        gvk: the kind of `for_`, for the log.
+        reconciler: the user's.
+        queue: where the items come from.
+        host: clusters and clock.
+        tally: the controller's metrics.
+        stop: stops when running reconciles should end.
+        timeout: seconds a reconcile may take; 0 is no limit.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        gvk: GVK | None,
+        reconciler: Reconciler,
+        *,
+        queue: WorkQueue[Request],
+        host: Host,
+        tally: Tally,
+        stop: StopToken,
+        timeout: float,
+    ) -> None:
+        self._name = name
+        self._gvk = gvk
+        self._reconciler = reconciler
+        self._queue = queue
+        self._host = host
+        self._tally = tally
+        self._stop = stop
+        self._timeout = timeout
+        self._user_log = Log(f"kcontroller.reconciler.{name}")
+
+    def run(self) -> None:
+        """Work until the queue is stopped."""
+        while (item := self._queue.get()) is not None:
+            self._work(item)
+            del item  # A waiting worker keeps nothing alive.
+
+    def _work(self, item: Item[Request]) -> None:
+        with fields(**self._log_fields(item.request)), self._tally.busy(self._host.clock):
+            verdict, error = self._judge(item)
+            self._queue.done(item, verdict.outcome)
+            self._report(verdict, error, item)
+
+    def _judge(self, item: Item[Request]) -> tuple[Verdict, BaseException | None]:
+        deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
+        try:
+            with self._stop.child() as stop:
+                return of_result(self._reconciler.reconcile(self._context(item, deadline, stop), item.request)), None
+        except ClusterNotFound:
+            # The cluster left while its request waited; there is nothing to reconcile any more.
+            return Verdict("success", Outcome.forget()), None
+        except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
+            return of_error(error), error
+        finally:
+            if deadline is not None and deadline.expired:
+                self._tally.timed_out()
+
+    def _context(self, item: Item[Request], deadline: Deadline | None, stop: StopToken) -> Context:
+        cluster = self._host.clusters.get(item.request.cluster)
+        return Context(
+            request=item.request,
+            cluster=cluster,
+            client=cluster.client_for(self._name, stop=stop, deadline=deadline),
+            clusters=self._host.clusters,
+            log=self._user_log,
+            reasons=item.reasons,
+            deadline=deadline,
+            stop=stop,
+        )
+
+    def _report(self, verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:
+        if isinstance(error, Stopped) and self._stop.stopped:
+            _log.debug("stopped in the middle of a reconcile")
+            return
+        self._tally.count(verdict)
+        if verdict.label == "error" and error is not None:
+            again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
+            _log.exception_of(error, "Reconciler error: %s: %s", type(error).__name__, error, then=again)
+        elif verdict.why:
+            _log.info("waiting: %s", verdict.why)
+
+    def _log_fields(self, request: Request) -> dict[str, object]:
+        kind = {"controllerGroup": self._gvk.group, "controllerKind": self._gvk.kind} if self._gvk else {}
+        return {
+            "controller": self._name,
+            **kind,
+            "cluster": request.cluster,
+            "namespace": request.namespace,
+            "name": request.name,
+            "reconcileID": str(uuid.uuid4()),
+        }

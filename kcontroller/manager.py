@@ -1,0 +1,317 @@
+"""Start and stop, in order.
+
+Start: HTTP servers, the cluster, the controllers' sources, the workers. A kind that cannot be synced does not end the
+process: it is pending, readiness and the log say why, and the others work.
+
+Stop, in reverse: the queues hand out nothing more, running reconciles get the drain time, then their tokens stop;
+mappers, cluster and HTTP servers end last, so that probes are answered to the end.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.cluster import Cluster
+from kcontroller.controller import Controller
+from kcontroller.controller.mapping import Mappers
+from kcontroller.errors import ClusterNotFound, ConfigError
+from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.descriptors import raise_open_files_limit
+from kcontroller.process.logs import Log
+from kcontroller.process.metrics import Metrics
+from kcontroller.process.signals import SignalWait
+from kcontroller.process.stop import Deadline, StopToken
+from kcontroller.process.threads import ThreadGroup
+from kcontroller.serving import health
+from kcontroller.serving import metrics as metrics_page
+from kcontroller.serving.http import HttpServer
+from kcontroller.transport.config import load_config
+from kcontroller.version import VERSION
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+    from kcontroller.cluster import Pending
+    from kcontroller.controller import Reconciler
+    from kcontroller.process.clock import Clock
+    from kcontroller.transport.config import Config
+
+_JOIN_SECONDS: Final = 5.0
+_NO_LIMIT_SECONDS: Final = 365 * 24 * 3600.0
+
+_log: Final = Log("kcontroller.manager")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerOptions:
+    """How a manager works.
+
+    Attributes:
+        metrics_bind_address: where ``/metrics`` is served; "0" for nowhere.
+        health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for nowhere.
+        graceful_shutdown_timeout: seconds that running reconciles get on stop; 0 does not wait, below 0 has no limit.
+        max_concurrent_reconciles: workers of a controller that does not say how many it wants.
+        reconcile_timeout: seconds one reconcile may take; 0 is no limit.
+        namespaces: cache only these; () caches all.
+        switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
+            ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
+    """
+
+    metrics_bind_address: str = ":8080"
+    health_probe_bind_address: str = ":8081"
+    graceful_shutdown_timeout: float = 30.0
+    max_concurrent_reconciles: int = 1
+    reconcile_timeout: float = 0.0
+    namespaces: tuple[str, ...] = ()
+    switch_interval: float = 0.0005
+
+
+_DEFAULTS: Final = ManagerOptions()
+
+
+class Manager:
+    """Runs Reconcilers against an API server.
+
+    `run` blocks and owns the signals. `start` and `stop`, or a ``with`` block, embed it in a program or a test, from
+    any thread; a manager runs once.
+
+    Args:
+        config: how to reach the server; by default what `load_config` finds.
+        options: see there.
+        clock: the time.
+
+    Raises:
+        ConfigError: there is no usable configuration.
+    """
+
+    def __init__(
+        self, config: Config | None = None, *, options: ManagerOptions = _DEFAULTS, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        self.options = options
+        self.clock = clock
+        self.metrics = Metrics()
+        self.mappers = Mappers(clock=clock)
+        self.healthz = health.Checks("healthz")
+        self.readyz = health.Checks("readyz")
+        self._lock = threading.Lock()
+        self._stop = StopToken(clock=clock)
+        self._failure = ""
+        self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
+        self._cluster = Cluster(
+            config or load_config(), namespaces=options.namespaces, clock=clock, metrics=self.metrics
+        )
+        self._controllers: list[Controller] = []
+        self._started = False
+        self._servers = self._make_servers()
+        self.readyz.add("caches", self._not_ready)
+        self.healthz.add("threads", lambda: self._failure or None)
+
+    # ---- what users call -----------------------------------------------------------------------------------------
+
+    def add(self, *reconcilers: Reconciler) -> None:
+        """Take Reconcilers; before the start or while running.
+
+        Raises:
+            ConfigError: `setup` is wrong, or two controllers have one name.
+        """
+        for reconciler in reconcilers:
+            controller = Controller(
+                reconciler,
+                self,
+                max_concurrent_reconciles=self.options.max_concurrent_reconciles,
+                reconcile_timeout=self.options.reconcile_timeout,
+            )
+            with self._lock:
+                if any(known.name == controller.name for known in self._controllers):
+                    msg = f"two controllers are named {controller.name!r}; give one of the Reconcilers another `name`"
+                    raise ConfigError(msg)
+                self._controllers.append(controller)
+                started = self._started
+            if started:
+                self._run_controller(controller)
+
+    def run(self) -> int:
+        """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
+
+        Returns:
+            0 if it stopped in order; 1 if a thread failed or the drain time ran out. A second signal ends the process
+            with 1 at once.
+
+        Raises:
+            ConfigError: an address cannot be had.
+        """
+        with SignalWait() as signals:
+            self._stop.on_stop(signals.wake)
+            self.start()
+            name = signals.wait()
+            if name:
+                _log.info("%s: stopping; once more to end at once", name)
+            drained = self.stop()
+        return 0 if drained and not self._failure else 1
+
+    def start(self) -> None:
+        """Start everything and return; readiness tells when the caches are synced.
+
+        Raises:
+            ConfigError: an address cannot be had; nothing is left running then.
+            RuntimeError: it was started before.
+        """
+        with self._lock:
+            if self._started:
+                msg = "a manager starts once; make a new one"
+                raise RuntimeError(msg)
+            self._started = True
+        self._bind()
+        if self.options.switch_interval:
+            sys.setswitchinterval(self.options.switch_interval)
+        raise_open_files_limit()
+        names = ", ".join(controller.name for controller in self._controllers)
+        _log.info("kcontroller %s starts", VERSION, server=self._cluster.config.server, controllers=names)
+        for server in self._servers:
+            server.start(self._threads)
+        self.mappers.start(self._threads)
+        self._cluster.start(self._threads)
+        for controller in self._controllers:
+            self._run_controller(controller)
+
+    def stop(self, grace: float | None = None) -> bool:
+        """Stop everything and return; later calls do nothing.
+
+        Args:
+            grace: seconds that running reconciles get, instead of the option's.
+
+        Returns:
+            Whether all reconciles ended in time.
+        """
+        if self._stop.stopped and not self._failure:
+            return True
+        self._stop.stop("stop was called")
+        seconds = self.options.graceful_shutdown_timeout if grace is None else grace
+        drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
+        for controller in self._controllers:
+            controller.interrupt()
+        self.mappers.stop()
+        self._cluster.stop()
+        for server in self._servers:
+            server.stop(timeout=_JOIN_SECONDS)
+        left = self._threads.join(_JOIN_SECONDS if drained else 0.0)
+        if left:
+            _log.warning("threads that did not end: %s", ", ".join(left))
+        _log.info("stopped" if drained else "stopped without waiting longer")
+        return drained
+
+    def cluster(self, name: str = "") -> Cluster:
+        """The cluster of that name; "" is the only one there is yet.
+
+        Raises:
+            ClusterNotFound: there is no such cluster.
+        """
+        if name:
+            msg = f"no cluster {name!r} is engaged"
+            raise ClusterNotFound(msg)
+        return self._cluster
+
+    def pending(self) -> tuple[Pending, ...]:
+        """The kinds that are not synced, and why; empty when the manager is ready."""
+        return self._cluster.pending()
+
+    def wait_ready(self, timeout: float) -> bool:
+        """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
+        deadline = Deadline.after(timeout, clock=self.clock)
+        while self.pending() and not deadline.expired:
+            if self._stop.wait(min(0.02, deadline.remaining())):
+                return False
+        return not self.pending()
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    # ---- what controllers ask ------------------------------------------------------------------------------------
+
+    @property
+    def clusters(self) -> _Clusters:
+        """The engaged clusters."""
+        return _Clusters(self)
+
+    # ---- parts ---------------------------------------------------------------------------------------------------
+
+    def _run_controller(self, controller: Controller) -> None:
+        controller.engage(self._cluster)
+        controller.start(self._threads)
+
+    def _drain(self, seconds: float) -> bool:
+        for controller in self._controllers:
+            controller.stop_queue()
+        deadline = Deadline.after(seconds, clock=self.clock)
+        running = [each.name for each in self._controllers if not each.drained(deadline.remaining())]
+        if running:
+            _log.warning("reconciles still run after %g s: %s", seconds, ", ".join(running))
+        return not running
+
+    def _make_servers(self) -> tuple[HttpServer, ...]:
+        pages = (
+            (
+                self.options.metrics_bind_address,
+                metrics_page.application(self.metrics, before_scrape=(self._observe,)),
+                "metrics",
+                "--metrics-bind-address",
+            ),
+            (
+                self.options.health_probe_bind_address,
+                health.application(healthz=self.healthz, readyz=self.readyz),
+                "health",
+                "--health-probe-bind-address",
+            ),
+        )
+        return tuple(
+            HttpServer(address=address, app=app, name=name, option=option)
+            for address, app, name, option in pages
+            if address != "0"
+        )
+
+    def _bind(self) -> None:
+        try:
+            for server in self._servers:
+                server.bind()
+        except ConfigError:
+            for server in self._servers:
+                server.stop()
+            raise
+
+    def _observe(self) -> None:
+        for controller in self._controllers:
+            controller.queue.observe()
+        self._cluster.observe()
+
+    def _not_ready(self) -> str | None:
+        if self._stop.stopped:
+            return "stopping"
+        return "; ".join(map(str, self.pending())) or None
+
+    def _thread_failed(self, name: str, error: BaseException) -> None:
+        self.metrics.threads_failed.inc()
+        self._failure = f"thread {name} failed: {type(error).__name__}"
+        _log.exception_of(error, "thread %s failed, the process stops: %s: %s", name, type(error).__name__, error)
+        self._stop.stop(self._failure)
+
+
+class _Clusters:
+    """Finds clusters by name, for a Context."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def get(self, name: str) -> Cluster:
+        return self._manager.cluster(name)

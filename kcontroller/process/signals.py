@@ -1,0 +1,62 @@
+"""SIGINT and SIGTERM: the first asks to stop, the second ends the process at once.
+
+A handler may run between any two instructions of the main thread, also inside a lock, so it only writes a byte to a
+socket; the main thread waits on the other end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+    from typing import Self
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SECOND_SIGNAL_EXIT: Final = 1
+
+
+class SignalWait:
+    """Owns the signals while its ``with`` block runs, on the main thread only."""
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._writer.setblocking(False)
+        self._before: dict[signal.Signals, Any] = {}
+        self._received: str = ""
+
+    def __enter__(self) -> Self:
+        """Take the signals over."""
+        for number in SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the signals back."""
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._reader.close()
+        self._writer.close()
+
+    def wake(self) -> None:
+        """End `wait` without a signal; any thread."""
+        with contextlib.suppress(OSError):  # Full, or closed: the wait is over in both cases.
+            self._writer.send(b"w")
+
+    def wait(self) -> str:
+        """Wait for a signal or `wake`; returns the signal's name, or ""."""
+        select.select([self._reader], [], [])
+        return self._received
+
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self._received:
+            os._exit(SECOND_SIGNAL_EXIT)
+        self._received = signal.Signals(number).name
+        self.wake()

@@ -1,0 +1,203 @@
+"""What every handle is told about a server: address, trust, identity, headers, limits.
+
+The rest of the room calls libcurl by its own names (``P.URL``); this module is where they are explained once.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import pycurl as P  # noqa: N812 - see multi.py
+
+from kcontroller.errors import ConfigError
+from kcontroller.transport.faults import Failure, Peer
+from kcontroller.version import VERSION
+
+if TYPE_CHECKING:
+    from kcontroller.transport.config import Config
+
+USER_AGENT: Final = f"kcontroller/{VERSION}"
+CONNECT_SECONDS: Final = 10.0
+
+# Known to libcurl 8.9, unnamed by pycurl.
+_TCP_KEEPCNT: Final = 326
+_SUPPRESS_CONNECT_HEADERS: Final = 265
+
+_HEADER_LINE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
+_TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+
+
+def check_build() -> None:
+    """Refuse a libcurl that cannot do our work, with one line that says what to install."""
+    version = P.version_info()
+    missing = [
+        name
+        for name, there in (
+            ("HTTP/2", version[4] & P.VERSION_HTTP2),
+            ("TLS", version[4] & P.VERSION_SSL),
+            ("version 8.9 or newer", version[2] >= 0x080900),  # noqa: PLR2004 - TCP_KEEPCNT
+            ("certificates from memory", hasattr(P, "CAINFO_BLOB")),
+        )
+        if not there
+    ]
+    if missing:
+        msg = (
+            f"libcurl {version[1]} lacks {', '.join(missing)}: install pycurl from its binary wheel "
+            "(glibc 2.28 or newer, macOS or Windows), not from source or a distribution"
+        )
+        raise ConfigError(msg)
+
+
+def check_target(target: str) -> None:
+    """Raise ValueError unless a path and query can go on the wire as they are."""
+    if not _TARGET.fullmatch(target):
+        msg = f"not a percent-encoded path: {target[:100]!r}; quote its segments before asking"
+        raise ValueError(msg)
+
+
+class Endpoint:
+    """One `Config` in libcurl's terms; safe for use from many threads.
+
+    Args:
+        config: the server and who we are.
+        user_agent: the header of that name.
+    """
+
+    def __init__(self, config: Config, *, user_agent: str = USER_AGENT) -> None:
+        """Work out what does not change between requests; raises ConfigError if libcurl or a header is unfit."""
+        check_build()
+        self.config = config
+        parts = urlsplit(config.server)
+        self.encrypted = parts.scheme == "https"
+        self.peer = Peer(
+            server=f"{parts.scheme}://{config.host}",
+            name=config.tls.server_name or parts.hostname or "",
+            source=config.source or "the configuration",
+            own_ca=config.tls.ca is not None or config.tls.ca_file is not None,
+            proxied=bool(config.proxy),
+        )
+        self._base = config.server
+        self._headers = [self._line(*_split_header(line)) for line in config.extra_headers]
+        self._headers += [self._line("User-Agent", user_agent), "Expect:"]
+        self._fixed: list[tuple[int, object]] = self._fixed_options()
+        if self.encrypted and config.tls.server_name:
+            self._use_server_name(config, config.tls.server_name)
+
+    def _fixed_options(self) -> list[tuple[int, object]]:
+        options: list[tuple[int, object]] = [
+            (P.NOSIGNAL, 1),
+            (P.PROTOCOLS, P.PROTO_HTTP | P.PROTO_HTTPS),
+            (P.PATH_AS_IS, 1),  # Folding ".." is the server's business, after it has decoded the path.
+            # Both always, or the environment decides.
+            (P.PROXY, self.config.proxy),
+            (P.NOPROXY, ""),
+            (P.TCP_KEEPALIVE, 1),
+            (P.TCP_KEEPIDLE, 30),
+            (P.TCP_KEEPINTVL, 5),
+            (_TCP_KEEPCNT, 3),
+        ]
+        if self.config.proxy:
+            options.append((_SUPPRESS_CONNECT_HEADERS, 1))
+        if self.encrypted:
+            verify = self.config.tls.verify
+            options += [
+                (P.SSLVERSION, P.SSLVERSION_TLSv1_2),
+                (P.SSL_VERIFYPEER, int(verify)),
+                (P.SSL_VERIFYHOST, 2 if verify else 0),
+            ]
+        return options
+
+    def _use_server_name(self, config: Config, name: str) -> None:
+        # The URL decides SNI and the expected name; the connection goes elsewhere and the Host header stays.
+        parts = urlsplit(config.server)
+        host, _, port = config.host.rpartition(":")
+        shown = f"[{name}]" if ":" in name else name
+        self._base = f"https://{shown}:{port}{parts.path}"
+        self._fixed.append((P.CONNECT_TO, [f"::{host}:{port}"]))
+        self._headers.append(f"Host: {parts.netloc}")
+
+    def prepare(
+        self,
+        handle: P.Curl,
+        target: str,
+        *,
+        timeout: float,
+        accept: str,
+        content_type: str = "",
+        authorization: str | None,
+    ) -> None:
+        """Set every option that requests and streams share on a handle that was just made or reset.
+
+        Args:
+            handle: the libcurl handle.
+            target: path and query below the server, percent-encoded.
+            timeout: seconds for the whole transfer; connecting may take `CONNECT_SECONDS` of them.
+            accept: the Accept header.
+            content_type: the header of that name; "" for none.
+            authorization: the value from the credentials, so that the caller can compare it after a 401.
+
+        Raises:
+            ValueError: the target is not percent-encoded, or a header value is not printable ASCII.
+        """
+        check_target(target)
+        handle.setopt(P.URL, self._base + target)
+        for option, value in self._fixed:
+            handle.setopt(option, value)
+        handle.setopt(P.TIMEOUT_MS, _milliseconds(timeout))
+        handle.setopt(P.CONNECTTIMEOUT_MS, _milliseconds(min(timeout, CONNECT_SECONDS)))
+        handle.setopt(P.HTTPHEADER, self._header_lines(accept, content_type, authorization))
+        if self.encrypted:
+            self._identify(handle)
+
+    def _header_lines(self, accept: str, content_type: str, authorization: str | None) -> list[str]:
+        lines = [*self._headers, self._line("Accept", accept)]
+        if content_type:
+            lines.append(self._line("Content-Type", content_type))
+        if authorization is not None:
+            lines.append(self._line("Authorization", authorization))
+        return lines
+
+    def _identify(self, handle: P.Curl) -> None:
+        # As blobs: libcurl keeps what it once read from a path, so that a rotated file would never be seen.
+        ca = self.config.tls.ca_pem()
+        if ca is not None:
+            handle.setopt(P.CAINFO_BLOB, ca)
+            handle.unsetopt(P.CAPATH)  # Some builds preset it, and it would be trusted beside the blob.
+        pair = self.config.credentials.client_certificate()
+        if pair is not None:
+            handle.setopt(P.SSLCERT_BLOB, pair.certificate)
+            handle.setopt(P.SSLKEY_BLOB, pair.key)
+
+    def _line(self, name: str, value: str) -> str:
+        # libcurl sends CR and LF inside a value as they are: the rest of it would be a header of its own.
+        line = f"{name}: {value}"
+        if not _HEADER_LINE.fullmatch(line):
+            msg = f"the header {name[:40]!r} for {self.peer.server} holds a character that no header may hold"
+            raise ConfigError(msg)
+        return line
+
+
+def failure_of(handle: P.Curl, code: int, text: str) -> Failure:
+    """Ask a handle that has ended without an answer how far it came."""
+    return Failure(code, text, errno=handle.getinfo(P.OS_ERRNO), sent=handle.getinfo(P.REQUEST_SIZE) > 0)
+
+
+def _split_header(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name, value.strip(" ")
+
+
+def _milliseconds(seconds: float) -> int:
+    return max(1, int(seconds * 1000))  # 0 would mean no limit.
+
+
+def parse_headers(lines: list[bytes]) -> dict[str, str]:
+    """Read the header lines of one answer; names in lower case, the last of equal names wins."""
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if colon:
+            headers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+    return headers

@@ -1,0 +1,280 @@
+"""Blocking requests over HTTP/1.1, from any thread.
+
+Why not HTTP/2 as for streams: it costs 20 to 40 % more CPU, and a request that timed out leaves its dead connection to
+the next one.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import pycurl as P  # noqa: N812 - see multi.py
+
+from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.stop import StopToken
+from kcontroller.transport.curl import USER_AGENT, Endpoint, failure_of, parse_headers
+from kcontroller.transport.faults import error_of
+from kcontroller.transport.measure import NO_ANSWER, RequestMeter
+from kcontroller.transport.pool import HandlePool
+from kcontroller.transport.retries import Retries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+    from kcontroller.transport.config import Config
+    from kcontroller.transport.pool import Handle
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})  # A missing body is an empty one, with Content-Length: 0.
+_UNAUTHORIZED: Final = 401
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What to send.
+
+    Attributes:
+        method: one of `METHODS`.
+        target: path and query below `Config.server`; begins with ``/`` and is percent-encoded.
+        body: the bytes to send, or None.
+        content_type: the header of that name; the API server answers 415 to a body without one.
+        accept: the header of that name.
+        verb: RBAC's word for it (``list``), for metrics; "" means the method.
+        compressed: ask for gzip. Worth it for lists over a slow line; costs more than it saves on a LAN.
+    """
+
+    method: str
+    target: str
+    body: bytes | None = None
+    content_type: str = ""
+    accept: str = "application/json"
+    verb: str = ""
+    compressed: bool = False
+
+    @property
+    def read_only(self) -> bool:
+        """Whether sending it twice changes nothing."""
+        return self.method in {"GET", "HEAD"}
+
+
+@dataclass(frozen=True, slots=True)
+class HttpResponse:
+    """What came back, whatever its status.
+
+    Attributes:
+        status: the HTTP status.
+        headers: names in lower case; of equal names the last.
+        body: all of it.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds the server asks to wait; None without the header and, as in client-go, for its date form."""
+        value = self.headers.get("retry-after", "")
+        return float(value) if value.isascii() and value.isdigit() else None
+
+
+class Requester:
+    """Sends requests to one server. Safe for use from many threads; each running request has a connection of its own.
+
+    Args:
+        config: the server and who we are.
+        metrics: where to count.
+        clock: the time of retries and of idle connections.
+        user_agent: the header of that name.
+        pool: connections shared with other requesters, closed by their owner; by default an own one.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        metrics: Metrics | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        user_agent: str = USER_AGENT,
+        pool: HandlePool | None = None,
+    ) -> None:
+        """Open no connection yet; raises ConfigError if libcurl or a header is unfit."""
+        self._endpoint = Endpoint(config, user_agent=user_agent)
+        self._credentials = config.credentials
+        self._clock = clock
+        self._own_pool = HandlePool(clock=clock) if pool is None else None
+        self._pool = pool or self._own_pool or HandlePool(clock=clock)
+        self._meter = RequestMeter(metrics, host=config.host)
+        self._stop = StopToken(clock=clock)
+        self._lock = threading.Lock()
+        self._running: set[Handle] = set()
+
+    def send(self, request: HttpRequest, *, timeout: float = 30.0, stop: StopToken | None = None) -> HttpResponse:
+        """Send a request and wait for its answer, whatever its status.
+
+        A 401 makes the credentials look again; if they changed, the request is sent once more. `retries` says when
+        else it is.
+
+        Args:
+            request: what to send.
+            timeout: seconds for each sending, connecting included.
+            stop: ends the wait within 100 ms.
+
+        Raises:
+            ConnectFailed: no connection; nothing was sent. TLSFailed: because one side does not trust the other.
+            RequestTimeout: no answer in time; `sent` says whether it may have arrived.
+            OutcomeUnknown: it was sent and the answer lost; not for GET.
+            TransportError: a GET was lost, time and again.
+            Stopped: `stop` was stopped, or the requester closed. A write may have happened.
+            ValueError: the request cannot go on the wire.
+        """
+        if request.method not in METHODS:
+            msg = f"not an HTTP method: {request.method[:20]!r}"
+            raise ValueError(msg)
+        verb = request.verb or request.method
+        started = self._clock.monotonic()
+        retries = Retries(
+            read_only=request.read_only,
+            timeout=timeout,
+            pause=lambda seconds: self._pause(seconds, stop),
+            on_retry=lambda code: self._meter.retried(code=code, verb=verb),
+            clock=self._clock,
+        )
+        try:
+            return retries.run(lambda: self._send_authorized(request, timeout, stop))
+        finally:
+            self._meter.took(self._clock.monotonic() - started, verb=verb)
+
+    def close(self) -> None:
+        """End the running requests with Stopped and close the idle connections; later requests raise Stopped."""
+        self._stop.stop("the connection to the cluster was closed")
+        with self._lock:
+            running = list(self._running)
+        for handle in running:
+            handle.wake()
+        if self._own_pool is not None:
+            self._own_pool.close()
+
+    def _send_authorized(self, request: HttpRequest, timeout: float, stop: StopToken | None) -> HttpResponse:
+        identity = self._identity()
+        response = self._send_once(request, identity[0], timeout, stop)
+        if response.status != _UNAUTHORIZED:
+            return response
+        self._credentials.invalidate()
+        renewed = self._identity()
+        if renewed == identity:
+            return response
+        self._meter.retried(code=str(_UNAUTHORIZED), verb=request.verb or request.method)
+        return self._send_once(request, renewed[0], timeout, stop)
+
+    def _identity(self) -> tuple[str | None, object]:
+        return self._credentials.authorization(), self._credentials.client_certificate()
+
+    def _send_once(
+        self, request: HttpRequest, authorization: str | None, timeout: float, stop: StopToken | None
+    ) -> HttpResponse:
+        self._raise_if_stopped(stop)
+        handle = self._pool.take()
+        try:
+            self._prepare(handle, request, authorization, timeout)
+            return self._exchange(handle, request, stop)
+        finally:
+            self._pool.give_back(handle)
+
+    def _prepare(self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float) -> None:
+        curl = handle.curl
+        self._endpoint.prepare(
+            curl,
+            request.target,
+            timeout=timeout,
+            accept=request.accept,
+            content_type=request.content_type,
+            authorization=authorization,
+        )
+        curl.setopt(P.HTTP_VERSION, P.CURL_HTTP_VERSION_1_1)
+        if request.compressed:
+            curl.setopt(P.ACCEPT_ENCODING, "gzip")
+        if request.method == "HEAD":
+            curl.setopt(P.NOBODY, 1)
+        elif request.method != "GET":
+            if request.body is not None or request.method in _WITH_LENGTH:
+                curl.setopt(P.POSTFIELDS, request.body or b"")
+            curl.setopt(P.CUSTOMREQUEST, request.method)
+        if request.method != "GET":
+            handle.forget_dead_connection()
+            curl.setopt(P.PREREQFUNCTION, _Guard())
+
+    def _exchange(self, handle: Handle, request: HttpRequest, stop: StopToken | None) -> HttpResponse:
+        # The methods of lists are callbacks that cannot raise, and cost no Python frame.
+        lines: list[bytes] = []
+        chunks: list[bytes] = []
+        handle.curl.setopt(P.HEADERFUNCTION, lines.append)
+        handle.curl.setopt(P.WRITEFUNCTION, chunks.append)
+        with self._lock:
+            self._running.add(handle)
+        withdraw = stop.on_stop(handle.wake) if stop is not None else None
+        try:
+            ended = handle.run(lambda: self._stop.stopped or (stop is not None and stop.stopped))
+        finally:
+            if withdraw is not None:
+                withdraw()
+            with self._lock:
+                self._running.discard(handle)
+        if ended is None:
+            self._raise_if_stopped(stop)
+        code, text = ended or (0, "")
+        if code:
+            self._meter.answered(code=NO_ANSWER, method=request.method)
+            raise error_of(
+                failure_of(handle.curl, code, text),
+                self._endpoint.peer,
+                asked=request.method,
+                read_only=request.read_only,
+            )
+        status = handle.curl.getinfo(P.RESPONSE_CODE)
+        self._meter.answered(code=str(status), method=request.method)
+        return HttpResponse(status, parse_headers(_last_answer(lines)), b"".join(chunks))
+
+    def _raise_if_stopped(self, stop: StopToken | None) -> None:
+        if stop is not None:
+            stop.raise_if_stopped()
+        self._stop.raise_if_stopped()
+
+    def _pause(self, seconds: float, stop: StopToken | None) -> None:
+        with StopToken(stop, clock=self._clock) as token:
+            withdraw = self._stop.on_stop(lambda: token.stop(self._stop.reason))
+            try:
+                token.wait(seconds)
+                token.raise_if_stopped()
+            finally:
+                withdraw()
+
+
+class _Guard:
+    """Lets a request leave once.
+
+    libcurl sends it again, POST and DELETE too, when a connection it reused ends before the answer.
+    """
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = False
+
+    def __call__(self, *_: object) -> int:
+        if self._left:
+            return int(P.PREREQFUNC_ABORT)
+        self._left = True
+        return int(P.PREREQFUNC_OK)
+
+
+def _last_answer(lines: list[bytes]) -> list[bytes]:
+    # A proxy's reply and "100 Continue" come first, each with a status line of its own.
+    for at in range(len(lines) - 1, -1, -1):
+        if lines[at].startswith(b"HTTP/"):
+            return lines[at + 1 :]
+    return lines

@@ -1,0 +1,336 @@
+"""The loop of one cluster's thread: its lists and watches over HTTP/2, its timers, and calls from other threads.
+
+libcurl's rules shape it. Only the loop's thread touches the multi. Inside a receiver's callback nothing may be added or
+removed, so `open` and `close` take effect when libcurl has returned. A callback never raises.
+
+Dead connections: libcurl sends no HTTP/2 ping, and TCP cannot tell when a middlebox acknowledges for a dead peer. When
+every stream of the loop has been silent for `silence` seconds, a probe (``GET /version``) travels on the same
+connection. If it gets no answer, the sockets are shut down and all streams end. A cluster with more than 100 streams
+has a second connection, and silence counts over both; over HTTP/1.1 the probe takes a connection of its own and proves
+only that the server lives.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import selectors
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.errors import ConnectFailed, KControllerError, TransportError
+from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.logs import Log
+from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
+from kcontroller.transport.faults import TIMED_OUT
+from kcontroller.transport.gate import CONNECTING
+from kcontroller.transport.measure import NO_ANSWER, RequestMeter
+from kcontroller.transport.multi import Multi
+from kcontroller.transport.transfer import Probe, Receiver, Stream, Transfer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+    from kcontroller.transport.config import Config
+    from kcontroller.transport.gate import ConnectGate, Place
+
+_LONGEST_TURN: Final = 3600.0  # A bound only: nothing but silence checks, timers and sockets ends an idle turn.
+_PLACE_SECONDS: Final = 3.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
+
+_UNAUTHORIZED: Final = 401
+
+__all__ = ["Receiver", "Stream", "StreamLoop", "Timer"]
+
+_log: Final = Log("kcontroller.transport")
+
+
+class Timer:
+    """A function that will run on the loop thread, from `StreamLoop.call_later`."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        """Keep the function."""
+        self._function: Callable[[], None] | None = function
+
+    def stop(self) -> None:
+        """Never run the function; nothing happens if it has run. Loop thread only."""
+        self._function = None
+
+    def fire(self) -> None:
+        """Run the function unless stopped; for the loop."""
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+
+class StreamLoop:
+    """Runs streams, timers and calls for one cluster on the thread that calls `run`.
+
+    An exception of a receiver ends its stream only. One of a `call` or a timer ends `run`, which raises it after it has
+    closed everything: the cluster's engagement has failed.
+
+    Args:
+        config: the server and who we are.
+        name: the cluster, for log lines.
+        metrics: where to count; a stream counts as a GET with its status.
+        clock: the time of `call_later` and of silence.
+        user_agent: the header of that name.
+        silence: seconds without a byte after which the connection is probed.
+        probe_timeout: seconds the probe may take.
+        gate: how many loops of the process may connect at once.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        name: str,
+        metrics: Metrics | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        user_agent: str = USER_AGENT,
+        silence: float = 30.0,
+        probe_timeout: float = 10.0,
+        gate: ConnectGate = CONNECTING,
+    ) -> None:
+        """Open nothing yet; raises ConfigError if libcurl or a header is unfit."""
+        self._endpoint = Endpoint(config, user_agent=user_agent)
+        self._name = name
+        self._clock = clock
+        self._meter = RequestMeter(metrics, host=config.host)
+        self._silence = silence
+        self._probe_timeout = probe_timeout
+        self._gate = gate
+        self._place: Place | None = None
+        self._multi: Multi | None = None
+        self._thread: int | None = None
+        self._stopping = False
+        self._calls: deque[Callable[[], None]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+        self._opening: deque[Stream] = deque()
+        self._closing: list[Stream] = []
+        self._running: dict[int, Transfer] = {}
+        self._probe: Probe | None = None
+        self._heard = clock.monotonic()
+
+    @property
+    def on_loop_thread(self) -> bool:
+        """Whether the caller is the thread inside `run`."""
+        return self._thread == threading.get_ident()
+
+    def run(self) -> None:
+        """Work until `stop`; then close every stream without a further callback, and drop timers and calls."""
+        multi = self._multi = Multi(selectors.DefaultSelector())
+        self._thread = threading.get_ident()
+        try:
+            while not self._stopping:
+                self._step(multi)
+        finally:
+            self._close_all(multi)
+
+    def stop(self) -> None:
+        """End `run` at once. Any thread, also before `run` and more than once."""
+        self._stopping = True
+        self._wake()
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function on the loop thread soon, in the order of the calls; dropped after `stop`. Any thread."""
+        self._calls.append(function)
+        self._wake()
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
+        """Run a function after so many seconds. Loop thread only."""
+        timer = Timer(function)
+        heapq.heappush(self._timers, (self._clock.monotonic() + seconds, next(self._numbers), timer))
+        return timer
+
+    def open(self, target: str, receiver: Receiver, *, timeout: float, accept: str = "application/json") -> Stream:
+        """Begin a GET whose answer goes to `receiver` piece by piece. Loop thread only, also inside callbacks.
+
+        Nothing is called before this returns; what goes wrong is told to `Receiver.on_end`.
+
+        Args:
+            target: path and query below `Config.server`, percent-encoded.
+            receiver: told on the loop thread.
+            timeout: seconds for the whole stream; a watch takes its timeoutSeconds and some more.
+            accept: the header of that name.
+
+        Raises:
+            ValueError: the target cannot go on the wire.
+        """
+        if self._thread not in {None, threading.get_ident()}:
+            msg = "streams are opened on the thread of their loop; use StreamLoop.call"
+            raise RuntimeError(msg)
+        check_target(target)
+        stream = Stream(self, target, receiver, timeout=timeout, accept=accept)
+        self._opening.append(stream)
+        return stream
+
+    # What transfers tell their loop.
+
+    def heard(self) -> None:
+        """Note that the server sent something."""
+        self._heard = self._clock.monotonic()
+
+    def answered(self, status: int) -> None:
+        """Note that a stream has a status: the connection stands, whatever the credentials are worth."""
+        self._leave_gate()
+        self._meter.answered(code=str(status), method="GET")
+        if status == _UNAUTHORIZED:
+            self._endpoint.config.credentials.invalidate()
+
+    def remove_soon(self, stream: Stream) -> None:
+        """Reset a stream when libcurl has returned."""
+        self._closing.append(stream)
+
+    def _step(self, multi: Multi) -> None:
+        multi.turn(self._patience())
+        self._finish(multi)
+        self._run_calls()
+        self._run_timers()
+        self._check_silence(multi)
+        self._remove_closed(multi)
+        self._start_opened(multi)
+
+    def _patience(self) -> float:
+        # Streams that wait for the gate need no look: it wakes the loop.
+        if self._calls or self._closing:
+            return 0.0
+        now = self._clock.monotonic()
+        until = now + _LONGEST_TURN
+        if self._timers:
+            until = min(until, self._timers[0][0])
+        if self._running and self._probe is None:
+            until = min(until, self._heard + self._silence)
+        return max(0.0, until - now)
+
+    def _wake(self) -> None:
+        multi = self._multi
+        if multi is not None:
+            multi.wake()
+
+    def _finish(self, multi: Multi) -> None:
+        for handle, code, text in multi.finished():
+            transfer = self._running.pop(id(handle))
+            error = transfer.error(self._endpoint, code, text)
+            if code == TIMED_OUT and self._heard <= transfer.started:
+                # Its connection may be dead, and libcurl would give it to the next stream.
+                transfer.shut_down()
+            _discard(multi, transfer)
+            if transfer is self._probe:
+                self._judge(self._probe, error)
+            else:
+                self._end(transfer, error)
+
+    def _end(self, transfer: Transfer, error: TransportError | None) -> None:
+        if transfer.status is None:
+            self._meter.answered(code=NO_ANSWER, method="GET")
+        transfer.ended(error)
+
+    def _run_calls(self) -> None:
+        for _ in range(len(self._calls)):
+            if self._stopping:
+                return
+            self._calls.popleft()()
+
+    def _run_timers(self) -> None:
+        while self._timers and self._timers[0][0] <= self._clock.monotonic() and not self._stopping:
+            heapq.heappop(self._timers)[2].fire()
+
+    def _remove_closed(self, multi: Multi) -> None:
+        closing, self._closing = self._closing, []
+        for stream in closing:
+            if self._running.pop(id(stream.handle), None) is not None:
+                _discard(multi, stream)
+
+    def _start_opened(self, multi: Multi) -> None:
+        while self._opening and not self._stopping and self._may_connect():
+            stream = self._opening.popleft()
+            if stream.closed:
+                continue
+            try:
+                self._start(multi, stream)
+            except Exception as error:  # noqa: BLE001 - credentials may raise anything; it is this stream's end
+                self._end(stream, _as_transport_error(error))
+        if not self._running and not self._opening:
+            self._leave_gate()
+
+    def _start(self, multi: Multi, transfer: Transfer) -> None:
+        if not self._running:
+            self.heard()
+        handle = transfer.begin(self._endpoint, now=self._clock.monotonic())
+        self._running[id(handle)] = transfer
+        multi.add(handle)
+
+    # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
+
+    def _may_connect(self) -> bool:
+        if any(transfer.status is not None for transfer in self._running.values()):
+            return True
+        if self._place is None:
+            place = self._place = self._gate.enter(self._wake)
+            self.call_later(_PLACE_SECONDS, lambda: self._leave_gate(place))
+        return self._place.admitted
+
+    def _leave_gate(self, place: Place | None = None) -> None:
+        if self._place is not None and place in {None, self._place}:
+            self._place.leave()
+            self._place = None
+
+    # Silence.
+
+    def _check_silence(self, multi: Multi) -> None:
+        if not self._running or self._probe is not None or self._clock.monotonic() < self._heard + self._silence:
+            return
+        probe = Probe(self, timeout=self._probe_timeout)
+        try:
+            self._start(multi, probe)
+        except Exception as error:  # noqa: BLE001 - credentials that fail say nothing about the connection
+            self.heard()
+            _log.warning("cannot probe a silent connection: %s", error, cluster=self._name)
+        else:
+            self._probe = probe
+
+    def _judge(self, probe: Probe, error: TransportError | None) -> None:
+        self._probe = None
+        heard_meanwhile = self._heard > probe.started
+        self.heard()  # Also after a failure: the next probe is due after another silence.
+        if error is None or heard_meanwhile:
+            return
+        _log.warning("the connection is dead, its streams end: %s", error, cluster=self._name)
+        for transfer in self._running.values():
+            transfer.dead = True
+            transfer.shut_down()
+
+    def _close_all(self, multi: Multi) -> None:
+        self._thread = self._multi = None
+        for stream in (*self._opening, *self._running.values()):
+            if isinstance(stream, Stream):
+                stream.closed = True
+        for transfer in self._running.values():
+            _discard(multi, transfer)
+        self._running.clear()
+        self._opening.clear()
+        self._closing.clear()
+        self._calls.clear()
+        self._timers.clear()
+        multi.close()
+        self._leave_gate()
+
+
+def _discard(multi: Multi, transfer: Transfer) -> None:
+    multi.remove(transfer.handle)
+    transfer.handle.close()
+    transfer.handle = None
+
+
+def _as_transport_error(error: Exception) -> TransportError:
+    if isinstance(error, TransportError):
+        return error
+    wrapped = ConnectFailed(str(error) if isinstance(error, KControllerError) else type(error).__name__)
+    wrapped.__cause__ = error
+    return wrapped

@@ -1,0 +1,235 @@
+"""One GET on a loop's multi: a stream for a receiver, or the probe that asks whether the connection lives."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import pycurl as P  # noqa: N812 - see multi.py
+
+from kcontroller.errors import ConnectFailed, TransportError
+from kcontroller.process.logs import Log
+from kcontroller.transport.curl import failure_of, parse_headers
+from kcontroller.transport.faults import error_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kcontroller.transport.curl import Endpoint
+
+_REFUSE: Final = -1  # From a callback: end this transfer. Over HTTP/2 its siblings go on.
+_FINAL_STATUS: Final = 200
+
+_log: Final = Log("kcontroller.transport")
+
+
+class Receiver(Protocol):
+    """What a stream tells; always on the loop's thread, and the loop waits meanwhile.
+
+    An exception ends the stream: `on_end` gets it as the cause of a TransportError, or itself if it is one.
+    """
+
+    def on_response(self, status: int, headers: Mapping[str, str]) -> None:
+        """Take the status, whatever it is, and the headers with names in lower case. At most once, before any data."""
+        ...
+
+    def on_data(self, chunk: bytes) -> None:
+        """Take the next bytes of the body, cut anywhere."""
+        ...
+
+    def on_end(self, error: TransportError | None) -> None:
+        """Learn that nothing more comes: None after a complete body. Exactly once, unless the stream was closed."""
+        ...
+
+
+class Owner(Protocol):
+    """What a transfer tells its loop."""
+
+    def heard(self) -> None:
+        """Bytes arrived."""
+        ...
+
+    def answered(self, status: int) -> None:
+        """A stream has its status."""
+        ...
+
+    def remove_soon(self, stream: Stream) -> None:
+        """A stream was closed by its user."""
+        ...
+
+
+class Transfer:
+    """A GET in flight; `Stream` and `Probe` say what becomes of its answer.
+
+    Attributes:
+        started: when it was handed to libcurl, by the loop's clock.
+        status: the status of the answer once it is there.
+        dead: set by the loop that found the connection dead, so that the error says so.
+    """
+
+    def __init__(self, owner: Owner, target: str, *, timeout: float, accept: str) -> None:
+        """Send nothing yet."""
+        self.handle: Any = None
+        self.started = 0.0
+        self.status: int | None = None
+        self.dead = False
+        self._owner = owner
+        self._target = target
+        self._timeout = timeout
+        self._accept = accept
+        self._lines: list[bytes] = []
+        self._fault: BaseException | None = None
+
+    def begin(self, endpoint: Endpoint, *, now: float) -> Any:
+        """Make the handle; raises what the credentials or the configuration raise."""
+        handle = P.Curl()
+        try:
+            endpoint.prepare(
+                handle,
+                self._target,
+                timeout=self._timeout,
+                accept=self._accept,
+                authorization=endpoint.config.credentials.authorization(),
+            )
+        except BaseException:
+            handle.close()
+            raise
+        handle.setopt(P.HTTP_VERSION, P.CURL_HTTP_VERSION_2TLS)
+        handle.setopt(P.PIPEWAIT, 1)  # Without it, streams that start together take a connection each.
+        handle.setopt(P.HEADERFUNCTION, self._on_header)
+        handle.setopt(P.WRITEFUNCTION, self._on_body)
+        self.handle, self.started = handle, now
+        return handle
+
+    def shut_down(self) -> None:
+        """Shut the socket down, so that every stream on it ends and libcurl will not reuse it."""
+        fd = self.handle.getinfo(P.ACTIVESOCKET)
+        if fd < 0:
+            return
+        with contextlib.suppress(OSError):  # It ended by itself.
+            sock = socket.socket(fileno=fd)
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            finally:
+                sock.detach()
+
+    def error(self, endpoint: Endpoint, code: int, text: str) -> TransportError | None:
+        """Say how the transfer ended; None if it was answered in full."""
+        if self._fault is not None:
+            return self._receiver_error(self._fault)
+        if not code:
+            return None
+        if self.dead:
+            return TransportError(f"the connection with {endpoint.peer.server} is dead: it was silent, and a probe too")
+        failure = failure_of(self.handle, code, text)
+        if self.status is None and failure.lost_at_start:
+            return ConnectFailed(f"cannot connect to {endpoint.peer.server}: it gave up while HTTP/2 was starting")
+        return error_of(failure, endpoint.peer, asked="GET", read_only=True)
+
+    def take_response(self, status: int, headers: Mapping[str, str]) -> None:
+        """Handle the answer's head."""
+
+    def take_data(self, chunk: bytes) -> None:
+        """Handle a piece of its body."""
+
+    def ended(self, error: TransportError | None) -> None:
+        """Handle its end."""
+
+    def refuses(self) -> bool:
+        """Whether no more bytes are wanted."""
+        return False
+
+    def _receiver_error(self, fault: BaseException) -> TransportError:
+        if isinstance(fault, TransportError):
+            return fault
+        path = self._target.partition("?")[0]
+        error = TransportError(f"the stream of {path} ended because its receiver raised {type(fault).__name__}")
+        error.__cause__ = fault
+        return error
+
+    # An exception that left one of these two would be printed and lost.
+
+    def _on_header(self, line: bytes) -> int | None:
+        try:
+            self._owner.heard()
+            if line.startswith(b"HTTP/"):
+                self._lines = [line]
+            elif line.strip():
+                self._lines.append(line)
+            elif self.status is None:  # Else these are trailers.
+                self._head()
+        except BaseException as fault:  # noqa: BLE001
+            self._fault = fault
+            return _REFUSE
+        return _REFUSE if self.refuses() else None
+
+    def _head(self) -> None:
+        status = int(self._lines[0].split(None, 2)[1])
+        if status < _FINAL_STATUS:
+            return
+        self.status = status
+        self.take_response(status, parse_headers(self._lines[1:]))
+
+    def _on_body(self, chunk: bytes) -> int | None:
+        if self.refuses():
+            return _REFUSE
+        try:
+            self._owner.heard()
+            self.take_data(chunk)
+        except BaseException as fault:  # noqa: BLE001
+            self._fault = fault
+            return _REFUSE
+        return _REFUSE if self.refuses() else None
+
+
+class Probe(Transfer):
+    """Asks whether the connection lives; any status is a yes."""
+
+    def __init__(self, owner: Owner, *, timeout: float) -> None:
+        """Ask for what every API server answers, to anyone, at no cost."""
+        super().__init__(owner, "/version", timeout=timeout, accept="application/json")
+
+
+class Stream(Transfer):
+    """A GET whose answer goes to a receiver, from `StreamLoop.open`.
+
+    Attributes:
+        closed: whether `close` was called or the loop has stopped; no callback follows.
+    """
+
+    def __init__(self, owner: Owner, target: str, receiver: Receiver, *, timeout: float, accept: str) -> None:
+        """Send nothing yet."""
+        super().__init__(owner, target, timeout=timeout, accept=accept)
+        self._receiver = receiver
+        self.closed = False
+
+    def close(self) -> None:
+        """Reset the stream; no callback follows. Loop thread only, also inside callbacks and more than once."""
+        if not self.closed:
+            self.closed = True
+            self._owner.remove_soon(self)
+
+    def refuses(self) -> bool:
+        """Whether it was closed."""
+        return self.closed
+
+    def take_response(self, status: int, headers: Mapping[str, str]) -> None:
+        """Tell the loop, then the receiver."""
+        self._owner.answered(status)
+        if not self.closed:
+            self._receiver.on_response(status, headers)
+
+    def take_data(self, chunk: bytes) -> None:
+        """Tell the receiver."""
+        self._receiver.on_data(chunk)
+
+    def ended(self, error: TransportError | None) -> None:
+        """Tell the receiver, once."""
+        if self.closed:
+            return
+        self.closed = True
+        try:
+            self._receiver.on_end(error)
+        except BaseException:  # noqa: BLE001 - the other streams of the loop must not pay for it
+            _log.exception("the receiver of a stream raised at its end", path=self._target.partition("?")[0])

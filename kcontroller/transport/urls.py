@@ -1,0 +1,77 @@
+"""Server URLs in one normal form, so that equal servers compare equal and share connections."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from urllib.parse import SplitResult, quote, urlsplit
+
+from kcontroller.errors import ConfigError
+from kcontroller.process.logs import one_line
+
+_DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
+_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+def normalise_server(server: str, *, where: str) -> str:
+    """Bring a server's URL into normal form: lower-case scheme and host, no default port, no trailing slash.
+
+    Idempotent. Raises ConfigError, beginning with `where`, for another scheme, user-info (it would reach logs), a
+    query, a fragment, dot segments, or a host or port that cannot be one.
+    """
+    text = server.strip()
+    if "@" in text.partition("?")[0]:
+        msg = f"{where}: server must not contain '@'; put user and password into the user entry"
+        raise ConfigError(msg)
+    shown = one_line(text[:200])
+    parts, problem = _split(text)
+    if parts is None:
+        msg = f"{where}: server {shown!r} {problem}"
+        raise ConfigError(msg)
+    host = parts.netloc.lower()
+    name, port = _host_and_port(parts)
+    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
+        host = name
+    return f"{parts.scheme}://{host}{quote(parts.path.rstrip('/'), safe=_PATH_SAFE)}"
+
+
+def _split(text: str) -> tuple[SplitResult | None, str]:
+    """Give the parts of a usable URL, or what is wrong with it."""
+    if _UNSAFE.search(text):
+        return None, "contains a space, backslash or control character"
+    if "://" not in text:
+        return None, f"has no scheme; write https://{one_line(text[:200])}"
+    try:
+        parts = urlsplit(text)
+        name, port = _host_and_port(parts)
+    except ValueError:
+        return None, "is not a URL; write https://host:port"
+    problem = ""
+    if parts.scheme not in _DEFAULT_PORTS:
+        problem = f"has the scheme {parts.scheme!r}; use https"
+    elif not _HOST.fullmatch(name) or port == 0:
+        problem = "has no usable host and port; write https://host:port"
+    elif "?" in text or "#" in text:
+        problem = "has a query or fragment; remove it"
+    elif any(segment in {".", ".."} for segment in parts.path.replace("%2e", ".").replace("%2E", ".").split("/")):
+        problem = "has a dot segment in its path; remove it"
+    return (None, problem) if problem else (parts, "")
+
+
+def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
+    name = parts.hostname or ""
+    return (f"[{name}]" if ":" in name else name), parts.port
+
+
+def host_of(server: str) -> str:
+    """Give ``host:port`` of a server in normal form, the port always there."""
+    parts = urlsplit(server)
+    name, port = _host_and_port(parts)
+    return f"{name}:{port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+def base_path_of(server: str) -> str:
+    """Give the path of a server in normal form, without trailing slash."""
+    return urlsplit(server).path

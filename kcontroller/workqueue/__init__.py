@@ -1,0 +1,42 @@
+"""One queue per controller, for all its clusters: what is to be reconciled, in which order, and when.
+
+What a `WorkQueue` guarantees:
+
+* *One copy, one worker.* A request waits at most once and is never in two workers at the same time. An add while it
+  is in work gives exactly one more hand-out, after `done`.
+* *Earliest wins.* Of several delays the shortest counts, and an add without delay replaces a pending one. (client-go
+  would fire twice.)
+* *Priority, then order.* Higher priorities come first; within one priority of one cluster the order of arrival
+  counts. A re-add can raise a priority, never lower it; a raised request joins the tail of its new level. Every
+  sixteenth pick goes one level down (every 256th two, and so on), so that nothing starves.
+* *Fair between clusters.* Within a priority the clusters take turns. As soon as two of them have work, each holds at
+  most a quarter of the workers, but at least one.
+* *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; success forgets the failures.
+* *Leaving is clean.* `purge` forgets a cluster: ready, delayed, failures, pause. The outcome of its items in work is
+  ignored, but a request added again still waits until the old worker has returned.
+* *Stop is immediate.* Ready and delayed items are dropped (an informer lists them again), every `get` returns None,
+  later adds are ignored, items in work may still be done.
+
+What it does not guarantee: an order between requests of different clusters or priorities, or that delays and failures
+outlive the process.
+
+::
+
+    add ─┬─────────────> READY ── get ──> PROCESSING ── done ─┬─> (forgotten)
+         └─> DELAYED ──────^                                  ├─> READY or DELAYED, as outcome and adds say
+                                                              └─> IDLE: only its failures are remembered
+
+Any thread may call any method. Locks: one per queue. Only the clock's own lock is taken under it; metrics are written
+after it is released; no user code runs inside except the hash and equality of the request.
+
+Files: `outcome` what a worker reports, `entry` what is known of a request, `ready` the rings of clusters, `delayed` the
+heap, `schedule` the whole as a step machine, `waiting` the workers without an item, `queue` the lock, `meter` metrics.
+"""
+
+from __future__ import annotations
+
+from kcontroller.workqueue.entry import ClusterRequest, Item
+from kcontroller.workqueue.outcome import Outcome
+from kcontroller.workqueue.queue import LOW_PRIORITY, WorkQueue
+
+__all__ = ["LOW_PRIORITY", "ClusterRequest", "Item", "Outcome", "WorkQueue"]

@@ -1,0 +1,72 @@
+"""What a worker reports when it is done with an item."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one reconcile ended; make it with one of the four class methods.
+
+    ======== ============== ==================== ================================
+    outcome  failures       added again          after (controller-runtime)
+    ======== ============== ==================== ================================
+    forget   set to 0       no                   success
+    after    set to 0       in `delay` seconds   RequeueAfter
+    retry    one more       in backoff seconds   an error, or Requeue
+    drop     as they were   no                   a terminal error
+    ======== ============== ==================== ================================
+
+    Adds that came while the item was in work count in all four cases; the earliest time and the higher priority win.
+
+    Attributes:
+        forgets: whether the failures are reset.
+        fails: whether this was one more failure; the queue then chooses the delay.
+        delay: seconds until the item is added again, or None if it is not, or if the queue chooses.
+        priority: the priority of the new add; None keeps the one the item had.
+    """
+
+    forgets: bool
+    fails: bool
+    delay: float | None = None
+    priority: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a delay that no clock reaches."""
+        if self.delay is not None and not 0 <= self.delay < math.inf:
+            msg = f"an item cannot be added again after {self.delay} seconds; give a finite number >= 0"
+            raise ValueError(msg)
+
+    @classmethod
+    def forget(cls) -> Self:
+        """Report success: the backoff starts anew with the next failure."""
+        return cls(True, False)
+
+    @classmethod
+    def after(cls, seconds: float, *, priority: int | None = None) -> Self:
+        """Report success and ask for the item again in `seconds`.
+
+        Raises:
+            ValueError: `seconds` is negative or not finite.
+        """
+        return cls(True, False, seconds, priority)
+
+    @classmethod
+    def retry(cls, *, priority: int | None = None) -> Self:
+        """Report a failure: the item comes again after its backoff, which grows."""
+        return cls(False, True, None, priority)
+
+    @classmethod
+    def drop(cls) -> Self:
+        """Report a failure that no retry heals; as in controller-runtime the failures so far stay counted."""
+        return cls(False, False)
+
+
+FORGET: Final = Outcome.forget()
+"""The most frequent outcome, made once."""

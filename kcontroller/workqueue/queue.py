@@ -1,0 +1,237 @@
+"""The queue that threads share: a `Schedule` behind one lock, and the waiting for it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final, Generic
+
+from kcontroller.process.backoff import RECONCILE
+from kcontroller.workqueue.entry import NEVER, Item, R
+from kcontroller.workqueue.meter import QueueMeter
+from kcontroller.workqueue.schedule import Schedule
+from kcontroller.workqueue.waiting import Waiters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.process.backoff import Backoff
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+    from kcontroller.workqueue.outcome import Outcome
+
+LOW_PRIORITY: Final = -100
+"""For objects of an initial list and updates that changed nothing, as in controller-runtime."""
+
+
+class WorkQueue(Generic[R]):
+    """The requests one controller has to work on; the package's docstring says what it guarantees.
+
+    Args:
+        name: of the controller; it becomes the labels of the metrics.
+        clock: the time by which delays and waits go.
+        backoff: seconds between the retries of one request.
+        workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
+        metrics: where the ``workqueue_*`` families are; None for none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        clock: Clock,
+        backoff: Backoff = RECONCILE,
+        workers: int = 1,
+        metrics: Metrics | None = None,
+    ) -> None:
+        """Start empty and running."""
+        if workers < 1:
+            msg = f"queue {name!r} cannot have {workers} workers; give at least 1"
+            raise ValueError(msg)
+        self.name = name
+        self._clock = clock
+        self._meter = None if metrics is None else QueueMeter(metrics, name)
+        self._lock = threading.Lock()
+        self._waiters = Waiters(self._lock, clock)
+        self._settled = threading.Condition(self._lock)
+        self._watchers = 0
+        self._schedule: Schedule[R] = Schedule(cap=max(1, workers // 4), backoff=backoff)
+        self._stopped = False
+
+    def add(self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "") -> None:
+        """Ask for a request to be worked on, in `after` seconds (0 or less: now); ignored once stopped.
+
+        Args:
+            request: what to work on.
+            priority: higher goes first; below that of an earlier add it changes nothing.
+            after: seconds; a shorter delay replaces a longer one, never the other way round.
+            reason: a short constant text for people, such as ``Deployment updated``.
+
+        Raises:
+            ValueError: `after` is infinite.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            if not self._stopped:
+                self._schedule.add(request, now, priority, after, reason)
+                if self._waiters.waiting:
+                    self._wake()
+
+    def get(self, *, timeout: float | None = None) -> Item[R] | None:
+        """Wait for the next item and take it; whoever takes one must call `done` with it.
+
+        Returns None once the queue is stopped, or when `timeout` seconds are over.
+        """
+        monotonic, schedule = self._clock.monotonic, self._schedule
+        deadline = NEVER if timeout is None else monotonic() + timeout
+        with self._lock:
+            while not self._stopped:
+                now = monotonic()
+                item = schedule.take(now)
+                if item is not None or deadline <= now:
+                    break
+                self._waiters.wait(now=now, deadline=deadline, due=schedule.next_due())
+            else:
+                return None
+            if self._waiters.waiting:
+                self._waiters.pass_on(pickable=schedule.pickable)
+        if item is not None and self._meter is not None:
+            self._meter.queued(item.waited)
+        return item
+
+    def done(self, item: Item[R], outcome: Outcome) -> None:
+        """Give an item back: forget, backoff and re-add happen in one step.
+
+        Raises:
+            ValueError: the item is not in work: it was given back before, or comes from another queue.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            worked = self._schedule.give_back(item, outcome, now)
+            if self._waiters.waiting:
+                self._wake()
+            if self._watchers:
+                self._settled.notify_all()
+        if self._meter is not None:
+            self._meter.worked(worked)
+
+    def purge(self, cluster: str) -> None:
+        """Forget a cluster: ready, delayed, failures, pause.
+
+        The outcome of its items in work will be ignored. Requests added later start anew, but not before a worker that
+        still has the same request returns.
+        """
+        with self._lock:
+            dropped = self._schedule.purge(cluster)
+            self._wake()
+            self._settled.notify_all()
+        del dropped  # Freeing a million entries takes a while; the lock need not wait for it.
+
+    def pause(self, cluster: str) -> None:
+        """Hand out no more items of a cluster until `resume`; adds are kept and delays run on."""
+        with self._lock:
+            if not self._stopped:
+                self._schedule.pause(cluster)
+                self._wake()
+
+    def resume(self, cluster: str) -> None:
+        """Hand out items of a cluster again."""
+        with self._lock:
+            self._schedule.resume(cluster)
+            self._wake()
+
+    def stop(self) -> None:
+        """Drop what is ready or delayed and wake every `get`; later calls do nothing.
+
+        Items in work may still be done; `wait_in_flight` waits for them.
+        """
+        with self._lock:
+            self._stopped = True
+            dropped = self._schedule.purge_all()
+            self._waiters.wake_all()
+            self._settled.notify_all()
+        del dropped
+
+    def wait_idle(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until there is nothing to do now; False if the time ran out.
+
+        That is: no item is ready (also of a paused cluster), none is in work, and no delay is over. Delays that are
+        still running (backoff, requeue_after) don't count, or a controller that looks again each hour would never be
+        idle.
+        """
+        schedule = self._schedule
+
+        def idle() -> bool:
+            return not schedule.ready and not schedule.in_flight and schedule.next_due() > self._clock.monotonic()
+
+        return self._wait_settled(idle, timeout)
+
+    def wait_in_flight(self, timeout: float, *, cluster: str | None = None) -> bool:
+        """Wait at most `timeout` seconds until all items handed out (of one cluster, or of all) are done."""
+        schedule = self._schedule
+
+        def ended() -> bool:
+            return not (schedule.in_flight if cluster is None else schedule.in_flight_of(cluster))
+
+        return self._wait_settled(ended, timeout)
+
+    def observe(self) -> None:
+        """Bring the gauges and counters up to date; call it before each scrape."""
+        if self._meter is None:
+            return
+        now = self._clock.monotonic()
+        with self._lock:
+            self._schedule.promote(now)
+            self._wake()
+            reading = self._schedule.read(now)
+        self._meter.publish(reading)
+
+    def __len__(self) -> int:
+        """Count the items that are ready; those in work and those delayed are not."""
+        with self._lock:
+            self._schedule.promote(self._clock.monotonic())
+            self._wake()
+            return self._schedule.ready
+
+    def __bool__(self) -> bool:
+        """Be true also when empty, so that ``queue or ...`` does not surprise."""
+        return True
+
+    @property
+    def in_flight(self) -> int:
+        """How many items are in work, also those of purged clusters."""
+        return self._schedule.in_flight
+
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopped
+
+    def failures(self, request: R) -> int:
+        """Count the failures of a request since its last success."""
+        with self._lock:
+            return self._schedule.failures(request)
+
+    def check_invariants(self) -> None:
+        """Raise AssertionError if the parts of the queue contradict each other; for tests."""
+        with self._lock:
+            self._schedule.check_invariants()
+
+    def _wake(self) -> None:
+        if self._schedule.pickable:
+            self._waiters.wake()
+        else:
+            self._waiters.expect(self._schedule.next_due())
+
+    def _wait_settled(self, settled: Callable[[], bool], timeout: float) -> bool:
+        deadline = self._clock.monotonic() + timeout
+        with self._lock:
+            self._watchers += 1
+            try:
+                while not settled():
+                    remaining = deadline - self._clock.monotonic()
+                    if remaining <= 0:
+                        return False
+                    self._clock.wait(self._settled, remaining)
+                return True
+            finally:
+                self._watchers -= 1

@@ -1,0 +1,86 @@
+"""How workers wait for an item: one keeps the time, the others sleep until they are needed."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.workqueue.entry import NEVER
+
+if TYPE_CHECKING:
+    from kcontroller.process.clock import Clock
+
+_LONGEST_WAIT: Final = 3600.0  # Some platforms refuse waits of months; the timekeeper just looks again.
+
+
+class Waiters:
+    """The waiting workers of one queue; every method is called with the queue's lock held.
+
+    The first to wait becomes the timekeeper: it alone wakes when a delay is over, so that a thousand delays don't wake
+    a whole pool. Invariant: where anyone waits one keeps the time, or was woken and will. A worker that leaves must
+    therefore call `pass_on`; and since one wake can find several items, that also wakes the next worker for the next
+    item.
+    """
+
+    def __init__(self, lock: threading.Lock, clock: Clock) -> None:
+        """Wait on conditions of `lock`, by `clock`."""
+        self._clock = clock
+        self._asleep = threading.Condition(lock)
+        self._timer = threading.Condition(lock)
+        self._sleepers = 0
+        self._keeping = False
+        self._alarm = NEVER
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any worker waits."""
+        return self._keeping or self._sleepers > 0
+
+    def wait(self, *, now: float, deadline: float, due: float) -> None:
+        """Wait until woken, until `deadline`, or as the timekeeper until `due`; may return early."""
+        try:
+            if self._keeping:
+                self._sleep(None if deadline == NEVER else deadline - now)
+            else:
+                self._alarm = min(due, deadline)
+                self._keep_time(min(self._alarm - now, _LONGEST_WAIT))
+        except BaseException:
+            # An interrupt must not take the timekeeping with it.
+            self.pass_on(pickable=True)
+            raise
+
+    def _sleep(self, seconds: float | None) -> None:
+        self._sleepers += 1
+        try:
+            self._clock.wait(self._asleep, seconds)
+        finally:
+            self._sleepers -= 1
+
+    def _keep_time(self, seconds: float) -> None:
+        self._keeping = True
+        try:
+            self._clock.wait(self._timer, seconds)
+        finally:
+            self._keeping = False
+
+    def wake(self) -> None:
+        """Wake one worker, the timekeeper last."""
+        if self._sleepers:
+            self._asleep.notify()
+        elif self._keeping:
+            self._timer.notify()
+
+    def expect(self, due: float) -> None:
+        """Wake the timekeeper if something is due before it would look."""
+        if self._keeping and due < self._alarm:
+            self._timer.notify()
+
+    def pass_on(self, *, pickable: bool) -> None:
+        """Hand on what a leaving worker leaves behind: items (`pickable`), the timekeeping."""
+        if pickable or not self._keeping:
+            self.wake()
+
+    def wake_all(self) -> None:
+        """Wake every worker."""
+        self._asleep.notify_all()
+        self._timer.notify_all()

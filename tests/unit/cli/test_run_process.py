@@ -1,0 +1,106 @@
+"""What only a process shows: exit codes and signals. The API server of these runs cannot be reached."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+import kcontroller
+from kcontroller.serving.address import listen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONTROLLER = """
+from kcontroller.controller import Reconciler
+
+class Widgets(Reconciler):
+    name = "widgets"
+    def setup(self, builder):
+        builder.for_("v1 ConfigMap")
+    def reconcile(self, ctx, request): ...
+"""
+KUBECONFIG = """
+apiVersion: v1
+kind: Config
+current-context: dev
+contexts: [{name: dev, context: {cluster: dev, user: dev}}]
+clusters: [{name: dev, cluster: {server: "http://127.0.0.1:9"}}]
+users: [{name: dev, user: {}}]
+"""
+
+ROOT = Path(kcontroller.__file__).parents[1]  # So that the process finds the package also where it is not installed.
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    """Start ``kcontroller run`` on free ports."""
+    (tmp_path / "controller.py").write_text(CONTROLLER)
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*, metrics: str = "0", health: str = "127.0.0.1:0") -> subprocess.Popen[str]:
+        command = [
+            *(sys.executable, "-m", "kcontroller", "run", str(tmp_path / "controller.py")),
+            *("--kubeconfig", str(tmp_path / "kubeconfig")),
+            *("--metrics-bind-address", metrics, "--health-probe-bind-address", health, "--log-format", "json"),
+        ]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def port_of(server: str, stream: IO[str]) -> int:
+    """Read the log until that server says on which port it answers."""
+    for line in stream:
+        record = json.loads(line) if line.startswith("{") else {}
+        if record.get("msg") == "serving" and record.get("name") == server:
+            return int(record["port"])
+    pytest.fail(f"{server} does not answer")
+
+
+def ask(port: int, path: str) -> int:
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_in_order_although_the_api_server_is_away(start: Start, number: signal.Signals) -> None:
+    process = start()
+    assert process.stderr is not None
+    port = port_of("health", process.stderr)
+    assert (ask(port, "/healthz"), ask(port, "/readyz")) == (200, 500)
+    process.send_signal(number)
+    assert process.wait(20) == 0
+
+
+@pytest.mark.parametrize(
+    ("server", "option"), [("metrics", "--metrics-bind-address"), ("health", "--health-probe-bind-address")]
+)
+def test_an_occupied_port_is_one_line_and_2(start: Start, server: str, option: str) -> None:
+    with closing(listen("127.0.0.1:0", option=option)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        process = start(**{server: address})
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 2
+    assert errors.rstrip("\n").rpartition("\n")[2] == (
+        f"Error: {option}: cannot listen on {address}: the port is in use; stop what uses it, or choose another port "
+        "(0 switches this server off)"
+    )

@@ -1,0 +1,229 @@
+from __future__ import annotations
+
+import gc
+import logging
+import socket
+import threading
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kcontroller.errors import ConfigError
+from kcontroller.process.threads import ThreadGroup
+from kcontroller.serving.health import Checks, application
+from kcontroller.serving.http import HttpServer
+from kcontroller.testing.clock import VirtualClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from conftest import Serve, Served
+
+
+@pytest.fixture
+def readyz() -> Checks:
+    return Checks("readyz")
+
+
+@pytest.fixture
+def health(serve: Serve, readyz: Checks) -> Served:
+    return serve(application(healthz=Checks("healthz"), readyz=readyz))
+
+
+def connect(served: Served, *, send: bytes = b"") -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", served.server.port), timeout=5)
+    connection.sendall(send)
+    return connection
+
+
+def read_all(connection: socket.socket) -> bytes:
+    return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def test_a_probe_is_answered(health: Served) -> None:
+    reply = health.ask("/readyz")
+    assert (reply.status, reply.body, reply.headers["Connection"]) == (200, "ok", "close")
+
+
+def test_the_server_does_not_tell_its_library_and_version(health: Served) -> None:
+    assert health.ask("/readyz").headers["Server"] == "kcontroller"
+
+
+def test_a_failed_check_is_told_on_the_wire(health: Served, readyz: Checks) -> None:
+    readyz.add("informers", lambda: "waiting for v1 Pod in ü")
+    reply = health.ask("/readyz")
+    assert (reply.status, "[-]informers failed: waiting for v1 Pod in ü\n" in reply.body) == (500, True)
+
+
+def test_post_is_refused_and_its_body_not_read(health: Served) -> None:
+    with closing(
+        connect(health, send=b"POST /readyz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+    ) as client:
+        assert read_all(client).startswith(b"HTTP/1.1 405 Method Not Allowed\r\n")
+
+
+def test_head_has_no_body(health: Served) -> None:
+    with closing(connect(health, send=b"HEAD /readyz HTTP/1.1\r\nHost: x\r\n\r\n")) as client:
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"Content-Length: 2\r\n" in answer
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_head_in_pieces_is_put_together(health: Served) -> None:
+    with closing(connect(health)) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for piece in (b"GET /rea", b"dyz HTTP/1.1\r\nHo", b"st: x\r\n\r", b"\n"):
+            client.sendall(piece)
+        assert read_all(client).endswith(b"\r\n\r\nok")
+
+
+def test_what_is_not_http_is_refused(health: Served) -> None:
+    with closing(connect(health, send=b"\x16\x03\x01 hello\r\n\r\n")) as client:
+        assert read_all(client).startswith(b"HTTP/1.1 400 Bad Request\r\n")
+
+
+@pytest.mark.parametrize("head", [b"GET /" + b"x" * 9000, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * 9000])
+def test_a_head_above_the_limit_is_refused_at_once(health: Served, head: bytes) -> None:
+    with closing(connect(health, send=head)) as client:
+        assert read_all(client)[:12] in {b"HTTP/1.1 413", b"HTTP/1.1 414"}
+
+
+def test_a_head_of_ten_mebibytes_is_not_read(health: Served) -> None:
+    with closing(connect(health)) as client, pytest.raises((ConnectionError, TimeoutError)):
+        client.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * (10 << 20))
+    assert health.ask("/readyz").status == 200
+
+
+def test_silent_and_slow_connections_do_not_stop_a_probe(health: Served) -> None:
+    with ExitStack() as open_connections:
+        for number in range(200):
+            send = b"GET /readyz HTTP/1.1\r\nX-Slow: " if number % 2 else b""
+            open_connections.enter_context(closing(connect(health, send=send)))
+        assert health.ask("/readyz").status == 200
+
+
+def test_the_oldest_waiting_connections_give_way(health: Served) -> None:
+    with ExitStack() as open_connections:
+        clients = [open_connections.enter_context(closing(connect(health))) for _ in range(65)]
+        assert clients[0].recv(1) == b""
+        clients[64].sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert read_all(clients[64]).endswith(b"ok")
+
+
+def test_a_head_that_takes_too_long_is_closed(serve: Serve, readyz: Checks) -> None:
+    clock = VirtualClock()
+    health = serve(application(healthz=Checks("healthz"), readyz=readyz), clock=clock)
+    with closing(connect(health, send=b"GET /")) as slow:
+        assert health.ask("/readyz").status == 200  # The loop has accepted the one before.
+        clock.advance(10)
+        assert health.ask("/readyz").status == 200
+        assert slow.recv(1) == b""
+
+
+def test_a_client_that_goes_away_is_forgotten(health: Served) -> None:
+    for send in (b"", b"GET /", b"GET /readyz HTTP/1.1\r\n\r\n"):
+        connect(health, send=send).close()
+    for _ in range(2):  # When the second is answered, the loop's turn with the first is over.
+        assert health.ask("/readyz").status == 200
+    assert health.server._loop is not None
+    assert len(health.server._loop._waiting) == 0
+
+
+def test_descriptors_are_given_back_without_the_help_of_the_garbage_collector(serve: Serve, readyz: Checks) -> None:
+    gc.disable()
+    try:
+        before = len(list(Path("/dev/fd").iterdir()))
+        health = serve(application(healthz=Checks("healthz"), readyz=readyz))
+        for _ in range(5):
+            assert health.ask("/readyz").status == 200
+        connect(health, send=b"GET /").close()
+        health.server.stop()
+        assert len(list(Path("/dev/fd").iterdir())) == before
+    finally:
+        gc.enable()
+
+
+def test_threads_are_named(health: Served) -> None:
+    assert health.threads.alive() == ("kc-health", "kc-health-1", "kc-health-2", "kc-health-3")
+
+
+def test_an_application_that_raises_is_500_in_the_log_and_not_on_stderr(
+    serve: Serve, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def broken(environ: Any, start_response: Any) -> Iterable[bytes]:
+        raise LookupError
+
+    assert serve(broken).ask("/").status == 500
+    assert [(record.name, record.levelno) for record in caplog.records if record.levelno >= logging.ERROR] == [
+        ("kcontroller.serving.http", logging.ERROR)
+    ]
+    assert capfd.readouterr() == ("", "")
+
+
+def test_stop_is_bounded_by_its_time_although_a_check_hangs(readyz: Checks) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def hang() -> str | None:
+        entered.set()
+        release.wait(30)
+        return None
+
+    readyz.add("hangs", hang)
+    threads = ThreadGroup(on_failure=lambda name, error: None)
+    server = HttpServer(address="127.0.0.1:0", app=application(healthz=Checks("healthz"), readyz=readyz), name="health")
+    server.start(threads)
+    with closing(socket.create_connection(("127.0.0.1", server.port), timeout=5)) as client:
+        client.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert entered.wait(5)
+        assert len(server.stop(timeout=0.01)) == 1
+        release.set()
+        assert threads.join(5) == ()
+
+
+def test_the_port_is_free_after_stop(serve: Serve, readyz: Checks) -> None:
+    served = serve(application(healthz=Checks("healthz"), readyz=readyz))
+    port = served.server.port
+    served.server.stop()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_a_running_answer_ends_before_stop_returns(serve: Serve, readyz: Checks) -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def slow() -> str | None:
+        entered.set()
+        release.wait(5)
+        return None
+
+    readyz.add("slow", slow)
+    served = serve(application(healthz=Checks("healthz"), readyz=readyz))
+    with closing(connect(served, send=b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")) as client:
+        assert entered.wait(5)
+        stopper = threading.Thread(target=served.server.stop)
+        stopper.start()
+        release.set()
+        assert read_all(client).endswith(b"ok")
+        stopper.join(5)
+        assert not stopper.is_alive()
+
+
+def test_stop_without_start_closes_the_port() -> None:
+    server = HttpServer(address="127.0.0.1:0", app=application(healthz=Checks("healthz"), readyz=Checks("r")), name="h")
+    server.bind()
+    port = server.port
+    assert server.stop() == ()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=5)
+
+
+def test_an_occupied_port_names_the_option_before_any_thread_starts(health: Served) -> None:
+    app = application(healthz=Checks("healthz"), readyz=Checks("readyz"))
+    address = f"127.0.0.1:{health.server.port}"
+    server = HttpServer(address=address, app=app, name="metrics", option="--metrics-bind-address")
+    with pytest.raises(ConfigError, match=f"--metrics-bind-address: cannot listen on {address}: the port is in use"):
+        server.bind()
+    server.stop()

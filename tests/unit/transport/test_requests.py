@@ -1,0 +1,607 @@
+from __future__ import annotations
+
+import gzip
+import os
+import socket
+import ssl
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, Stopped, TLSFailed, TransportError
+from kcontroller.process.metrics import Metrics
+from kcontroller.process.stop import StopToken
+from kcontroller.testing.clock import VirtualClock
+from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
+from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
+from kcontroller.transport.requests import HttpRequest, HttpResponse, Requester
+from tests.unit.transport.scripted import AUTHORITY, STRANGER, Call, ok, tls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GET = HttpRequest("GET", "/api")
+POST = HttpRequest("POST", "/api", b'{"kind":"Widget"}', content_type="application/json")
+
+
+def answers(*steps: Callable[[Call], None]) -> Callable[[Call], None]:
+    """Take one step per request; the last one for all that follow."""
+    return lambda call: steps[min(call.request.number, len(steps) - 1)](call)
+
+
+def status(code: int, **headers: str) -> Callable[[Call], None]:
+    return lambda call: call.reply(code, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+
+def then_close(call: Call) -> None:
+    ok(call)
+    call.close()
+
+
+def cut(call: Call) -> None:
+    call.close()
+
+
+# One request.
+
+
+def test_a_get_brings_status_headers_and_body(serve: Any, connect: Any) -> None:
+    server = serve(lambda call: call.reply(404, b'{"kind":"Status"}', {"X-Kubernetes-Pf-Flowschema-Uid": "u"}))
+    response = connect(server).send(HttpRequest("GET", "/api/v1/pods?limit=1"))
+
+    assert (response.status, response.body) == (404, b'{"kind":"Status"}')
+    assert response.headers["x-kubernetes-pf-flowschema-uid"] == "u"
+    assert server.seen[0].target == "/api/v1/pods?limit=1"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_write_carries_its_body_and_type(serve: Any, connect: Any, method: str) -> None:
+    server = serve()
+    connect(server).send(replace(POST, method=method))
+
+    seen = server.seen[0]
+    assert (seen.method, seen.body, seen.headers["content-type"]) == (method, POST.body, "application/json")
+
+
+def test_a_write_without_a_body_says_so(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server)
+    requester.send(HttpRequest("POST", "/api"))
+    requester.send(HttpRequest("DELETE", "/api"))
+
+    assert [seen.headers.get("content-length") for seen in server.seen] == ["0", None]
+
+
+def test_nothing_of_a_request_sticks_to_the_next(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server)
+    requester.send(POST)
+    requester.send(GET)
+
+    seen = server.seen[1]
+    assert (seen.method, seen.body, "content-type" in seen.headers) == ("GET", b"", False)
+
+
+def test_a_large_body_does_not_wait_for_the_server_to_ask(serve: Any, connect: Any) -> None:
+    server = serve()
+    connect(server).send(replace(POST, body=b"x" * 1_500_000))
+
+    assert (len(server.seen[0].body), "expect" in server.seen[0].headers) == (1_500_000, False)
+
+
+def test_gzip_is_asked_for_and_unpacked_only_when_wanted(serve: Any, connect: Any) -> None:
+    def script(call: Call) -> None:
+        packed = "gzip" in call.request.headers.get("accept-encoding", "")
+        call.reply(
+            body=gzip.compress(b"list") if packed else b"plain", headers={"Content-Encoding": "gzip"} if packed else {}
+        )
+
+    requester = connect(serve(script))
+
+    assert requester.send(replace(GET, compressed=True)).body == b"list"
+    assert requester.send(GET).body == b"plain"
+
+
+def test_head_waits_for_no_body(serve: Any, connect: Any) -> None:
+    server = serve(lambda call: call.send(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"))
+
+    assert connect(server).send(HttpRequest("HEAD", "/api"), timeout=5).body == b""
+
+
+def test_a_redirect_is_not_followed(serve: Any, connect: Any) -> None:
+    server = serve(status(302, Location="/other"))
+
+    assert connect(server).send(GET).status == 302
+    assert len(server.seen) == 1
+
+
+def test_an_interim_answer_is_passed_over(serve: Any, connect: Any) -> None:
+    server = serve(
+        lambda call: call.send(b"HTTP/1.1 103 Early\r\nX-Early: 1\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+    )
+
+    assert connect(server).send(GET).headers == {"content-length": "0"}
+
+
+def test_an_unknown_method_is_refused(serve: Any, connect: Any) -> None:
+    with pytest.raises(ValueError, match="not an HTTP method"):
+        connect(serve()).send(HttpRequest("GET\r\nX: 1", "/api"))
+
+
+# Connections.
+
+
+def test_connections_are_kept_between_requests(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server)
+    for _ in range(3):
+        requester.send(POST)
+
+    assert server.connections == 1
+
+
+def test_a_connection_idle_for_ninety_seconds_is_closed(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    server = serve()
+    requester = connect(server, clock=clock)
+    requester.send(GET)
+    clock.advance(89)
+    requester.send(GET)
+    assert server.connections == 1
+    clock.advance(90)
+    requester.send(GET)
+
+    assert server.connections == 2
+
+
+def test_many_threads_send_at_once(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server)
+
+    def send(number: int) -> bytes:
+        return bytes(requester.send(HttpRequest("PATCH", f"/{number}", b"{}", content_type="a/b")).body)
+
+    with ThreadPoolExecutor(8) as pool:
+        bodies = list(pool.map(send, range(200)))
+
+    assert [f'"/{number}"'.encode() in body for number, body in enumerate(bodies)] == [True] * 200
+    assert server.connections <= 8
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_a_connection_the_server_closed_while_idle_is_replaced_unseen(
+    serve: Any, connect: Any, request_: HttpRequest
+) -> None:
+    server = serve(answers(then_close, ok))
+    requester = connect(server)
+    requester.send(GET)
+    server.wait_for(lambda: not server._open)
+
+    assert requester.send(request_).status == 200
+    assert len(server.seen) == 2
+
+
+def test_a_write_on_a_connection_that_ends_is_sent_once_and_its_outcome_unknown(serve: Any, connect: Any) -> None:
+    server = serve(answers(ok, cut, ok))
+    requester = connect(server)
+    requester.send(GET)
+
+    with pytest.raises(OutcomeUnknown, match="POST was sent: it may or may not have happened"):
+        requester.send(POST)
+    assert [seen.method for seen in server.seen] == ["GET", "POST"]
+
+
+def test_the_next_write_after_an_unknown_outcome_is_as_good_as_any(serve: Any, connect: Any) -> None:
+    server = serve(answers(ok, cut, ok))
+    requester = connect(server)
+    requester.send(GET)
+    with pytest.raises(OutcomeUnknown):
+        requester.send(POST)
+
+    assert requester.send(POST).status == 200
+
+
+def test_a_get_on_a_connection_that_ends_is_sent_again(serve: Any, connect: Any) -> None:
+    server = serve(answers(ok, cut, ok))
+    requester = connect(server)
+    requester.send(GET)
+
+    assert requester.send(GET).status == 200
+    assert len(server.seen) == 3
+
+
+def test_a_write_on_a_new_connection_that_ends_is_unknown_too(serve: Any, connect: Any) -> None:
+    server = serve(cut)
+
+    with pytest.raises(OutcomeUnknown):
+        connect(server).send(POST)
+    assert len(server.seen) == 1
+
+
+def test_a_write_whose_answer_is_cut_short_is_unknown(serve: Any, connect: Any) -> None:
+    def script(call: Call) -> None:
+        call.send(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{")
+        call.close()
+
+    with pytest.raises(OutcomeUnknown):
+        connect(serve(script)).send(POST)
+
+
+# No connection.
+
+
+def test_a_refused_connection_says_so_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    requester = Requester(Config(f"https://127.0.0.1:{port}", ANONYMOUS))
+
+    with pytest.raises(ConnectFailed) as caught:
+        requester.send(POST)
+    requester.close()
+    assert str(caught.value) == f"cannot connect to https://127.0.0.1:{port}: connection refused"
+
+
+def test_a_host_without_address_names_the_source() -> None:
+    requester = Requester(Config("https://nowhere.invalid", ANONYMOUS, source="/the/kubeconfig"))
+
+    with pytest.raises(ConnectFailed, match="no address is known for its host; check the server of /the/kubeconfig"):
+        requester.send(GET)
+    requester.close()
+
+
+def test_a_certificate_of_another_ca_is_refused(serve: Any, connect: Any) -> None:
+    server = serve()
+    config = {"tls": TLSConfig(ca=STRANGER.cert_pem.bytes()), "source": 'context "dev" of /x'}
+
+    with pytest.raises(TLSFailed) as caught:
+        connect(server, config=config).send(POST)
+    assert str(caught.value) == (
+        f'the certificate of {server.url} is not signed by the CA of context "dev" of /x: check certificate-authority-data'
+    )
+    assert server.seen == []
+
+
+def test_a_certificate_of_another_name_is_refused(serve: Any, connect: Any) -> None:
+    server = serve(context=tls(names=("other.example",)))
+
+    with pytest.raises(TLSFailed, match=r'is not valid for "127.0.0.1": set tls-server-name in context "test"'):
+        connect(server).send(GET)
+
+
+def test_a_server_name_decides_what_the_certificate_must_carry(serve: Any, connect: Any) -> None:
+    server = serve(context=tls(names=("other.example",)))
+    config = {"tls": TLSConfig(ca=AUTHORITY.cert_pem.bytes(), server_name="other.example")}
+
+    assert connect(server, config=config).send(GET).status == 200
+    assert server.seen[0].headers["host"] == f"127.0.0.1:{server.port}"
+
+
+def test_without_verification_any_certificate_will_do(serve: Any, connect: Any) -> None:
+    config = {"tls": TLSConfig(verify=False)}
+
+    assert connect(serve(context=tls(authority=STRANGER)), config=config).send(GET).status == 200
+
+
+def test_tls_before_1_2_is_refused(serve: Any, connect: Any) -> None:
+    context = tls()
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1
+
+    with pytest.raises(TLSFailed):
+        connect(serve(context=context)).send(GET)
+
+
+def test_a_client_certificate_proves_who_we_are(serve: Any, connect: Any) -> None:
+    context = tls()
+    context.verify_mode = ssl.CERT_REQUIRED
+    AUTHORITY.configure_trust(context)
+    issued = AUTHORITY.issue_cert("me@example.com")
+    pair = ClientCertificate(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
+    server = serve(context=context)
+
+    assert connect(server, config={"credentials": StaticCredentials(certificate=pair)}).send(GET).status == 200
+    with pytest.raises(TLSFailed, match="refused the client certificate"):
+        connect(server).send(POST)
+
+
+def test_a_client_certificate_that_is_none_is_named(serve: Any, connect: Any) -> None:
+    credentials = StaticCredentials(certificate=ClientCertificate(b"canary-cert", b"canary-key"))
+
+    with pytest.raises(TLSFailed, match="check client-certificate-data") as caught:
+        connect(serve(), config={"credentials": credentials}).send(GET)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_server_without_tls_is_told_apart(serve: Any, connect: Any, configure: Any) -> None:
+    server = serve(context=None)
+    requester = Requester(replace(configure(server), server=server.url.replace("http:", "https:")))
+
+    with pytest.raises(TLSFailed, match="does not speak TLS"):
+        requester.send(GET)
+    requester.close()
+
+
+# Time and stop.
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_timeout_that_was_sent(serve: Any, connect: Any) -> None:
+    with pytest.raises(RequestTimeout) as caught:
+        connect(serve(Call.hold)).send(POST, timeout=0.05)
+    assert caught.value.sent
+
+
+def test_a_handshake_that_does_not_come_in_time_is_a_timeout_that_was_not_sent() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as black_hole:
+        requester = Requester(Config(f"https://127.0.0.1:{black_hole.getsockname()[1]}", ANONYMOUS))
+        with pytest.raises(RequestTimeout) as caught:
+            requester.send(POST, timeout=0.05)
+        requester.close()
+    assert not caught.value.sent
+
+
+def test_after_a_timeout_the_next_request_takes_a_new_connection(serve: Any, connect: Any) -> None:
+    server = serve(answers(Call.hold, ok))
+    requester = connect(server)
+    with pytest.raises(RequestTimeout):
+        requester.send(GET, timeout=0.05)
+
+    assert requester.send(GET).status == 200
+    assert server.connections == 2
+
+
+def test_a_stop_ends_a_silent_request_at_once(serve: Any, connect: Any) -> None:
+    server = serve(Call.hold)
+    requester, stop = connect(server), StopToken()
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, POST, stop=stop)
+        server.wait_for(lambda: bool(server.seen))
+        started = time.monotonic()
+        stop.stop("lease lost")
+        with pytest.raises(Stopped, match="lease lost"):
+            running.result(10)
+    assert time.monotonic() - started < 0.5
+
+
+def test_a_stop_ends_a_handshake_with_a_black_hole_at_once() -> None:
+    stop = StopToken()
+    with socket.create_server(("127.0.0.1", 0)) as black_hole, ThreadPoolExecutor(1) as pool:
+        requester = Requester(Config(f"https://127.0.0.1:{black_hole.getsockname()[1]}", ANONYMOUS))
+        running = pool.submit(requester.send, POST, stop=stop)
+        black_hole.settimeout(10)
+        with black_hole.accept()[0] as accepted:  # And never a word.
+            accepted.recv(1)
+            started = time.monotonic()
+            stop.stop()
+            with pytest.raises(Stopped):
+                running.result(10)
+        requester.close()
+    assert time.monotonic() - started < 0.5
+
+
+def test_a_stopped_token_sends_nothing(serve: Any, connect: Any) -> None:
+    server, stop = serve(), StopToken()
+    stop.stop()
+
+    with pytest.raises(Stopped):
+        connect(server).send(GET, stop=stop)
+    assert server.connections == 0
+
+
+def test_a_stopped_request_leaves_the_requester_fit(serve: Any, connect: Any) -> None:
+    server = serve(answers(Call.hold, ok))
+    requester, stop = connect(server), StopToken()
+    timer = threading.Timer(0.05, stop.stop)
+    timer.start()
+    with pytest.raises(Stopped):
+        requester.send(GET, stop=stop)
+    timer.join()
+
+    assert requester.send(GET).status == 200
+
+
+def test_close_ends_what_runs_and_what_comes(serve: Any, connect: Any) -> None:
+    server = serve(Call.hold)
+    requester = connect(server)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, GET)
+        server.wait_for(lambda: bool(server.seen))
+        requester.close()
+        with pytest.raises(Stopped):
+            running.result(10)
+    with pytest.raises(Stopped):
+        requester.send(GET)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts descriptors through /proc")
+def test_nothing_is_open_after_close(serve: Any, configure: Any) -> None:
+    server = serve()
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    requester = Requester(configure(server))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: requester.send(GET), range(20)))
+    requester.close()
+    server.wait_for(lambda: not server._open)
+
+    assert len(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208
+
+
+# Credentials.
+
+
+class Rotating:
+    """Gives the next token after each `invalidate`."""
+
+    def __init__(self, *tokens: str) -> None:
+        self.tokens = list(tokens)
+        self.invalidated = 0
+
+    def authorization(self) -> str:
+        return f"Bearer {self.tokens[min(self.invalidated, len(self.tokens) - 1)]}"
+
+    def client_certificate(self) -> None:
+        return None
+
+    def invalidate(self) -> None:
+        self.invalidated += 1
+
+
+def only(token: str) -> Callable[[Call], None]:
+    return lambda call: call.reply(200 if call.request.headers["authorization"] == f"Bearer {token}" else 401)
+
+
+def test_a_refused_token_is_renewed_once(serve: Any, connect: Any) -> None:
+    server = serve(only("new"))
+
+    assert connect(server, config={"credentials": Rotating("old", "new")}).send(POST).status == 200
+    assert len(server.seen) == 2
+
+
+def test_a_second_refusal_is_the_answer(serve: Any, connect: Any) -> None:
+    server = serve(only("newest"))
+    credentials = Rotating("old", "new", "newest")
+
+    assert connect(server, config={"credentials": credentials}).send(GET).status == 401
+    assert len(server.seen) == 2
+
+
+def test_a_token_that_stays_the_same_is_not_tried_again(serve: Any, connect: Any) -> None:
+    server = serve(only("new"))
+    credentials = Rotating("old")
+
+    assert connect(server, config={"credentials": credentials}).send(GET).status == 401
+    assert (len(server.seen), credentials.invalidated) == (1, 1)
+
+
+@pytest.mark.parametrize("script", [cut, Call.hold, status(401)])
+def test_no_error_shows_the_token(serve: Any, connect: Any, script: Any) -> None:
+    requester = connect(serve(script), config={"credentials": StaticCredentials("Bearer canary")})
+
+    try:
+        outcome: object = requester.send(POST, timeout=0.05)
+    except TransportError as error:
+        outcome = error
+    assert "canary" not in f"{outcome!r} {getattr(outcome, '__cause__', '')!r}"
+
+
+# Again.
+
+
+def test_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    server = serve(answers(status(429, Retry_After="7"), status(503, Retry_After="2"), ok))
+    requester = connect(server, clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, POST)
+        for sent, seconds in ((1, 7), (2, 2)):
+            server.wait_for(lambda sent=sent: len(server.seen) == sent)
+            clock.wait_for_waiters(1)
+            clock.advance(seconds - 0.5)
+            assert not running.done()
+            clock.advance(0.5)
+        assert running.result(10).status == 200
+    assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("value", ["Sat, 21 Nov 2026 12:00:00 GMT", "-1", "1.5", "", "²"])
+def test_retry_after_in_another_form_is_no_reason_to_wait(value: str) -> None:
+    assert HttpResponse(429, {"retry-after": value}, b"").retry_after is None
+
+
+@pytest.mark.parametrize("code", [429, 500, 503, 409])
+def test_without_retry_after_the_answer_stands(serve: Any, connect: Any, code: int) -> None:
+    server = serve(status(code))
+
+    assert connect(server).send(GET).status == code
+    assert len(server.seen) == 1
+
+
+def test_a_wait_beyond_a_minute_is_not_begun(serve: Any, connect: Any) -> None:
+    server = serve(status(429, Retry_After="61"))
+
+    assert connect(server).send(GET).retry_after == 61
+    assert len(server.seen) == 1
+
+
+def test_ten_retries_are_enough(serve: Any, connect: Any) -> None:
+    metrics = Metrics()
+    server = serve(status(503, Retry_After="0"))
+
+    assert connect(server, metrics=metrics).send(replace(POST, verb="create")).status == 503
+    assert len(server.seen) == 11
+    assert b'request_retries_total{code="503",host="127.0.0.1:%d",verb="create"} 10.0' % server.port in metrics.render()
+
+
+def test_a_stop_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    server = serve(status(429, Retry_After="30"))
+    requester, stop = connect(server, clock=clock), StopToken(clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, GET, stop=stop)
+        clock.wait_for_waiters(1)
+        stop.stop()
+        with pytest.raises(Stopped):
+            running.result(10)
+
+
+def test_close_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    requester = connect(serve(status(429, Retry_After="30")), clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, GET)
+        clock.wait_for_waiters(1)
+        requester.close()
+        with pytest.raises(Stopped):
+            running.result(10)
+
+
+def test_a_lost_get_is_sent_again_three_times(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    server = serve(cut)
+    requester = connect(server, clock=clock)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(requester.send, GET)
+        for sent in (1, 2, 3):
+            server.wait_for(lambda sent=sent: len(server.seen) == sent)
+            clock.wait_for_waiters(1)
+            clock.advance(1.5)
+        with pytest.raises(TransportError, match="lost before GET was answered"):
+            running.result(10)
+    assert len(server.seen) == 4
+
+
+def test_a_lost_get_is_sent_again_within_its_timeout_only(serve: Any, connect: Any) -> None:
+    server = serve(cut)
+
+    with pytest.raises(TransportError):
+        connect(server).send(GET, timeout=0.2)
+    assert len(server.seen) == 1
+
+
+# Metrics.
+
+
+def test_requests_are_counted_as_client_go_counts_them(serve: Any, connect: Any) -> None:
+    metrics = Metrics()
+    server = serve(answers(ok, status(404), cut))
+    requester = connect(server, metrics=metrics)
+    requester.send(replace(GET, verb="list"))
+    requester.send(GET)
+    with pytest.raises(OutcomeUnknown):
+        requester.send(POST)
+
+    text = metrics.render().decode()
+    host = f'host="127.0.0.1:{server.port}"'
+    for line in (
+        f'rest_client_requests_total{{code="200",{host},method="GET"}} 1.0',
+        f'rest_client_requests_total{{code="404",{host},method="GET"}} 1.0',
+        f'rest_client_requests_total{{code="<error>",{host},method="POST"}} 1.0',
+        f'rest_client_request_duration_seconds_count{{{host},verb="list"}} 1.0',
+        f'rest_client_request_duration_seconds_count{{{host},verb="POST"}} 1.0',
+    ):
+        assert line in text

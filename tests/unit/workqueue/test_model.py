@@ -1,0 +1,256 @@
+"""The queue against a slow and obvious model of it, step by step with a clock moved by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kcontroller.api.keys import Request
+from kcontroller.process.backoff import Backoff
+from kcontroller.testing.clock import VirtualClock
+from kcontroller.workqueue import Outcome
+from tests.unit.workqueue.steps import Queue
+
+if TYPE_CHECKING:
+    from kcontroller.workqueue import Item
+
+CLUSTERS = ("", "east", "west")
+REQUESTS = [Request(cluster, "", name) for cluster in CLUSTERS for name in "abcd"]
+BACKOFF = Backoff(initial=0.5, cap=4.0)
+
+requests = st.sampled_from(REQUESTS)
+clusters = st.sampled_from(CLUSTERS)
+priorities = st.sampled_from([0, 0, 0, -100, 5, 10])
+seconds = st.sampled_from([0.25, 0.5, 1.0, 5.0, 30.0])
+outcomes = st.one_of(
+    st.just(Outcome.forget()),
+    st.just(Outcome.drop()),
+    st.builds(Outcome.retry, priority=st.none() | priorities),
+    st.builds(Outcome.after, st.just(0.0) | seconds, priority=st.none() | priorities),
+)
+
+
+@dataclass
+class Wish:
+    """That a request be worked on: when and how."""
+
+    at: float
+    priority: int
+    reasons: list[str] = field(default_factory=list)
+    adds: int = 0
+
+
+@dataclass
+class Model:
+    """What is wanted, what is in work, whose turn it is. Every step recomputes whatever it can."""
+
+    cap: int
+    ready: dict[Request, Wish] = field(default_factory=dict)  # In order of arrival; a raised one moves to the end.
+    delayed: dict[Request, Wish] = field(default_factory=dict)  # In order of arrival.
+    again: dict[Request, Wish] = field(default_factory=dict)  # Wanted while in work.
+    in_work: dict[Request, bool] = field(default_factory=dict)  # Whether it was purged meanwhile.
+    failures: dict[Request, int] = field(default_factory=dict)
+    paused: set[str] = field(default_factory=set)
+    turns: dict[int, list[str]] = field(default_factory=dict)
+    picks: int = 0
+
+    def held(self, cluster: str) -> int:
+        return sum(request.cluster == cluster for request in self.in_work)
+
+    def open(self, cluster: str) -> bool:
+        busy = {request.cluster for request in [*self.ready, *self.in_work]} - self.paused
+        capped = len(busy) > 1 and self.held(cluster) >= self.cap
+        return cluster not in self.paused and not capped
+
+    def line_up(self) -> None:
+        """Keep the turns of clusters that can still be served; others that now can, come last."""
+        for priority in {wish.priority for wish in self.ready.values()} | set(self.turns):
+            can = {
+                request.cluster
+                for request, wish in self.ready.items()
+                if wish.priority == priority and self.open(request.cluster)
+            }
+            kept = [cluster for cluster in self.turns.get(priority, []) if cluster in can]
+            self.turns[priority] = kept + [cluster for cluster in CLUSTERS if cluster in can and cluster not in kept]
+
+    def place(self, request: Request, wish: Wish, now: float) -> None:
+        if wish.at <= now:
+            self.ready[request] = wish
+            self.line_up()
+        else:
+            self.delayed[request] = wish
+
+    def want(self, request: Request, at: float, priority: int, reason: str, now: float) -> None:
+        known = self.ready.get(request) or self.delayed.get(request) or self.again.get(request)
+        wish = known or Wish(at, priority)
+        wish.adds += 1
+        if reason and reason not in wish.reasons:
+            wish.reasons.append(reason)
+        raised, sooner = priority > wish.priority, at < wish.at
+        wish.priority = max(wish.priority, priority)
+        if request in self.ready:
+            if raised:
+                self.ready[request] = self.ready.pop(request)
+                self.line_up()
+            return
+        wish.at = min(wish.at, at)
+        if request in self.in_work:
+            self.again[request] = wish
+        elif not known or sooner:
+            self.delayed.pop(request, None)
+            self.place(request, wish, now)
+
+    def promote(self, now: float) -> None:
+        due = [(request, wish) for request, wish in self.delayed.items() if wish.at <= now]
+        for request, wish in sorted(due, key=lambda pair: pair[1].at):
+            del self.delayed[request]
+            self.place(request, wish, now)
+
+    def take(self, now: float) -> tuple[Request, Wish] | None:
+        self.promote(now)
+        levels = sorted((priority for priority, turns in self.turns.items() if turns), reverse=True)
+        if not levels:
+            return None
+        self.picks += 1
+        down = max(step for step in range(4) if self.picks % 16**step == 0)
+        priority = levels[min(down, len(levels) - 1)]
+        cluster = self.turns[priority].pop(0)
+        request = next(
+            request for request, wish in self.ready.items() if wish.priority == priority and request.cluster == cluster
+        )
+        wish = self.ready.pop(request)
+        self.in_work[request] = False
+        self.line_up()
+        return request, wish
+
+    def done(self, item: Item[Request], outcome: Outcome, now: float) -> None:
+        request = item.request
+        purged = self.in_work[request]
+        if not purged:
+            delay = outcome.delay
+            if outcome.forgets:
+                self.failures.pop(request, None)
+            if outcome.fails:
+                self.failures[request] = self.failures.get(request, 0) + 1
+                delay = BACKOFF.delay(self.failures[request])
+            if delay is not None:
+                priority = item.priority if outcome.priority is None else outcome.priority
+                self.want(request, now + delay, priority, "retry" if outcome.fails else "requeue", now)
+        # It is wanted again before its worker is free: its cluster has work without interruption.
+        if request in self.again:
+            self.place(request, self.again.pop(request), now)
+        del self.in_work[request]
+        self.line_up()
+
+    def purge(self, cluster: str) -> None:
+        for wishes in (self.ready, self.delayed, self.again, self.failures):
+            for request in [request for request in wishes if request.cluster == cluster]:
+                del wishes[request]
+        for request in self.in_work:
+            if request.cluster == cluster:
+                self.in_work[request] = True
+        self.paused.discard(cluster)
+        self.line_up()
+
+
+class QueueAgainstModel(RuleBasedStateMachine):
+    @initialize(workers=st.sampled_from([1, 4, 8, 16]))
+    def start(self, workers: int) -> None:
+        self.clock = VirtualClock()
+        self.queue = Queue("test", clock=self.clock, backoff=BACKOFF, workers=workers)
+        self.model = Model(cap=max(1, workers // 4))
+        self.items: list[Item[Request]] = []
+
+    @rule(request=requests, priority=priorities, after=st.just(0.0) | seconds, reason=st.sampled_from(["", "x", "y"]))
+    def add(self, request: Request, priority: int, after: float, reason: str) -> None:
+        self.queue.add(request, priority=priority, after=after, reason=reason)
+        now = self.clock.monotonic()
+        self.model.want(request, now + after, priority, reason, now)
+
+    @rule(priority=priorities)
+    def add_all(self, priority: int) -> None:
+        for request in REQUESTS:
+            self.add(request, priority, 0.0, "")
+
+    @rule()
+    def get(self) -> None:
+        item = self.queue.get(timeout=0)
+        expected = self.model.take(self.clock.monotonic())
+        assert (item is None) == (expected is None)
+        if item is None or expected is None:
+            return
+        request, wish = expected
+        failures = self.model.failures.get(request, 0)
+        assert item[:5] == (request, wish.priority, failures, tuple(wish.reasons), wish.adds)
+        assert item.waited == self.clock.monotonic() - wish.at
+        assert request not in [other.request for other in self.items]
+        self.items.append(item)
+
+    @precondition(lambda self: self.items)
+    @rule(place=st.integers(0, 99), outcome=outcomes)
+    def done(self, place: int, outcome: Outcome) -> None:
+        item = self.items.pop(place % len(self.items))
+        self.queue.done(item, outcome)
+        self.model.done(item, outcome, self.clock.monotonic())
+
+    @rule(count=st.integers(1, 12), outcome=outcomes)
+    def work(self, count: int, outcome: Outcome) -> None:
+        for _ in range(count):
+            before = len(self.items)
+            self.get()
+            if len(self.items) > before:
+                self.done(before, outcome)
+
+    @rule(after=seconds)
+    def advance(self, after: float) -> None:
+        self.clock.advance(after)
+
+    @rule(cluster=clusters)
+    def purge(self, cluster: str) -> None:
+        self.queue.purge(cluster)
+        self.model.purge(cluster)
+
+    @rule(cluster=clusters)
+    def pause(self, cluster: str) -> None:
+        self.queue.pause(cluster)
+        self.model.paused.add(cluster)
+        self.model.line_up()
+
+    @rule(cluster=clusters)
+    def resume(self, cluster: str) -> None:
+        self.queue.resume(cluster)
+        self.model.paused.discard(cluster)
+        self.model.line_up()
+
+    @invariant()
+    def agrees(self) -> None:
+        self.model.promote(self.clock.monotonic())
+        assert len(self.queue) == len(self.model.ready)
+        assert self.queue.in_flight == len(self.items) == len(self.model.in_work)
+        assert {request: self.queue.failures(request) for request in REQUESTS} == {
+            request: self.model.failures.get(request, 0) for request in REQUESTS
+        }
+        assert self.queue.wait_idle(0) == (not self.model.ready and not self.items)
+        self.queue.check_invariants()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "queue"):
+            return
+        self.queue.stop()
+        self.queue.add(REQUESTS[0])
+        assert self.queue.get() is None
+        for item in reversed(self.items):
+            self.queue.done(item, Outcome.retry())
+            self.queue.check_invariants()
+        self.clock.advance(100)
+        assert (len(self.queue), self.queue.in_flight, self.queue._schedule._shares) == (0, 0, {})
+        assert self.queue.wait_idle(0)
+        assert self.queue.wait_in_flight(0)
+
+
+TestQueueAgainstModel = QueueAgainstModel.TestCase
+TestQueueAgainstModel.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)

@@ -1,0 +1,358 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kcontroller.api.keys import Request
+from kcontroller.process.backoff import Backoff
+from kcontroller.workqueue import Outcome
+from tests.unit.workqueue.steps import Queue, serve, take
+
+if TYPE_CHECKING:
+    from kcontroller.testing.clock import VirtualClock
+
+A, B = (Request("", "default", name) for name in "ab")
+NORTH, SOUTH = (Request(cluster, "default", "a") for cluster in ("north", "south"))
+
+
+def test_a_queue_without_workers_is_refused(clock: VirtualClock) -> None:
+    with pytest.raises(ValueError, match="'test' cannot have 0 workers"):
+        Queue("test", clock=clock, workers=0)
+
+
+def test_an_empty_queue_is_true(queue: Queue) -> None:
+    assert queue
+
+
+def test_requests_with_the_same_key_in_two_clusters_are_two(queue: Queue) -> None:
+    queue.add(NORTH)
+    queue.add(SOUTH)
+
+    assert serve(queue) == ["north:default/a", "south:default/a"]
+
+
+def test_len_counts_what_is_ready_and_not_what_is_in_work_or_delayed(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    take(queue)
+    queue.add(A)
+    queue.add(B, after=5)
+    before = len(queue)
+    clock.advance(5)
+
+    assert (before, len(queue), queue.in_flight) == (0, 1, 1)
+
+
+# Delays
+
+
+def test_an_immediate_add_cancels_the_delayed_one(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A, after=10)
+    queue.add(A)
+    assert serve(queue) == ["default/a"]
+    clock.advance(10)
+
+    assert serve(queue) == []
+
+
+def test_a_delay_changes_nothing_for_a_ready_request_but_its_priority(queue: Queue) -> None:
+    queue.add(B)
+    queue.add(A)
+    queue.add(A, after=10, priority=1)
+
+    assert serve(queue) == ["default/a", "default/b"]
+
+
+def test_a_delayed_request_keeps_the_highest_priority(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A, after=1)
+    queue.add(A, after=2, priority=9)
+    queue.add(A, after=0.5, priority=3)
+    clock.advance(1)
+
+    assert take(queue).priority == 9
+
+
+@pytest.mark.parametrize("after", [-1.0, math.nan])
+def test_a_delay_that_is_not_positive_means_now(queue: Queue, after: float) -> None:
+    queue.add(A, after=after)
+
+    assert serve(queue) == ["default/a"]
+
+
+def test_an_infinite_delay_is_refused(queue: Queue) -> None:
+    with pytest.raises(ValueError, match="default/a cannot be added after inf seconds"):
+        queue.add(A, after=math.inf)
+    queue.check_invariants()
+
+
+def test_a_flood_of_due_requests_is_moved_in_slices(queue: Queue, clock: VirtualClock) -> None:
+    for number in range(2500):
+        queue.add(Request("", "", str(number)), after=1)
+    clock.advance(1)
+    assert len(queue) == 1000
+
+    assert serve(queue) == [str(number) for number in range(2500)]
+
+
+# Done
+
+
+def test_an_add_during_work_beats_a_later_requeue(queue: Queue) -> None:
+    queue.add(A)
+    item = take(queue)
+    queue.add(A)
+    queue.done(item, Outcome.after(60))
+
+    assert take(queue).request == A
+
+
+def test_a_delayed_add_during_work_beats_a_later_requeue(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    item = take(queue)
+    queue.add(A, after=5)
+    queue.done(item, Outcome.after(60))
+    assert serve(queue) == []
+    clock.advance(5)
+    assert serve(queue) == ["default/a"]
+    clock.advance(60)
+
+    assert serve(queue) == []
+
+
+def test_an_earlier_requeue_beats_a_delayed_add_during_work(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    item = take(queue)
+    queue.add(A, after=60)
+    queue.done(item, Outcome.after(5))
+    clock.advance(5)
+
+    assert serve(queue) == ["default/a"]
+
+
+def test_an_add_during_work_brings_its_own_priority(queue: Queue) -> None:
+    queue.add(A, priority=10)
+    item = take(queue)
+    queue.add(A, priority=2)
+    queue.done(item, Outcome.forget())
+
+    assert take(queue).priority == 2
+
+
+def test_the_backoff_is_the_one_that_was_given(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, backoff=Backoff(initial=3, cap=3))
+    queue.add(A)
+    queue.done(take(queue), Outcome.retry())
+    clock.advance(2.9)
+    assert queue.get(timeout=0) is None
+    clock.advance(0.2)
+
+    assert take(queue).failures == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "failures"),
+    [(Outcome.forget(), 0), (Outcome.after(1), 0), (Outcome.retry(), 2), (Outcome.drop(), 1)],
+)
+def test_what_an_outcome_does_to_the_failures(
+    queue: Queue, clock: VirtualClock, outcome: Outcome, failures: int
+) -> None:
+    queue.add(A)
+    queue.done(take(queue), Outcome.retry())
+    clock.advance(1)
+    queue.done(take(queue), outcome)
+
+    assert queue.failures(A) == failures
+    queue.check_invariants()
+
+
+def test_a_dropped_request_comes_again_only_by_an_add(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    item = queue.get(timeout=0)
+    assert item is not None
+    queue.done(item, Outcome.drop())
+    clock.advance(10_000)
+    assert serve(queue) == []
+    queue.add(A)
+
+    assert serve(queue) == ["default/a"]
+
+
+def test_done_twice_is_refused(queue: Queue) -> None:
+    queue.add(A)
+    item = take(queue)
+    queue.done(item, Outcome.forget())
+
+    with pytest.raises(ValueError, match="default/a is not in work"):
+        queue.done(item, Outcome.forget())
+
+
+def test_an_old_item_of_a_request_that_is_in_work_again_is_refused(queue: Queue) -> None:
+    queue.add(A)
+    old = take(queue)
+    queue.done(old, Outcome.after(0))
+    new = take(queue)
+
+    with pytest.raises(ValueError, match="call done once"):
+        queue.done(old, Outcome.forget())
+    queue.done(new, Outcome.forget())
+
+
+def test_nothing_is_left_of_finished_requests(queue: Queue) -> None:
+    for request in (A, B, NORTH, SOUTH):
+        queue.add(request)
+    serve(queue)
+
+    assert queue._schedule._shares == {}
+
+
+# Reasons
+
+
+def test_an_item_tells_the_reasons_of_its_adds(queue: Queue) -> None:
+    for reason in ("Widget created", "Pod updated", "Widget created", ""):
+        queue.add(A, reason=reason)
+    item = take(queue)
+
+    assert (item.reasons, item.adds) == (("Widget created", "Pod updated"), 4)
+
+
+def test_at_most_eight_reasons_are_kept_and_all_adds_are_counted(queue: Queue) -> None:
+    for number in range(20):
+        queue.add(A, reason=f"reason {number}")
+    item = take(queue)
+
+    assert (item.reasons, item.adds) == (tuple(f"reason {number}" for number in range(8)), 20)
+
+
+def test_reasons_during_work_belong_to_the_next_time(queue: Queue) -> None:
+    queue.add(A, reason="first")
+    item = take(queue)
+    queue.add(A, reason="second")
+    queue.done(item, Outcome.forget())
+
+    assert (item.reasons, take(queue).reasons) == (("first",), ("second",))
+
+
+@pytest.mark.parametrize(("outcome", "reason"), [(Outcome.retry(), "retry"), (Outcome.after(1), "requeue")])
+def test_a_requeue_is_a_reason(queue: Queue, clock: VirtualClock, outcome: Outcome, reason: str) -> None:
+    queue.add(A, reason="Widget created")
+    queue.done(take(queue), outcome)
+    clock.advance(1)
+
+    assert take(queue).reasons == (reason,)
+
+
+# Purge, pause, resume
+
+
+def test_purge_drops_ready_delayed_and_failures_of_one_cluster(queue: Queue, clock: VirtualClock) -> None:
+    failed = Request("north", "", "failed")
+    queue.add(failed)
+    queue.done(take(queue), Outcome.retry())
+    queue.add(NORTH)
+    queue.add(Request("north", "", "later"), after=1)
+    queue.add(SOUTH)
+    queue.purge("north")
+    queue.check_invariants()
+    clock.advance(10)
+
+    assert serve(queue) == ["south:default/a"]
+    assert queue.failures(failed) == 0
+
+
+@pytest.mark.parametrize("outcome", [Outcome.retry(), Outcome.after(1), Outcome.drop(), Outcome.forget()])
+def test_the_outcome_of_an_item_purged_meanwhile_is_ignored(
+    queue: Queue, clock: VirtualClock, outcome: Outcome
+) -> None:
+    queue.add(NORTH)
+    item = take(queue)
+    queue.add(NORTH)
+    queue.purge("north")
+    queue.done(item, outcome)
+    clock.advance(10)
+
+    assert (serve(queue), queue.failures(NORTH), queue._schedule._shares) == ([], 0, {})
+
+
+def test_a_request_added_after_a_purge_waits_for_the_worker_that_still_has_it(queue: Queue) -> None:
+    queue.add(NORTH)
+    item = take(queue)
+    queue.purge("north")
+    queue.add(NORTH)
+    assert queue.get(timeout=0) is None
+    queue.done(item, Outcome.retry())
+
+    assert take(queue)[:3] == (NORTH, 0, 0)
+
+
+def test_purge_ends_a_pause(queue: Queue) -> None:
+    queue.pause("north")
+    queue.purge("north")
+    queue.add(NORTH)
+
+    assert serve(queue) == ["north:default/a"]
+
+
+def test_purge_of_an_unknown_cluster_does_nothing(queue: Queue) -> None:
+    queue.add(SOUTH)
+    queue.purge("north")
+
+    assert serve(queue) == ["south:default/a"]
+
+
+def test_a_paused_cluster_is_skipped_and_keeps_its_requests(queue: Queue) -> None:
+    queue.add(NORTH)
+    queue.pause("north")
+    queue.add(SOUTH)
+    assert serve(queue) == ["south:default/a"]
+    queue.resume("north")
+
+    assert serve(queue) == ["north:default/a"]
+
+
+def test_a_pause_before_the_first_request_counts(queue: Queue) -> None:
+    queue.pause("north")
+    queue.add(NORTH)
+
+    assert (serve(queue), len(queue)) == ([], 1)
+
+
+def test_resume_of_a_cluster_that_is_not_paused_does_nothing(queue: Queue) -> None:
+    queue.resume("north")
+    queue.add(SOUTH)
+    queue.resume("south")
+    queue.check_invariants()
+
+    assert len(queue) == 1
+
+
+# Stop
+
+
+def test_stop_drops_what_is_ready_or_delayed(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    queue.add(B, after=1)
+    queue.stop()
+    queue.stop()
+    clock.advance(1)
+
+    assert (queue.get(), len(queue), queue.stopped) == (None, 0, True)
+
+
+def test_adds_after_stop_are_ignored(queue: Queue) -> None:
+    queue.stop()
+    queue.add(A)
+    queue.pause("north")
+
+    assert queue._schedule._shares == {}
+
+
+def test_an_item_may_be_done_after_stop_and_is_not_requeued(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    item = take(queue)
+    queue.stop()
+    queue.done(item, Outcome.retry())
+    clock.advance(1)
+
+    assert (len(queue), queue.in_flight, queue._schedule._shares) == (0, 0, {})
