@@ -106,6 +106,7 @@ class Manager:
         )
         self._controllers: list[Controller] = []
         self._started = False
+        self._engaged = False
         self._servers = self._make_servers()
         self.readyz.add("caches", self._not_ready)
         self.healthz.add("threads", lambda: self._failure or None)
@@ -177,6 +178,7 @@ class Manager:
         self._cluster.start(self._threads)
         for controller in self._controllers:
             self._run_controller(controller)
+        self._engaged = True
 
     def stop(self, grace: float | None = None) -> bool:
         """Stop everything and return; later calls do nothing.
@@ -222,10 +224,10 @@ class Manager:
     def wait_ready(self, timeout: float) -> bool:
         """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
         deadline = Deadline.after(timeout, clock=self.clock)
-        while self.pending() and not deadline.expired:
+        while self._not_ready() and not deadline.expired:
             if self._stop.wait(min(0.02, deadline.remaining())):
                 return False
-        return not self.pending()
+        return not self._not_ready()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -298,6 +300,8 @@ class Manager:
     def _not_ready(self) -> str | None:
         if self._stop.stopped:
             return "stopping"
+        if not self._engaged:
+            return "starting"
         return "; ".join(map(str, self.pending())) or None
 
     def _thread_failed(self, name: str, error: BaseException) -> None:

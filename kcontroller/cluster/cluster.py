@@ -127,6 +127,10 @@ class Cluster:
             if not kind.synced
         )
 
+    def troubles(self) -> dict[str, str]:
+        """What is wrong now, by kind; also of kinds that are synced but get no news. Empty when all is well."""
+        return self._troubles.all()
+
     def client_for(
         self, field_owner: str, *, stop: StopToken | None = None, deadline: Deadline | None = None
     ) -> Client:

@@ -59,6 +59,11 @@ class Troubles:
         elif over:
             _log.info("the cluster answers again", cluster=self._cluster)
 
+    def all(self) -> dict[str, str]:
+        """What is wrong, by kind."""
+        with self._lock:
+            return dict(self._by_kind)
+
     def of(self, kind: str) -> str:
         """What is wrong with a kind, or ""."""
         with self._lock:

@@ -33,6 +33,7 @@ _SECRETS: Final = (
         r"(?i)(?:\b|(?<=[\"']))(?:token|password|client-key-data|client_secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',}&]+"
     ),
 )
+_JSON_ONLY: Final = frozenset(("controllerGroup", "controllerKind"))  # The controller's name says it to people.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
@@ -105,7 +106,10 @@ class Log:
 
 
 def _values_of(record: logging.LogRecord) -> dict[str, object]:
-    return {**_context.get(), **getattr(record, "kc_fields", {})}
+    """What the line is about first, then where it comes from."""
+    own: dict[str, object] = getattr(record, "kc_fields", {})
+    values = {**own, **{name: value for name, value in _context.get().items() if name not in own}}
+    return {name: value for name, value in values.items() if value not in ("", None)}
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -124,9 +128,7 @@ class TextFormatter(logging.Formatter):
         """Make one line; a traceback, where wanted, follows it."""
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         logger = record.name.removeprefix("kcontroller.")
-        values = "".join(
-            f" {key}={_text(value)}" for key, value in _values_of(record).items() if value not in ("", None)
-        )
+        values = "".join(f" {key}={_text(value)}" for key, value in _values_of(record).items() if key not in _JSON_ONLY)
         line = one_line(f"{time} {record.levelname:<7} {logger}: {record.getMessage()} {values}".rstrip())
         if record.exc_info and record.exc_info[0] is not None and self._verbose:
             line = f"{line}\n{self.formatException(record.exc_info)}"
@@ -149,7 +151,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "msg": record.getMessage(),
         }
-        document |= {key: value for key, value in _values_of(record).items() if value not in ("", None)}
+        document |= {key: value for key, value in _values_of(record).items() if key not in document}
         if record.exc_info and record.exc_info[0] is not None and self._verbose:
             document["stacktrace"] = self.formatException(record.exc_info)
         return redact(json.dumps(document, default=str, ensure_ascii=False))

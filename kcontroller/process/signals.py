@@ -11,6 +11,7 @@ import os
 import select
 import signal
 import socket
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 SECOND_SIGNAL_EXIT: Final = 1
+ECHO_SECONDS: Final = 0.1
+"""Wrappers such as timeout(1) deliver one Ctrl-C to the process and to its group: that is one wish, not two."""
 
 
 class SignalWait:
@@ -29,6 +32,7 @@ class SignalWait:
         self._writer.setblocking(False)
         self._before: dict[signal.Signals, Any] = {}
         self._received: str = ""
+        self._received_at = 0.0
 
     def __enter__(self) -> Self:
         """Take the signals over."""
@@ -56,7 +60,10 @@ class SignalWait:
         return self._received
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        now = time.monotonic()
         if self._received:
-            os._exit(SECOND_SIGNAL_EXIT)
-        self._received = signal.Signals(number).name
+            if now - self._received_at > ECHO_SECONDS:
+                os._exit(SECOND_SIGNAL_EXIT)
+            return
+        self._received, self._received_at = signal.Signals(number).name, now
         self.wake()

@@ -196,8 +196,8 @@ def _milliseconds(seconds: float) -> int:
 def parse_headers(lines: list[bytes]) -> dict[str, str]:
     """Read the header lines of one answer; names in lower case, the last of equal names wins."""
     headers: dict[str, str] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
+    for line in b"".join(lines).decode("latin-1").split("\r\n"):
+        name, colon, value = line.partition(":")
         if colon:
-            headers[name.strip().lower().decode("latin-1")] = value.strip().decode("latin-1")
+            headers[name.strip().lower()] = value.strip()
     return headers

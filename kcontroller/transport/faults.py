@@ -137,6 +137,11 @@ def _lost(failure: Failure, peer: Peer, *, asked: str, read_only: bool) -> Trans
     )
 
 
+def is_unsent(error: TransportError) -> bool:
+    """Whether nothing of the request has left, so that any verb may be repeated."""
+    return isinstance(error, ConnectFailed) or (isinstance(error, RequestTimeout) and not error.sent)
+
+
 def _connect_text(failure: Failure, peer: Peer) -> str:
     way = " through its proxy" if peer.proxied else ""
     if failure.code == 6:  # noqa: PLR2004 - a row of FAULTS

@@ -39,6 +39,7 @@ class Multi:
         self._selector = selector
         self._due: float | None = None
         self._failure: BaseException | None = None
+        self._watched: set[int] = set()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -107,14 +108,16 @@ class Multi:
 
     def _on_socket(self, what: int, fd: int, _multi: Any, _data: Any) -> int:
         try:
-            known = fd in self._selector.get_map()
             if what == P.POLL_REMOVE:
-                if known:
+                # Also for descriptors that were never ours: libcurl has an eventfd of its own.
+                if fd in self._watched:
+                    self._watched.discard(fd)
                     self._selector.unregister(fd)
-            elif known:
+            elif fd in self._watched:
                 self._selector.modify(fd, _EVENTS[what], _NOT_WAKE)
             else:
                 self._selector.register(fd, _EVENTS[what], _NOT_WAKE)
+                self._watched.add(fd)
         except BaseException as error:  # noqa: BLE001
             self._failure = error
         return 0

@@ -5,9 +5,9 @@ removed, so `open` and `close` take effect when libcurl has returned. A callback
 
 Dead connections: libcurl sends no HTTP/2 ping, and TCP cannot tell when a middlebox acknowledges for a dead peer. When
 every stream of the loop has been silent for `silence` seconds, a probe (``GET /version``) travels on the same
-connection. If it gets no answer, the sockets are shut down and all streams end. A cluster with more than 100 streams
-has a second connection, and silence counts over both; over HTTP/1.1 the probe takes a connection of its own and proves
-only that the server lives.
+connection. If it gets no answer, or three in a row cannot be sent, the sockets are shut down and all streams end. A
+cluster with more than 100 streams has a second connection, and silence counts over both; over HTTP/1.1 the probe takes a
+connection of its own and proves only that the server lives.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from kcontroller.errors import ConnectFailed, KControllerError, TransportError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
-from kcontroller.transport.faults import TIMED_OUT
+from kcontroller.transport.faults import TIMED_OUT, is_unsent
 from kcontroller.transport.gate import CONNECTING
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.multi import Multi
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _LONGEST_TURN: Final = 3600.0  # A bound only: nothing but silence checks, timers and sockets ends an idle turn.
 _PLACE_SECONDS: Final = 3.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
 
+_UNSENT_PROBES: Final = 3
 _UNAUTHORIZED: Final = 401
 
 __all__ = ["Receiver", "Stream", "StreamLoop", "Timer"]
@@ -115,6 +116,7 @@ class StreamLoop:
         self._closing: list[Stream] = []
         self._running: dict[int, Transfer] = {}
         self._probe: Probe | None = None
+        self._unsent_probes = 0
         self._heard = clock.monotonic()
 
     @property
@@ -123,7 +125,10 @@ class StreamLoop:
         return self._thread == threading.get_ident()
 
     def run(self) -> None:
-        """Work until `stop`; then close every stream without a further callback, and drop timers and calls."""
+        """Work until `stop`; then close every stream without a further callback, and drop timers and calls.
+
+        Closing waits for a name server that does not answer, some ten seconds; whoever joins the thread must not mind.
+        """
         multi = self._multi = Multi(selectors.DefaultSelector())
         self._thread = threading.get_ident()
         try:
@@ -300,7 +305,15 @@ class StreamLoop:
         heard_meanwhile = self._heard > probe.started
         self.heard()  # Also after a failure: the next probe is due after another silence.
         if error is None or heard_meanwhile:
+            self._unsent_probes = 0
             return
+        if is_unsent(error):
+            # It went to a new connection, because the old one takes no more streams. A server that shuts down refuses
+            # new ones for a minute while its watches go on, so once means nothing yet.
+            self._unsent_probes += 1
+            if self._unsent_probes < _UNSENT_PROBES:
+                return
+        self._unsent_probes = 0
         _log.warning("the connection is dead, its streams end: %s", error, cluster=self._name)
         for transfer in self._running.values():
             transfer.dead = True

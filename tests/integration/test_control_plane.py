@@ -39,7 +39,8 @@ def test_an_unknown_user_is_refused_by_name(control_plane: ControlPlane) -> None
 
 def test_a_token_of_one_server_is_unknown_to_the_other(control_plane: ControlPlane) -> None:
     first, second = control_plane.servers
-    assert first.token != second.token
+    assert curl(second, authority=second.ca_pem, token=second.token) == 200
+    assert curl(second, authority=second.ca_pem, token=first.token) == 401
 
 
 def test_servers_do_not_see_each_others_objects(control_plane: ControlPlane) -> None:
@@ -50,18 +51,18 @@ def test_servers_do_not_see_each_others_objects(control_plane: ControlPlane) -> 
 
 def test_libcurl_verifies_the_certificate_by_the_authority_alone(control_plane: ControlPlane) -> None:
     first, second = control_plane.servers
-    assert curl(first, authority=first.ca_pem) == 200
+    assert curl(first, authority=first.ca_pem, token=first.token) == 200
     with pytest.raises(pycurl.error) as failure:
-        curl(first, authority=second.ca_pem)
+        curl(first, authority=second.ca_pem, token=first.token)
     assert failure.value.args[0] == pycurl.E_PEER_FAILED_VERIFICATION
 
 
-def curl(server: ApiServer, *, authority: str) -> int:
+def curl(server: ApiServer, *, authority: str, token: str) -> int:
     handle = pycurl.Curl()
     try:
-        handle.setopt(pycurl.URL, f"{server.url}/readyz")
+        handle.setopt(pycurl.URL, f"{server.url}/api/v1/namespaces")
         handle.setopt(pycurl.CAINFO_BLOB, authority)
-        handle.setopt(pycurl.HTTPHEADER, [f"Authorization: Bearer {server.token}"])
+        handle.setopt(pycurl.HTTPHEADER, [f"Authorization: Bearer {token}"])
         handle.setopt(pycurl.WRITEDATA, BytesIO())
         handle.perform()
         return handle.getinfo(pycurl.RESPONSE_CODE)

@@ -72,14 +72,14 @@ class Running:
 
     def __init__(self, loop: StreamLoop) -> None:
         self.loop = loop
-        self.failure: BaseException | None = None
+        self.failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="kc-cluster-test")
         self._thread.start()
 
     def _run(self) -> None:
         try:
             self.loop.run()
-        except BaseException as error:
+        except Exception as error:  # noqa: BLE001 - a test looks at it
             self.failure = error
 
     def stop(self) -> None:

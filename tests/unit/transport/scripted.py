@@ -14,6 +14,7 @@ import trustme
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Self
 
 PATIENCE = 10.0
 
@@ -111,13 +112,10 @@ class Server:
     def __post_init__(self) -> None:
         self._stopped = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
         self._open: set[socket.socket] = set()
         self._threads = [threading.Thread(target=self._accept)]
         self._threads[0].start()
-
-    @property
-    def port(self) -> int:
-        return int(self._listener.getsockname()[1])
 
     @property
     def url(self) -> str:
@@ -128,14 +126,18 @@ class Server:
         with self.changed:
             assert self.changed.wait_for(condition, PATIENCE)
 
-    def __enter__(self) -> Server:
+    def refuse(self) -> None:
+        """Take no more connections, and keep those there are."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stopped.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self.refuse()
         with self.changed:
             for sock in self._open:
                 with contextlib.suppress(OSError):

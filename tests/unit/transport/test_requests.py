@@ -261,7 +261,8 @@ def test_a_certificate_of_another_ca_is_refused(serve: Any, connect: Any) -> Non
     with pytest.raises(TLSFailed) as caught:
         connect(server, config=config).send(POST)
     assert str(caught.value) == (
-        f'the certificate of {server.url} is not signed by the CA of context "dev" of /x: check certificate-authority-data'
+        f'the certificate of {server.url} is not signed by the CA of context "dev" of /x: '
+        "check certificate-authority-data"
     )
     assert server.seen == []
 
@@ -290,7 +291,7 @@ def test_without_verification_any_certificate_will_do(serve: Any, connect: Any) 
 def test_tls_before_1_2_is_refused(serve: Any, connect: Any) -> None:
     context = tls()
     context.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="TLSv1_1"):
         context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1_1, ssl.TLSVersion.TLSv1_1
 
     with pytest.raises(TLSFailed):

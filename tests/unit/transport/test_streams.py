@@ -351,6 +351,20 @@ def test_a_silent_connection_whose_probe_is_answered_stays(serve: Any, start_loo
     assert receiver.ends == []
 
 
+def test_a_server_that_refuses_new_connections_keeps_its_streams_for_three_silences(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    server = serve(watch)
+    running, receiver = start_loop(server, silence=0.1, probe_timeout=1.0), recorder()
+    open_on(running, receiver)
+    receiver.wait_for(lambda it: it.chunks)
+    started = time.monotonic()
+    server.refuse()
+
+    assert "is dead" in str(receiver.wait_for_end())
+    assert time.monotonic() - started > 0.25
+
+
 def test_without_streams_nothing_is_probed(serve: Any, start_loop: Any, recorder: Any) -> None:
     server = serve(trickle)
     running, receiver = start_loop(server, silence=0.01), recorder()

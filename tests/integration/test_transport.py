@@ -1,0 +1,213 @@
+"""Requests and streams against a real kube-apiserver: what a server of our own in HTTP/1.1 cannot show."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pycurl
+import pytest
+
+from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, TransportError
+from kcontroller.transport.config import Config, TLSConfig
+from kcontroller.transport.credentials import StaticCredentials, bearer
+from kcontroller.transport.lines import LineSplitter
+from kcontroller.transport.requests import HttpRequest, Requester
+from kcontroller.transport.streams import StreamLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kcontroller.testing.control_plane import ApiServer, ControlPlane
+
+HTTP_2 = 3
+CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
+
+
+def config_of(server: ApiServer) -> Config:
+    credentials = StaticCredentials(bearer(server.token, what="test"))
+    return Config(server.url, credentials, TLSConfig(ca=server.ca_pem.encode()), source="test")
+
+
+def watch_of(resource: str) -> str:
+    query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    return f"/api/v1/{resource}?{query}&timeoutSeconds=300"
+
+
+class Watcher:
+    """Collects the events of one watch."""
+
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+        self.ends: list[TransportError | None] = []
+        self.changed = threading.Condition()
+        self._lines = LineSplitter()
+
+    def on_response(self, status: int, headers: Any) -> None:
+        assert status == 200
+
+    def on_data(self, chunk: bytes) -> None:
+        lines = [line for line in self._lines.feed(chunk).split(b"\n") if line]
+        with self.changed:
+            self.events += map(json.loads, lines)
+            self.changed.notify_all()
+
+    def on_end(self, error: TransportError | None) -> None:
+        with self.changed:
+            self.ends.append(error)
+            self.changed.notify_all()
+
+    def wait_for(self, condition: Callable[[Watcher], bool]) -> Watcher:
+        with self.changed:
+            assert self.changed.wait_for(lambda: condition(self), 20), self.ends
+        return self
+
+    def names(self) -> list[str]:
+        return [event["object"]["metadata"]["name"] for event in self.events if event["type"] == "ADDED"]
+
+
+class Fleet:
+    """One loop with three watches, and a requester."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.requester = Requester(config_of(server))
+        self.loop = StreamLoop(config_of(server), name="real", silence=0.5, probe_timeout=0.5)
+        self.thread = threading.Thread(target=self.loop.run, name="kc-cluster-real")
+        self.thread.start()
+        self.watchers = [Watcher() for _ in range(3)]
+        self.streams = self.do(self.open_all)
+        for watcher in self.watchers:
+            watcher.wait_for(lambda it: bool(it.events))
+
+    def open_all(self) -> list[Any]:
+        kinds = ("configmaps", "secrets", "services")
+        return [
+            self.loop.open(watch_of(kind), watcher, timeout=330)
+            for kind, watcher in zip(kinds, self.watchers, strict=True)
+        ]
+
+    def do(self, function: Callable[[], Any]) -> Any:
+        done, results = threading.Event(), []
+        self.loop.call(lambda: (results.append(function()), done.set()))
+        assert done.wait(20)
+        return results[0]
+
+    def create(self, name: str, **options: Any) -> int:
+        body = json.dumps({"metadata": {"name": name}}).encode()
+        request = HttpRequest("POST", CONFIG_MAPS, body, content_type="application/json")
+        return self.requester.send(request, **options).status
+
+    def close(self) -> None:
+        self.loop.stop()
+        self.requester.close()
+        self.thread.join(20)
+
+
+@pytest.fixture
+def fleet(control_plane: ControlPlane) -> Iterator[Fleet]:
+    fleet = Fleet(control_plane.servers[0])
+    yield fleet
+    for watcher_name in set(fleet.watchers[0].names()) & {"transport-event", "transport-sibling"}:
+        fleet.requester.send(HttpRequest("DELETE", f"{CONFIG_MAPS}/{watcher_name}"))
+    fleet.close()
+
+
+@pytest.fixture
+def fresh(fresh_control_plane: ControlPlane) -> Iterator[Fleet]:
+    fleet = Fleet(fresh_control_plane.servers[0])
+    yield fleet
+    fleet.close()
+
+
+def test_streams_share_one_http2_connection(fleet: Fleet) -> None:
+    def look() -> set[tuple[int, int]]:
+        return {
+            (stream.handle.getinfo(pycurl.INFO_HTTP_VERSION), stream.handle.getinfo(pycurl.CONN_ID))
+            for stream in fleet.streams
+        }
+
+    connections = fleet.do(look)
+    assert {version for version, _ in connections} == {HTTP_2}
+    assert len(connections) == 1
+
+
+def test_what_a_request_writes_a_stream_tells(fleet: Fleet) -> None:
+    assert fleet.create("transport-event") == 201
+
+    fleet.watchers[0].wait_for(lambda it: "transport-event" in it.names())
+
+
+def test_a_stream_that_ends_itself_leaves_its_siblings_on_the_connection(fleet: Fleet) -> None:
+    class Failing(Watcher):
+        def on_data(self, chunk: bytes) -> None:
+            raise ValueError("no")
+
+    failing = Failing()
+    fleet.do(lambda: fleet.loop.open(watch_of("pods"), failing, timeout=330))
+    failing.wait_for(lambda it: bool(it.ends))
+    fleet.do(fleet.streams[1].close)
+    fleet.create("transport-sibling")
+
+    fleet.watchers[0].wait_for(lambda it: "transport-sibling" in it.names())
+    assert [watcher.ends for watcher in fleet.watchers] == [[], [], []]
+
+
+def test_silence_with_an_answered_probe_ends_nothing(fleet: Fleet) -> None:
+    silent = threading.Event()
+    fleet.do(lambda: fleet.loop.call_later(1.8, silent.set))
+    assert silent.wait(20)
+
+    assert [watcher.ends for watcher in fleet.watchers] == [[], [], []]
+
+
+def test_a_server_that_stands_still_is_found(fresh: Fleet, fresh_control_plane: ControlPlane) -> None:
+    fresh_control_plane.pause(0)
+    try:
+        for watcher in fresh.watchers:
+            watcher.wait_for(lambda it: bool(it.ends))
+        with pytest.raises(RequestTimeout):
+            fresh.create("paused", timeout=0.5)
+    finally:
+        fresh_control_plane.resume(0)
+
+    fresh.watchers = [Watcher() for _ in range(3)]
+    fresh.do(fresh.open_all)
+    for watcher in fresh.watchers:
+        watcher.wait_for(lambda it: bool(it.events))
+
+
+def test_a_killed_server_ends_the_streams_and_no_write_happens_twice(
+    fresh: Fleet, fresh_control_plane: ControlPlane
+) -> None:
+    outcomes: dict[str, object] = {}
+    dead = threading.Event()
+
+    def write(worker: int) -> None:
+        number = 0
+        while not dead.is_set():
+            name = f"killed-{worker}-{number}"
+            number += 1
+            try:
+                outcomes[name] = fresh.create(name, timeout=5)
+            except TransportError as error:
+                outcomes[name] = type(error)
+                dead.wait(0.02)
+
+    writers = [threading.Thread(target=write, args=(worker,)) for worker in range(4)]
+    for writer in writers:
+        writer.start()
+    fresh.watchers[0].wait_for(lambda it: len(it.names()) > 50)
+    fresh_control_plane.kill(0)
+    for watcher in fresh.watchers:
+        watcher.wait_for(lambda it: bool(it.ends))
+    dead.set()
+    for writer in writers:
+        writer.join(20)
+    fresh_control_plane.start(0)
+
+    assert set(outcomes.values()) <= {201, OutcomeUnknown, ConnectFailed}  # 409 would be our own object, sent twice.
+    stored = json.loads(fresh.requester.send(HttpRequest("GET", CONFIG_MAPS)).body)
+    there = {item["metadata"]["name"] for item in stored["items"]}
+    assert {name for name, outcome in outcomes.items() if outcome == 201} <= there
+    assert not there & {name for name, outcome in outcomes.items() if outcome is ConnectFailed}
