@@ -179,9 +179,14 @@ class Endpoint:
         return line
 
 
-def failure_of(handle: P.Curl, code: int, text: str) -> Failure:
-    """Ask a handle that has ended without an answer how far it came."""
-    return Failure(code, text, errno=handle.getinfo(P.OS_ERRNO), sent=handle.getinfo(P.REQUEST_SIZE) > 0)
+def failure_of(handle: P.Curl, code: int, text: str, *, sent: bool | None = None) -> Failure:
+    """Describe how a handle ended without an answer.
+
+    `sent` is what the caller knows of it; None asks libcurl, who forgets what left on an earlier connection.
+    """
+    if sent is None:
+        sent = handle.getinfo(P.REQUEST_SIZE) > 0
+    return Failure(code, text, errno=handle.getinfo(P.OS_ERRNO), sent=sent)
 
 
 def _split_header(line: str) -> tuple[str, str]:

@@ -27,9 +27,6 @@ class Fault(enum.Enum):
 
 TIMED_OUT: Final = 28
 HTTP2_LOST: Final = 16
-GUARD: Final = 42
-"""Our PREREQFUNCTION refused a second sending; the first one may have arrived."""
-
 FAULTS: Final[dict[int, Fault]] = {
     5: Fault.CONNECT,  # the proxy's name
     6: Fault.CONNECT,  # the server's name
@@ -40,7 +37,7 @@ FAULTS: Final[dict[int, Fault]] = {
     23: Fault.RECEIVER,
     28: Fault.TIMEOUT,
     35: Fault.TLS,
-    42: Fault.LOST,
+    42: Fault.LOST,  # our PREREQFUNCTION refused to send a second time
     52: Fault.LOST,
     53: Fault.TLS,
     54: Fault.TLS,
@@ -87,7 +84,8 @@ class Failure:
         code: libcurl's number, a key of `FAULTS`.
         text: libcurl's message.
         errno: the system's number of a failed connect, or 0.
-        sent: whether bytes of the request may have left.
+        sent: whether the request may have arrived. The code does not tell: libcurl connects again when a connection it
+            reused dies, and then reports that nobody listens (7), with no word about the first sending.
     """
 
     code: int
@@ -115,26 +113,27 @@ def error_of(failure: Failure, peer: Peer, *, asked: str, read_only: bool) -> Tr
         asked: the method, for the text.
         read_only: a lost GET is a plain TransportError, which may be repeated; anything else is OutcomeUnknown.
     """
-    if failure.fault is Fault.TLS:
-        return _tls_error(failure, peer)
     if failure.fault is Fault.TIMEOUT:
         what = f"no answer to {asked} from" if failure.sent else "no connection with"
         return RequestTimeout(f"{what} {peer.server} in time", sent=failure.sent)
-    if _is_refused_certificate(failure.text):
+    if failure.fault is Fault.LOST and _ALERT.search(failure.text):
+        # With TLS 1.3 the verdict on our certificate comes after the handshake; the request was not looked at.
         return TLSFailed(_REFUSED.format(peer=peer))
-    if failure.fault is Fault.CONNECT or not (failure.sent or failure.code == GUARD):
+    if failure.sent and not read_only:
+        return OutcomeUnknown(
+            f"the connection with {peer.server} was lost after {asked} was sent: it may or may not have happened"
+        )
+    return _nothing_happened(failure, peer, asked=asked)
+
+
+def _nothing_happened(failure: Failure, peer: Peer, *, asked: str) -> TransportError:
+    if failure.fault is Fault.TLS:
+        return _tls_error(failure, peer)
+    if failure.fault is Fault.CONNECT or not failure.sent:
         return ConnectFailed(_connect_text(failure, peer))
-    return _lost(failure, peer, asked=asked, read_only=read_only)
-
-
-def _lost(failure: Failure, peer: Peer, *, asked: str, read_only: bool) -> TransportError:
     if failure.fault is Fault.RECEIVER:
         return TransportError(f"the answer of {peer.server} to {asked} was refused while it was read")
-    if read_only:
-        return TransportError(f"the connection with {peer.server} was lost before {asked} was answered in full")
-    return OutcomeUnknown(
-        f"the connection with {peer.server} was lost after {asked} was sent: it may or may not have happened"
-    )
+    return TransportError(f"the connection with {peer.server} was lost before {asked} was answered in full")
 
 
 def is_unsent(error: TransportError) -> bool:
@@ -169,6 +168,7 @@ _OTHER_NAME: Final = (
     'the certificate of {peer.server} is not valid for "{peer.name}": '
     "set tls-server-name in {peer.source} to a name it carries"
 )
+_ALERT: Final = re.compile(r"alert.*(certificate|unknown ca)")
 _TLS_BY_CODE: Final[dict[int, str]] = {
     58: "the client certificate of {peer.source} cannot be used: check client-certificate-data and client-key-data",
     77: "the CA of {peer.source} cannot be read: check certificate-authority-data",
@@ -181,15 +181,10 @@ _TLS_BY_TEXT: Final = (
         "the certificate of {peer.server} is not valid yet: set this machine's or the server's clock",
     ),
     (re.compile(r"wrong version number"), "{peer.server} does not speak TLS: check the server of {peer.source}"),
-    (re.compile(r"alert.*(certificate|unknown ca)"), _REFUSED),
+    (_ALERT, _REFUSED),
 )
 _UNTRUSTED: Final = re.compile(r"issuer|self.signed|verify the first certificate")
 _CUT: Final = re.compile(r"reset by peer|SYSCALL|unexpected eof|connection (was )?closed|broken pipe", re.IGNORECASE)
-
-
-def _is_refused_certificate(text: str) -> bool:
-    # With TLS 1.3 the server's verdict on our certificate comes after the handshake, as a failed read.
-    return bool(re.search(r"alert.*(certificate|unknown ca)", text))
 
 
 def _tls_error(failure: Failure, peer: Peer) -> TransportError:

@@ -180,12 +180,14 @@ class Requester:
         self._raise_if_stopped(stop)
         handle = self._pool.take()
         try:
-            self._prepare(handle, request, authorization, timeout)
-            return self._exchange(handle, request, stop)
+            guard = self._prepare(handle, request, authorization, timeout)
+            return self._exchange(handle, request, guard, stop)
         finally:
             self._pool.give_back(handle)
 
-    def _prepare(self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float) -> None:
+    def _prepare(
+        self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float
+    ) -> _Guard | None:
         curl = handle.curl
         self._endpoint.prepare(
             curl,
@@ -204,11 +206,16 @@ class Requester:
             if request.body is not None or request.method in _WITH_LENGTH:
                 curl.setopt(P.POSTFIELDS, request.body or b"")
             curl.setopt(P.CUSTOMREQUEST, request.method)
-        if request.method != "GET":
-            handle.forget_dead_connection()
-            curl.setopt(P.PREREQFUNCTION, _Guard())
+        if request.method == "GET":
+            return None
+        guard = _Guard()
+        handle.forget_dead_connection()
+        curl.setopt(P.PREREQFUNCTION, guard)
+        return guard
 
-    def _exchange(self, handle: Handle, request: HttpRequest, stop: StopToken | None) -> HttpResponse:
+    def _exchange(
+        self, handle: Handle, request: HttpRequest, guard: _Guard | None, stop: StopToken | None
+    ) -> HttpResponse:
         # The methods of lists are callbacks that cannot raise, and cost no Python frame.
         lines: list[bytes] = []
         chunks: list[bytes] = []
@@ -230,7 +237,7 @@ class Requester:
         if code:
             self._meter.answered(code=NO_ANSWER, method=request.method)
             raise error_of(
-                failure_of(handle.curl, code, text),
+                failure_of(handle.curl, code, text, sent=guard.passed if guard else None),
                 self._endpoint.peer,
                 asked=request.method,
                 read_only=request.read_only,
@@ -255,20 +262,20 @@ class Requester:
 
 
 class _Guard:
-    """Lets a request leave once.
+    """Lets a request leave once, and knows whether it did.
 
     libcurl sends it again, POST and DELETE too, when a connection it reused ends before the answer.
     """
 
-    __slots__ = ("_left",)
+    __slots__ = ("passed",)
 
     def __init__(self) -> None:
-        self._left = False
+        self.passed = False
 
     def __call__(self, *_: object) -> int:
-        if self._left:
+        if self.passed:
             return int(P.PREREQFUNC_ABORT)
-        self._left = True
+        self.passed = True
         return int(P.PREREQFUNC_OK)
 
 

@@ -6,8 +6,8 @@ removed, so `open` and `close` take effect when libcurl has returned. A callback
 Dead connections: libcurl sends no HTTP/2 ping, and TCP cannot tell when a middlebox acknowledges for a dead peer. When
 every stream of the loop has been silent for `silence` seconds, a probe (``GET /version``) travels on the same
 connection. If it gets no answer, or three in a row cannot be sent, the sockets are shut down and all streams end. A
-cluster with more than 100 streams has a second connection, and silence counts over both; over HTTP/1.1 the probe takes a
-connection of its own and proves only that the server lives.
+cluster with more than 100 streams has a second connection, and silence counts over both; over HTTP/1.1 the probe takes
+a connection of its own and proves only that the server lives.
 """
 
 from __future__ import annotations

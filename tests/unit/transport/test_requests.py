@@ -196,6 +196,21 @@ def test_a_write_on_a_connection_that_ends_is_sent_once_and_its_outcome_unknown(
     assert [seen.method for seen in server.seen] == ["GET", "POST"]
 
 
+def test_a_write_that_was_sent_is_unknown_also_if_nobody_listens_any_more(serve: Any, connect: Any) -> None:
+    def die(call: Call) -> None:
+        server.refuse()
+        call.close()
+
+    server = serve(answers(ok, die))
+    requester = connect(server)
+    requester.send(GET)
+
+    # libcurl connects again in silence and reports "connection refused".
+    with pytest.raises(OutcomeUnknown):
+        requester.send(POST)
+    assert server.seen[-1].method == "POST"
+
+
 def test_the_next_write_after_an_unknown_outcome_is_as_good_as_any(serve: Any, connect: Any) -> None:
     server = serve(answers(ok, cut, ok))
     requester = connect(server)
