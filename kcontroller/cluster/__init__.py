@@ -7,6 +7,7 @@
     reader.py        answers reads from the cache
     floors.py        what own writes have promised, and the wait for it
     writer.py        sends writes and notes their promises
+    interop.py       the official client, configured for this cluster
     troubles.py      says once, in a line, what is wrong with the cluster and when it is over
 
 Every cluster has one thread. It connects, decodes, stores, and runs the handlers of the controllers; nothing else may

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.client.client import Client
@@ -144,6 +144,12 @@ class Cluster:
         reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct
         writer = PromisingWriter(direct, self._floors, self._kinds.get)
         return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name), options)
+
+    def kubernetes_client(self) -> Any:
+        """Make an official ``kubernetes.client.ApiClient`` for this cluster; see `interop` for what it shares."""
+        from kcontroller.cluster.interop import kubernetes_client  # noqa: PLC0415 - heavy, and rarely wanted
+
+        return kubernetes_client(self.config)
 
     def observe(self) -> None:
         """Bring the gauges up to date; called before a scrape."""

@@ -182,7 +182,7 @@ class Endpoint:
 def failure_of(handle: P.Curl, code: int, text: str, *, sent: bool | None = None) -> Failure:
     """Describe how a handle ended without an answer.
 
-    `sent` is what the caller knows of it; None asks libcurl, who forgets what left on an earlier connection.
+    `sent` is what the caller knows of it; None asks libcurl, which counts a proxy's CONNECT as well.
     """
     if sent is None:
         sent = handle.getinfo(P.REQUEST_SIZE) > 0

@@ -122,7 +122,6 @@ class WorkQueue(Generic[R]):
         """
         with self._lock:
             dropped = self._schedule.purge(cluster)
-            self._wake()
             self._settled.notify_all()
         del dropped  # Freeing a million entries takes a while; the lock need not wait for it.
 
@@ -181,7 +180,6 @@ class WorkQueue(Generic[R]):
         now = self._clock.monotonic()
         with self._lock:
             self._schedule.promote(now)
-            self._wake()
             reading = self._schedule.read(now)
         self._meter.publish(reading)
 
@@ -189,7 +187,6 @@ class WorkQueue(Generic[R]):
         """Count the items that are ready; those in work and those delayed are not."""
         with self._lock:
             self._schedule.promote(self._clock.monotonic())
-            self._wake()
             return self._schedule.ready
 
     def __bool__(self) -> bool:

@@ -140,7 +140,7 @@ def test_30_a_raised_priority_joins_the_tail_of_its_new_level(queue: Queue) -> N
 
 def test_31_stop_wakes_every_blocked_get(queue: Queue, clock: VirtualClock) -> None:
     answers: list[Item[Request] | None] = []
-    threads = [threading.Thread(target=lambda: answers.append(queue.get())) for _ in range(4)]
+    threads = [threading.Thread(target=lambda: answers.append(queue.get()), daemon=True) for _ in range(4)]
     for thread in threads:
         thread.start()
     clock.wait_for_waiters(4)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import selectors
+import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pycurl
@@ -70,9 +74,11 @@ class Watcher:
 class Fleet:
     """One loop with three watches, and a requester."""
 
-    def __init__(self, server: ApiServer) -> None:
-        self.requester = Requester(config_of(server))
-        self.loop = StreamLoop(config_of(server), name="real", silence=0.5, probe_timeout=0.5)
+    def __init__(self, server: ApiServer, *, url: str = "", silence: float = 0.5) -> None:
+        config = config_of(server)
+        self.requester = Requester(config)
+        through = replace(config, server=url or server.url)
+        self.loop = StreamLoop(through, name="real", silence=silence, probe_timeout=0.5)
         self.thread = threading.Thread(target=self.loop.run, name="kc-cluster-real")
         self.thread.start()
         self.watchers = [Watcher() for _ in range(3)]
@@ -102,6 +108,66 @@ class Fleet:
         self.loop.stop()
         self.requester.close()
         self.thread.join(20)
+
+
+class HoldingProxy:
+    """Passes bytes on until told to hold: then its connections stay open and silent, and new ones are passed on."""
+
+    def __init__(self, server: ApiServer) -> None:
+        host, _, port = server.url.removeprefix("https://").partition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._pairs: dict[socket.socket, socket.socket] = {}
+        self._held: set[socket.socket] = set()
+        self._reader, self._writer = socket.socketpair()
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def hold(self) -> None:
+        self._held = set(self._pairs)
+
+    def close(self) -> None:
+        self._writer.close()
+        self._thread.join(20)
+
+    def _run(self) -> None:
+        with contextlib.ExitStack() as stack:
+            selector = stack.enter_context(selectors.DefaultSelector())
+            stack.enter_context(self._listener)
+            stack.enter_context(self._reader)
+            selector.register(self._listener, selectors.EVENT_READ)
+            selector.register(self._reader, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is self._reader:
+                        return
+                    if key.fileobj is self._listener:
+                        ends = (self._listener.accept()[0], socket.create_connection(self._target))
+                        for here, there in (ends, ends[::-1]):
+                            self._pairs[stack.enter_context(here)] = there
+                            selector.register(here, selectors.EVENT_READ)
+                    else:
+                        self._pass_on(selector, key.fileobj)
+
+    def _pass_on(self, selector: selectors.BaseSelector, here: Any) -> None:
+        data = here.recv(65536)
+        if not data:
+            selector.unregister(here)
+        if here in self._held:
+            return
+        with contextlib.suppress(OSError):
+            if data:
+                self._pairs[here].sendall(data)
+            else:
+                self._pairs[here].shutdown(socket.SHUT_WR)
+
+
+@pytest.fixture
+def proxy(control_plane: ControlPlane) -> Iterator[HoldingProxy]:
+    proxy = HoldingProxy(control_plane.servers[0])
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture
@@ -159,6 +225,30 @@ def test_silence_with_an_answered_probe_ends_nothing(fleet: Fleet) -> None:
     assert silent.wait(20)
 
     assert [watcher.ends for watcher in fleet.watchers] == [[], [], []]
+
+
+def test_a_connection_held_on_its_way_is_found_and_replaced(control_plane: ControlPlane, proxy: HoldingProxy) -> None:
+    with contextlib.closing(Fleet(control_plane.servers[0], url=proxy.url)) as fleet:
+        proxy.hold()
+        for watcher in fleet.watchers:
+            watcher.wait_for(lambda it: bool(it.ends))
+
+        fleet.watchers = [Watcher() for _ in range(3)]
+        fleet.do(fleet.open_all)
+        for watcher in fleet.watchers:
+            watcher.wait_for(lambda it: bool(it.events))
+
+
+def test_a_stream_that_timed_out_does_not_leave_its_dead_connection_to_the_next(
+    control_plane: ControlPlane, proxy: HoldingProxy
+) -> None:
+    with contextlib.closing(Fleet(control_plane.servers[0], url=proxy.url, silence=60.0)) as fleet:
+        proxy.hold()
+        first, second = Watcher(), Watcher()
+        fleet.do(lambda: fleet.loop.open(watch_of("pods"), first, timeout=0.3))
+        first.wait_for(lambda it: bool(it.ends))
+        fleet.do(lambda: fleet.loop.open(watch_of("pods"), second, timeout=30))
+        second.wait_for(lambda it: bool(it.events))
 
 
 def test_a_server_that_stands_still_is_found(fresh: Fleet, fresh_control_plane: ControlPlane) -> None:

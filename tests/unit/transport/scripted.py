@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import selectors
 import socket
 import ssl
 import threading
@@ -209,3 +210,16 @@ class Server:
                 self.seen.append(request)
                 self.changed.notify_all()
             yield request
+
+
+def relay(client: socket.socket, address: tuple[str, int]) -> None:
+    """Carry bytes both ways until one side ends."""
+    with socket.create_connection(address) as server, selectors.DefaultSelector() as selector:
+        selector.register(client, selectors.EVENT_READ, server)
+        selector.register(server, selectors.EVENT_READ, client)
+        while ready := selector.select(PATIENCE):
+            for key, _ in ready:
+                data = key.fileobj.recv(65536)
+                if not data:
+                    return
+                key.data.sendall(data)

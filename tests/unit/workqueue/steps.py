@@ -37,7 +37,7 @@ class Call(Generic[T]):
 
     def __init__(self, target: Callable[[], T]) -> None:
         self._answers: list[T] = []
-        self._thread = threading.Thread(target=lambda: self._answers.append(target()))
+        self._thread = threading.Thread(target=lambda: self._answers.append(target()), daemon=True)
         self._thread.start()
 
     def answer(self) -> T:

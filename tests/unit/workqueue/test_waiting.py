@@ -147,6 +147,20 @@ def test_done_wakes_a_worker_for_a_cluster_that_was_at_its_cap(clock: VirtualClo
     assert answered(call) == B
 
 
+def test_the_pause_of_the_other_cluster_wakes_a_worker_because_there_is_no_cap_any_more(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4)
+    queue.add(A)
+    queue.add(NORTH)
+    take(queue)
+    take(queue)
+    queue.add(B)
+    call = Call(queue.get)
+    clock.wait_for_waiters(1)
+    queue.pause("north")
+
+    assert answered(call) == B
+
+
 def test_an_interrupted_wait_leaves_the_timekeeping_to_another(clock: VirtualClock) -> None:
     class Interrupting(VirtualClock):
         def wait(self, condition: threading.Condition, timeout: float | None) -> bool:
