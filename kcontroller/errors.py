@@ -9,6 +9,7 @@
     ├── TransportError              no HTTP answer (also a ConnectionError)
     │   ├── ConnectFailed           nothing was sent: any verb may be repeated
     │   │   └── TLSFailed           the peer could not be verified, or refused our certificate
+    │   ├── Garbled                 an answer came, but it is not what an API server sends
     │   ├── RequestTimeout          the time of the request is over (also a TimeoutError)
     │   └── OutcomeUnknown          a write was sent and its answer lost: read before you repeat it
     ├── ApiError                    an answer of status 400 or more
@@ -79,6 +80,10 @@ class ConnectFailed(TransportError):
 
 class TLSFailed(ConnectFailed):
     """The server's certificate could not be verified, or the server refused ours."""
+
+
+class Garbled(TransportError):
+    """The answer is not what a Kubernetes API server sends; something between it and us may have made it."""
 
 
 class RequestTimeout(TransportError, TimeoutError):

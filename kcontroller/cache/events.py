@@ -1,4 +1,4 @@
-"""One line of a watch."""
+"""One line of a watch, one page of a list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.versions import parse_version
-from kcontroller.client.answers import status_error
+from kcontroller.cache.poison import TOO_DEEP, UNREADABLE, Undecodable, shallow, undecodable
+from kcontroller.client.answers import list_page, status_error
 
 if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry, Projection
@@ -47,7 +48,7 @@ class Failure:
     error: ApiError
 
 
-WatchEvent = Upserted | Deleted | Bookmark | Failure
+WatchEvent = Upserted | Deleted | Undecodable | Bookmark | Failure
 
 
 class _Line(msgspec.Struct):
@@ -68,18 +69,32 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkObject).decode
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a list; `token` continues it."""
+
+    version: int
+    token: str
+    items: list[Entry | Undecodable]
+
+
 def decode(line: bytes, projection: Projection) -> WatchEvent:
-    """Decode one line of a watch.
+    """Decode one line of a watch; an object that cannot be decoded is `Undecodable`.
 
     Raises:
-        msgspec.DecodeError, ValueError: it is not a watch event of an object.
+        ValueError, RecursionError: it is not a watch event; both are what msgspec raises.
     """
-    parsed = _decode_line(line)
+    try:
+        parsed = _decode_line(line)
+    except RecursionError:
+        parsed = _decode_line(shallow(line))
     match parsed.type:
         case "ADDED" | "MODIFIED":
-            return Upserted(projection.entry(parsed.object))
+            item = _read(parsed.object, projection)
+            return item if isinstance(item, Undecodable) else Upserted(item)
         case "DELETED":
-            return Deleted(projection.entry(parsed.object))
+            item = _read(parsed.object, projection, deleted=True)
+            return item if isinstance(item, Undecodable) else Deleted(item)
         case "BOOKMARK":
             metadata = _decode_bookmark(parsed.object).metadata
             ended = (metadata.annotations or {}).get(INITIAL_EVENTS_END) == "true"
@@ -89,3 +104,22 @@ def decode(line: bytes, projection: Projection) -> WatchEvent:
         case _:
             msg = f"unknown watch event type {parsed.type[:40]!r}"
             raise ValueError(msg)
+
+
+def decode_page(body: bytes, projection: Projection) -> Page:
+    """Decode a page of a list; raises as `decode` does."""
+    try:
+        version, token, items = list_page(body)
+    except RecursionError:
+        version, token, items = list_page(shallow(body))
+    return Page(parse_version(version), token, [_read(item, projection) for item in items])
+
+
+def _read(raw: msgspec.Raw, projection: Projection, *, deleted: bool = False) -> Entry | Undecodable:
+    try:
+        entry = projection.entry(raw)
+    except UNREADABLE as error:
+        return undecodable(raw, str(error), deleted=deleted)
+    if TOO_DEEP in entry.raw:
+        return undecodable(raw, "it is nested too deep", deleted=deleted)
+    return entry

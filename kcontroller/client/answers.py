@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -52,6 +53,7 @@ class _ApiResourceList(msgspec.Struct, rename="camel"):
     resources: list[_ApiResource] | None = None
 
 
+_SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _decode_status = msgspec.json.Decoder(_Status).decode
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_resources = msgspec.json.Decoder(_ApiResourceList).decode
@@ -65,7 +67,7 @@ def api_error(
     parsed = _status_of(body)
     details = parsed.details or _Details()
     retry_after = (headers or {}).get("retry-after", "")
-    seconds = float(retry_after) if retry_after.isdigit() else details.retry_after_seconds
+    seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else details.retry_after_seconds
     return error_type(status, parsed.reason)(
         parsed.message,
         status=status,
@@ -85,7 +87,7 @@ def status_error(raw: bytes, *, verb: str, resource: str) -> ApiError:
 def _status_of(body: bytes) -> _Status:
     try:
         return _decode_status(body)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):  # Not only a DecodeError: invalid UTF-8 and deep nesting have their own.
         return _Status(message=body[:256].decode("utf-8", "replace").strip())
 
 

@@ -110,6 +110,9 @@ class Metrics:
         self.informer_stale_answers = self._counter(
             "kcontroller_informer_stale_answers", "Answers older than the cache that were dropped.", labels
         )
+        self.informer_undecodable = self._counter(
+            "kcontroller_informer_undecodable", "Times an object could not be decoded and was skipped.", labels
+        )
         self.stale_reads = self._counter(
             "kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ("cluster",)
         )
