@@ -107,6 +107,9 @@ class Manager:
         self._controllers: list[Controller] = []
         self._started = False
         self._engaged = False
+        self._stopping = False
+        self._ended = threading.Event()
+        self._drained = False
         self._servers = self._make_servers()
         self.readyz.add("caches", self._not_ready)
         self.healthz.add("threads", lambda: self._failure or None)
@@ -181,7 +184,7 @@ class Manager:
         self._engaged = True
 
     def stop(self, grace: float | None = None) -> bool:
-        """Stop everything and return; later calls do nothing.
+        """Stop everything and return; a later call waits for the first and gives its answer.
 
         Args:
             grace: seconds that running reconciles get, instead of the option's.
@@ -189,22 +192,19 @@ class Manager:
         Returns:
             Whether all reconciles ended in time.
         """
-        if self._stop.stopped and not self._failure:
-            return True
+        with self._lock:
+            first, self._stopping = not self._stopping, True
+        if not first:
+            self._ended.wait(_NO_LIMIT_SECONDS)
+            return self._drained
         self._stop.stop("stop was called")
         seconds = self.options.graceful_shutdown_timeout if grace is None else grace
-        drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
-        for controller in self._controllers:
-            controller.interrupt()
-        self.mappers.stop()
-        self._cluster.stop()
-        for server in self._servers:
-            server.stop(timeout=_JOIN_SECONDS)
-        left = self._threads.join(_JOIN_SECONDS if drained else 0.0)
-        if left:
-            _log.warning("threads that did not end: %s", ", ".join(left))
-        _log.info("stopped" if drained else "stopped without waiting longer")
-        return drained
+        try:
+            self._drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
+            self._end()
+        finally:
+            self._ended.set()
+        return self._drained
 
     def cluster(self, name: str = "") -> Cluster:
         """The cluster of that name; "" is the only one there is yet.
@@ -252,6 +252,18 @@ class Manager:
     def _run_controller(self, controller: Controller) -> None:
         controller.engage(self._cluster)
         controller.start(self._threads)
+
+    def _end(self) -> None:
+        for controller in self._controllers:
+            controller.interrupt()
+        self.mappers.stop()
+        self._cluster.stop()
+        for server in self._servers:
+            server.stop(timeout=_JOIN_SECONDS)
+        left = self._threads.join(_JOIN_SECONDS if self._drained else 0.0)
+        if left:
+            _log.warning("threads that did not end: %s", ", ".join(left))
+        _log.info("stopped" if self._drained else "stopped without waiting longer")
 
     def _drain(self, seconds: float) -> bool:
         for controller in self._controllers:

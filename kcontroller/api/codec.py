@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
-from kcontroller.api.differences import merge_apply, rebase
+from kcontroller.api.differences import rebase
 from kcontroller.api.keys import GVK, ResourceMapping
-from kcontroller.api.models import Resource
-from kcontroller.api.objects import KubeObject, Object, tidy_metadata, without_none
+from kcontroller.api.objects import KubeObject, Object, tidy, tidy_metadata, without_content, without_none
 from kcontroller.errors import ModelMismatch
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import TypeAlias
 
 K = TypeVar("K", bound=KubeObject)
@@ -26,6 +26,14 @@ KindRef: TypeAlias = "type[KubeObject] | GVK | str"
 """How a kind is named in calls: a `Resource` class, ``"apps/v1 Deployment"`` or a `GVK`."""
 
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class _TypeMeta(msgspec.Struct, rename="camel"):
+    api_version: str = ""
+    kind: str = ""
+
+
+_decode_type_meta = msgspec.json.Decoder(_TypeMeta).decode
 
 
 def gvk_of(kind: KindRef) -> GVK:
@@ -67,10 +75,14 @@ def decode(raw: bytes, kind: Any) -> Any:
             return Object(_decode_any(raw), source=raw)
         obj = _decode_model(raw, kind)
     except msgspec.DecodeError as error:
-        msg = f"the object does not fit {getattr(kind, '__name__', kind)}: {error}"
-        raise ModelMismatch(msg) from error
-    obj.__dict__["_source"] = raw
-    return obj
+        msg = f"the object does not fit {getattr(kind, '__name__', kind)}: {without_content(error)}"
+    except (UnicodeDecodeError, RecursionError) as error:
+        msg = f"the object is not JSON: {type(error).__name__}"
+    else:
+        obj.__dict__["_source"] = raw
+        return obj
+    # Outside of the handlers: the original error, whose text may quote the content, must not be shown with this one.
+    raise ModelMismatch(msg)
 
 
 def _decode_model(raw: bytes, kind: type[Any]) -> Any:
@@ -78,7 +90,7 @@ def _decode_model(raw: bytes, kind: type[Any]) -> Any:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError:
         # The API may say null for an empty list or map; only then is the slow way taken.
-        return msgspec.convert(without_none(_decode_any(raw)), kind)
+        return msgspec.convert(without_none(_decode_any(raw)), kind, str_keys=True)
 
 
 def source_of(obj: KubeObject) -> bytes:
@@ -92,18 +104,28 @@ def source_of(obj: KubeObject) -> bytes:
 def document(obj: KubeObject) -> dict[str, Any]:
     """What the model says, as JSON values with apiVersion and kind; fields the model does not know are not in it."""
     if isinstance(obj, Object):
-        return tidy_metadata(without_none(obj.data))
-    body = tidy_metadata(without_none(msgspec.to_builtins(obj)))
-    body["metadata"] = {key: value for key, value in body["metadata"].items() if value not in ("", 0)}
+        return _without_null(obj.data)
+    body = _without_null(msgspec.to_builtins(obj, str_keys=True))
     return {"apiVersion": obj.gvk.api_version, "kind": obj.gvk.kind, **body}
 
 
-def as_read(obj: KubeObject) -> dict[str, Any]:
-    """What the model said when it was read; empty for an object that was not read."""
+def new_document(obj: KubeObject) -> dict[str, Any]:
+    """What the model says, without metadata that is empty: for an object that the server does not have yet."""
+    return tidy_metadata(document(obj), {})
+
+
+def _without_null(value: Any) -> dict[str, Any]:
+    tidied: dict[str, Any] = without_none(value)
+    return tidied
+
+
+def _own_changes(obj: KubeObject) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(what the model said when it was read, what it says now); the first is empty for an object that was not read."""
     source = source_of(obj)
     if not source:
-        return {}
-    return document(decode(source, type(obj)))
+        return {}, new_document(obj)
+    base = document(decode(source, type(obj)))
+    return base, tidy(document(obj), base)
 
 
 def changed(obj: KubeObject, *, onto: bytes = b"") -> tuple[dict[str, Any], dict[str, Any]]:
@@ -112,20 +134,26 @@ def changed(obj: KubeObject, *, onto: bytes = b"") -> tuple[dict[str, Any], dict
     `before` is the object as read, or `onto` where a newer reading is at hand; `after` is `before` with the object's
     own changes applied. Equal documents mean that there is nothing to send.
     """
-    before = without_none(_decode_any(onto or source_of(obj) or b"{}"))
-    return before, rebase(before, as_read(obj), document(obj))
+    before = _decode_any(onto or source_of(obj) or b"{}")
+    return before, rebase(before, *_own_changes(obj))
 
 
-def replace(obj: KubeObject, raw: bytes, *, keep: dict[str, Any] | None = None) -> None:
+def replace(obj: KubeObject, raw: bytes, *, keep: Collection[str] = ()) -> None:
     """Overwrite an object in place with what the server answered, as controller-runtime's client does.
 
-    `keep` is a merge patch of changes that were not part of the request; they stay changes of the object in memory.
+    `keep` names the parts (``spec``, ``metadata``) whose changes were not part of the request; they stay changes of the
+    object in memory, on top of what others changed there.
+
+    Raises:
+        ModelMismatch: the answer does not fit; the object is as it was.
     """
-    now = encode(merge_apply(_decode_any(raw), keep)) if keep else raw
+    fresh = decode(raw, type(obj))
+    if keep:
+        base, ours = ({name: part[name] for name in keep if name in part} for part in _own_changes(obj))
+        fresh = decode(encode(rebase(_decode_any(raw), base, ours)), type(obj))
     if isinstance(obj, Object):
-        obj.data, obj.source = _decode_any(now), raw
+        obj.data, obj.source = fresh.data, raw  # type: ignore[attr-defined]
         return
-    fresh = decode(now, type(obj))
     for field in _fields(obj):
         setattr(obj, field, getattr(fresh, field))
     obj.__dict__["_source"] = raw
@@ -141,6 +169,10 @@ def encode(value: Any) -> bytes:
     return msgspec.json.encode(value)
 
 
-def is_typed(kind: Any) -> bool:
-    """Whether `kind` is a `Resource` class."""
-    return isinstance(kind, type) and issubclass(kind, Resource)
+def says_kind(raw: bytes, gvk: GVK) -> bool:
+    """Whether the bytes are an object of that kind, or do not say what they are."""
+    try:
+        found = _decode_type_meta(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return True
+    return found.kind in {"", gvk.kind} and found.api_version in {"", gvk.api_version}

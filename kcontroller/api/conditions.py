@@ -5,13 +5,14 @@ They change the object in memory; send them with ``ctx.client.status.patch(obj)`
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from kcontroller.api.models import Condition
-from kcontroller.api.objects import Object, without_none
+from kcontroller.api.objects import Object, converted, without_none
 
 if TYPE_CHECKING:
     from kcontroller.api.objects import KubeObject
@@ -44,18 +45,25 @@ def set(  # noqa: A001 - read as conditions.set
         now: the transition time where the status changes; the wall clock unless given.
 
     Raises:
-        ValueError: the reason is empty, which the API refuses for standard conditions.
+        ValueError: the reason is empty, which the API refuses for standard conditions, or the status another word.
+        TypeError: the status type of a `Resource` has no conditions.
     """
     if not reason:
         msg = f"condition {type_} needs a reason, one CamelCase word"
         raise ValueError(msg)
-    word = status if isinstance(status, str) else _WORDS[status]
+    word = status if isinstance(status, str) else _WORDS.get(status, str(status))
+    if word not in _WORDS.values():
+        msg = f"condition {type_} cannot have status {word[:40]!r}; it is True, False or Unknown"
+        raise ValueError(msg)
     generation = obj.metadata.generation if observed_generation is None else observed_generation
     current = get(obj, type_)
-    moved = current is None or current.status != word
-    since = _rfc3339(now or datetime.now(UTC)) if moved or current is None else current.last_transition_time
-    wanted = Condition(
-        type=type_,
+    if current is None or current.status != word:
+        since = _rfc3339(now or datetime.now(UTC))
+    else:
+        since = current.last_transition_time
+    # A replaced copy keeps the fields of a user's own subclass.
+    wanted = msgspec.structs.replace(
+        current or Condition(type=type_, status=word),
         status=word,
         reason=reason,
         message=message,
@@ -64,13 +72,15 @@ def set(  # noqa: A001 - read as conditions.set
     )
     if wanted == current:
         return False
-    _store(obj, wanted)
+    _put(obj, wanted)
     return True
 
 
 def get(obj: KubeObject, type_: str) -> Condition | None:
     """Return a copy of the condition of that type, or None."""
-    return next((each for each in _conditions(obj) if each.type == type_), None)
+    entries = _entries(obj)
+    place = _place(entries, type_)
+    return None if place is None else _as_condition(entries[place])
 
 
 def is_true(obj: KubeObject, type_: str) -> bool:
@@ -81,37 +91,60 @@ def is_true(obj: KubeObject, type_: str) -> bool:
 
 def remove(obj: KubeObject, type_: str) -> bool:
     """Remove a condition; returns whether it was there."""
-    current = _conditions(obj)
-    kept = [each for each in current if each.type != type_]
-    if len(kept) == len(current):
+    entries = _entries(obj)
+    kept = [each for each in entries if _type_of(each) != type_]
+    if len(kept) == len(entries):
         return False
     _write(obj, kept)
     return True
 
 
-def _conditions(obj: KubeObject) -> list[Condition]:
+def _put(obj: KubeObject, wanted: Condition) -> None:
+    entries = list(_entries(obj))
+    place = _place(entries, wanted.type)
+    entry: Any = wanted
     if isinstance(obj, Object):
-        return msgspec.convert(obj.get("status.conditions", []), list[Condition])
+        # Fields that metav1.Condition lacks, such as a pod's lastProbeTime, stay; ours that are None go.
+        old = {} if place is None else entries[place]
+        entry = without_none({**old, **msgspec.to_builtins(wanted)})
+    if place is None:
+        entries.append(entry)
+    else:
+        entries[place] = entry
+    _write(obj, entries)
+
+
+def _entries(obj: KubeObject) -> list[Any]:
+    """The conditions: dictionaries in an `Object`, models in a `Resource`."""
+    if isinstance(obj, Object):
+        return converted(obj.get("status.conditions", []), list[dict[str, Any]], "status.conditions")
     status: Any = getattr(obj, "status", None)
     if not hasattr(status, "conditions"):
         msg = f"the status of {obj.gvk.kind} has no field 'conditions: list[Condition]'"
         raise TypeError(msg)
-    return list(status.conditions)
+    return status.conditions or []
 
 
-def _store(obj: KubeObject, wanted: Condition) -> None:
-    current = _conditions(obj)
-    if any(each.type == wanted.type for each in current):
-        _write(obj, [wanted if each.type == wanted.type else each for each in current])
-    else:
-        _write(obj, [*current, wanted])
+def _type_of(entry: Any) -> Any:
+    return entry.get("type") if isinstance(entry, dict) else entry.type
 
 
-def _write(obj: KubeObject, conditions: list[Condition]) -> None:
+def _place(entries: list[Any], type_: str) -> int | None:
+    return next((place for place, each in enumerate(entries) if _type_of(each) == type_), None)
+
+
+def _as_condition(entry: Any) -> Condition:
+    if isinstance(entry, dict):
+        return converted(without_none(entry), Condition, "status.conditions[...]")
+    condition: Condition = copy(entry)
+    return condition
+
+
+def _write(obj: KubeObject, entries: list[Any]) -> None:
     if isinstance(obj, Object):
-        obj.status["conditions"] = [without_none(msgspec.to_builtins(each)) for each in conditions]
+        obj.status["conditions"] = entries
     else:
-        obj.status.conditions = conditions  # type: ignore[attr-defined]
+        obj.status.conditions = entries  # type: ignore[attr-defined]
 
 
 def _rfc3339(moment: datetime) -> str:

@@ -1,8 +1,9 @@
 """Differences between JSON documents: a merge patch from two, and a three-way rebase.
 
-Both treat values as the API does: objects are maps, and lists of objects are matched by the fields that name their
-items (``type`` in conditions, ``name`` in containers, ``uid`` in owner references), because the API declares most lists
-so.
+Both treat values as the API does: objects are maps, lists of distinct strings are sets, and lists of objects are
+matched by the fields that name their items (``type`` in conditions, ``name`` in containers, ``uid`` in owner
+references), because the API declares most lists so. Items without such a field are matched by position while no list
+grew or shrank; otherwise the changed list replaces the other as a whole.
 """
 
 from __future__ import annotations
@@ -25,6 +26,19 @@ _NAMING_FIELDS: Final = (
 )
 
 
+def same(one: Any, other: Any) -> bool:
+    """Whether two JSON values are equal; unlike in Python, ``true`` is not 1 and ``false`` is not 0."""
+    return one is other or (one == other and _booleans_agree(one, other))
+
+
+def _booleans_agree(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return all(_booleans_agree(value, other[name]) for name, value in one.items())
+    if isinstance(one, list):
+        return all(map(_booleans_agree, one, other))
+    return isinstance(one, bool) is isinstance(other, bool)
+
+
 def merge_diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     """Make the RFC 7386 merge patch that turns `before` into `after`; empty if they are equal."""
     patch: dict[str, Any] = {name: None for name in before if name not in after}
@@ -34,7 +48,7 @@ def merge_diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
             inner = merge_diff(old, value)
             if inner:
                 patch[name] = inner
-        elif name not in before or old != value:
+        elif name not in before or not same(old, value):
             patch[name] = value
     return patch
 
@@ -52,20 +66,32 @@ def merge_apply(target: Any, patch: Any) -> Any:
     return result
 
 
-def touches_list(patch: Any) -> bool:
-    """Whether a merge patch replaces a whole list, so that sending it blindly could undo someone else's change."""
-    if isinstance(patch, dict):
-        return any(touches_list(value) for value in patch.values())
-    return isinstance(patch, list)
+def touches_list(patch: Any, before: Any) -> bool:
+    """Whether a merge patch of `before` replaces or removes a whole list.
+
+    Sending such a patch blindly could undo someone else's change of the list.
+    """
+    if isinstance(patch, dict) and isinstance(before, dict):
+        return any(touches_list(value, before.get(name)) for name, value in patch.items())
+    return _holds_list(patch) or _holds_list(before)
+
+
+def _holds_list(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_list, value.values()))
+    return isinstance(value, list)
 
 
 def rebase(theirs: Any, base: Any, ours: Any) -> Any:
     """Apply the changes from `base` to `ours` onto `theirs`.
 
-    What `ours` did not change keeps the value it has in `theirs`; where both changed the same leaf, `ours` wins.
+    What `ours` did not change keeps the value it has in `theirs`; where both changed the same leaf, `ours` wins. A map
+    or list that is gone in `theirs` counts as an empty one.
     """
-    if base == ours:
+    if same(base, ours):
         return theirs
+    if theirs is None and isinstance(ours, dict | list) and type(ours) is type(base):
+        theirs = type(ours)()
     if isinstance(theirs, dict) and isinstance(ours, dict):
         return _rebase_map(theirs, base if isinstance(base, dict) else {}, ours)
     if isinstance(theirs, list) and isinstance(ours, list):
@@ -76,15 +102,19 @@ def rebase(theirs: Any, base: Any, ours: Any) -> Any:
 def _rebase_map(theirs: dict[str, Any], base: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     result = {name: value for name, value in theirs.items() if name in ours or name not in base}
     for name, value in ours.items():
-        if name not in base or base[name] != value:
-            result[name] = rebase(theirs[name], base.get(name), value) if name in theirs else value
+        if name in base and same(base[name], value):
+            continue
+        rebased = rebase(theirs.get(name), base.get(name), value)
+        # What they removed and we only made smaller stays removed.
+        if rebased or name in theirs or name not in base or not isinstance(value, dict | list):
+            result[name] = rebased
     return result
 
 
 def _rebase_list(theirs: list[Any], base: list[Any], ours: list[Any]) -> list[Any]:
-    if theirs == base:
+    if same(theirs, base):
         return ours
-    if all(isinstance(item, str) for item in (*theirs, *base, *ours)):
+    if all(map(_is_set, (theirs, base, ours))):
         return _rebase_set(theirs, base, ours)
     naming = _naming_fields(theirs, base, ours)
     if naming:
@@ -94,7 +124,11 @@ def _rebase_list(theirs: list[Any], base: list[Any], ours: list[Any]) -> list[An
     return ours
 
 
-def _rebase_set(theirs: list[Any], base: list[Any], ours: list[Any]) -> list[Any]:
+def _is_set(items: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in items) and len(items) == len(set(items))
+
+
+def _rebase_set(theirs: list[str], base: list[str], ours: list[str]) -> list[str]:
     kept = [item for item in theirs if item in ours or item not in base]
     return kept + [item for item in ours if item not in base and item not in kept]
 
@@ -116,14 +150,17 @@ def _name(item: dict[str, Any], fields: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _rebase_named(theirs: list[Any], base: list[Any], ours: list[Any], naming: tuple[str, ...]) -> list[Any]:
-    known = {_name(item, naming): item for item in base}
-    wanted = {_name(item, naming): item for item in ours}
+    present, known, wanted = ({_name(item, naming): item for item in items} for items in (theirs, base, ours))
+    # The order is ours unless they changed it: then what we added comes last.
+    order = wanted if list(present) == list(known) else {**present, **wanted}
     result = []
-    for item in theirs:
-        name = _name(item, naming)
+    for name in order:
         if name in wanted:
-            result.append(rebase(item, known.get(name), wanted[name]))
+            # A named item that they removed comes back whole if we changed it; unchanged, it stays removed.
+            if name in present:
+                result.append(rebase(present[name], known.get(name), wanted[name]))
+            elif name not in known or not same(known[name], wanted[name]):
+                result.append(wanted[name])
         elif name not in known:
-            result.append(item)
-    present = {_name(item, naming) for item in theirs}
-    return result + [item for name, item in wanted.items() if name not in present]
+            result.append(present[name])
+    return result

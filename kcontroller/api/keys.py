@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-_API_VERSION: Final = re.compile(r"(?:(?P<group>[a-z0-9.-]+)/)?(?P<version>v[0-9][a-z0-9]*)")
+_API_VERSION: Final = re.compile(r"(?:(?P<group>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/)?(?P<version>v[0-9][a-z0-9]*)")
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
 
 
@@ -22,9 +22,16 @@ class Key(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Key:
-        """Read ``namespace/name`` or ``name``."""
-        namespace, _, name = text.rpartition("/")
-        return cls(namespace, name)
+        """Read ``namespace/name`` or ``name``.
+
+        Raises:
+            ValueError: a part is empty, or there are more than two.
+        """
+        parts = text.split("/")
+        if not all(parts) or len(parts) > len(cls._fields):
+            msg = f"{text[:80]!r} is not a key; write it like 'namespace/name', or 'name' without a namespace"
+            raise ValueError(msg)
+        return cls(parts[0] if len(parts) > 1 else "", parts[-1])
 
 
 class Request(NamedTuple):

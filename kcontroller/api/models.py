@@ -18,12 +18,12 @@ default for every field, because a new object has no status; a spec type may hav
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, dataclass_transform, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast, dataclass_transform, get_args, get_origin
 
 import msgspec
 
 from kcontroller.api.keys import GVK, ResourceMapping
-from kcontroller.api.objects import OwnerReference
+from kcontroller.api.objects import OwnerReference, label_of
 
 if TYPE_CHECKING:
     from typing import Self
@@ -32,8 +32,16 @@ SpecT = TypeVar("SpecT")
 StatusT = TypeVar("StatusT")
 
 
-class Model(msgspec.Struct, kw_only=True, rename="camel"):
-    """A part of an object with declared fields."""
+class _ModelType(msgspec.StructMeta):
+    """Makes the fields of every subclass keyword-only, which msgspec does not inherit."""
+
+    def __new__(mcs, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> _ModelType:
+        return super().__new__(mcs, name, bases, namespace, **{"kw_only": True, **options})
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class Model(msgspec.Struct, metaclass=_ModelType, rename="camel"):
+    """A part of an object with declared fields; they are given by keyword, in any order."""
 
 
 class Condition(Model):
@@ -64,7 +72,6 @@ class ObjectMeta(Model):
     deletion_timestamp: str = ""
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
 class _ResourceType(msgspec.StructMeta):
     """Takes group, version, plural and scope from the class line, which msgspec's own metaclass would refuse."""
 
@@ -79,34 +86,45 @@ class _ResourceType(msgspec.StructMeta):
         plural: str = "",
         kind: str = "",
         namespaced: bool = True,
+        kw_only: bool = True,
     ) -> _ResourceType:
+        if group is None and (version or plural or kind):
+            msg = f'{name} needs group=, such as group="example.com", or group="" for the core group'
+            raise TypeError(msg)
         if group is not None:
+            if not version:
+                msg = f'{name} needs version=, such as version="v1"'
+                raise TypeError(msg)
             namespace = {**namespace, "__annotations__": {**namespace.get("__annotations__", {})}}
-            _give_defaults(name, namespace)
+            _give_defaults(name, bases, namespace)
         # dict=True gives an instance room for `_source`, the bytes it was read from.
-        cls = super().__new__(mcs, name, bases, namespace, kw_only=True, dict=True, rename="camel")
+        cls = super().__new__(mcs, name, bases, namespace, kw_only=kw_only, dict=True, rename="camel")
         if group is not None:
             gvk = GVK.of(f"{group}/{version}" if group else version, kind or name)
             cls.resource = ResourceMapping(gvk, plural, namespaced)  # type: ignore[attr-defined]
         return cls
 
 
-def _give_defaults(name: str, namespace: dict[str, Any]) -> None:
+def _give_defaults(name: str, bases: tuple[type, ...], namespace: dict[str, Any]) -> None:
     """Make `status` optional, and `spec` too where its type allows it."""
-    for base in namespace.get("__orig_bases__", ()):
-        arguments = get_args(base)
-        if len(arguments) != len(("spec", "status")):
-            continue
-        spec, status = arguments
-        for field, model in (("spec", spec), ("status", status)):
-            namespace["__annotations__"].setdefault(field, model)
-            if field not in namespace and _has_defaults(model):
-                namespace[field] = msgspec.field(default_factory=model)
-        if "status" not in namespace:
-            msg = (
-                f"{name}: every field of its status type {status.__name__} needs a default; a new object has no status"
-            )
+    arguments = next((get_args(base) for base in namespace.get("__orig_bases__", ()) if _is_resource(base)), ())
+    if not arguments:
+        if Resource in bases:
+            msg = f"{name} does not say its types: write class {name}(Resource[{name}Spec, {name}Status], ...)"
             raise TypeError(msg)
+        return
+    for field, model in zip(("spec", "status"), arguments, strict=True):
+        namespace["__annotations__"].setdefault(field, model)
+        if field not in namespace and _has_defaults(model):
+            namespace[field] = msgspec.field(default_factory=model)
+    if "status" not in namespace:
+        status = getattr(arguments[1], "__name__", arguments[1])
+        msg = f"{name}: every field of its status type {status} needs a default; a new object has no status"
+        raise TypeError(msg)
+
+
+def _is_resource(base: Any) -> bool:
+    return isinstance(get_origin(base), _ResourceType)
 
 
 def _has_defaults(model: Any) -> bool:
@@ -117,7 +135,8 @@ def _has_defaults(model: Any) -> bool:
     return True
 
 
-class Resource(msgspec.Struct, Generic[SpecT, StatusT], metaclass=_ResourceType):
+@dataclass_transform(kw_only_default=True, field_specifiers=(msgspec.field,))
+class Resource(msgspec.Struct, Generic[SpecT, StatusT], metaclass=_ResourceType, kw_only=True):
     """A kind of your own with a typed spec and status.
 
     Class arguments: `group`, `version`, `plural` (given, no discovery is needed), `kind` (the class name unless given),
@@ -139,6 +158,21 @@ class Resource(msgspec.Struct, Generic[SpecT, StatusT], metaclass=_ResourceType)
     def gvk(self) -> GVK:
         """Its group, version and kind, from the class."""
         return self.resource.gvk
+
+    def __repr__(self) -> str:
+        """Name the object; never its content, which may be a Secret's."""
+        return label_of(self.gvk.api_version, self.gvk.kind, self.metadata.namespace, self.metadata.name)
+
+    def __copy__(self) -> Self:
+        """Copy the object together with the memory of what was read."""
+        twin: Self = super().__copy__()  # type: ignore[misc]
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Take the memory of what was read along, so that a deep copy can be patched like the original."""
+        make, arguments, *_rest = cast("tuple[Any, ...]", super().__reduce__())
+        return make, arguments, self.__dict__
 
     @classmethod
     def named(cls, name: str, *, namespace: str = "", **fields: Any) -> Self:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+import re
+from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
 
 from kcontroller.api.keys import GVK, Key
+from kcontroller.errors import ModelMismatch
+
+T = TypeVar("T")
+_QUOTING: Final = re.compile(r"(Invalid (?:enum )?value) .*?( - at `[^`]*`)?", re.DOTALL)
 
 
 class OwnerReference(msgspec.Struct, kw_only=True, rename="camel"):
@@ -54,7 +59,8 @@ class KubeObject(Protocol):
 class MetadataView:
     """``metadata`` of an unstructured object: attributes over the dictionary, nothing copied.
 
-    `labels`, `annotations` and `finalizers` are the live containers; assign `owner_references` to change them.
+    `labels`, `annotations` and `finalizers` are the live containers; assign `owner_references` to change them. A value
+    of the wrong JSON type raises `ModelMismatch`.
     """
 
     __slots__ = ("_data",)
@@ -110,7 +116,7 @@ class MetadataView:
     @property
     def generation(self) -> int:
         """The server's count of changes to the spec, 0 if it keeps none."""
-        return int(self._data.get("generation") or 0)
+        return converted(self._data.get("generation") or 0, int, "metadata.generation")
 
     @generation.setter
     def generation(self, value: int) -> None:
@@ -137,7 +143,7 @@ class MetadataView:
     @property
     def labels(self) -> dict[str, str]:
         """The labels; changes to the dictionary count."""
-        return self._map("labels")
+        return member(self._data, "labels", dict, "metadata")
 
     @labels.setter
     def labels(self, value: dict[str, str]) -> None:
@@ -146,7 +152,7 @@ class MetadataView:
     @property
     def annotations(self) -> dict[str, str]:
         """The annotations; changes to the dictionary count."""
-        return self._map("annotations")
+        return member(self._data, "annotations", dict, "metadata")
 
     @annotations.setter
     def annotations(self, value: dict[str, str]) -> None:
@@ -155,10 +161,7 @@ class MetadataView:
     @property
     def finalizers(self) -> list[str]:
         """The finalizers; changes to the list count."""
-        if self._data.get("finalizers") is None:
-            self._data["finalizers"] = []
-        finalizers: list[str] = self._data["finalizers"]
-        return finalizers
+        return member(self._data, "finalizers", list, "metadata")
 
     @finalizers.setter
     def finalizers(self, value: list[str]) -> None:
@@ -167,21 +170,49 @@ class MetadataView:
     @property
     def owner_references(self) -> list[OwnerReference]:
         """A copy of the owner references."""
-        return msgspec.convert(self._data.get("ownerReferences") or [], list[OwnerReference])
+        references = without_none(self._data.get("ownerReferences") or [])
+        return converted(references, list[OwnerReference], "metadata.ownerReferences")
 
     @owner_references.setter
     def owner_references(self, value: list[OwnerReference]) -> None:
         self._data["ownerReferences"] = [without_none(msgspec.to_builtins(each)) for each in value]
 
-    def _map(self, name: str) -> dict[str, str]:
+
+def converted(value: Any, type_: type[T], where: str) -> T:
+    """Convert a JSON value to a type.
+
+    Raises:
+        ModelMismatch: it does not fit; the text names the path, not the content.
+    """
+    try:
+        return msgspec.convert(value, type_)
+    except msgspec.ValidationError as error:
+        msg = f"{where}: {without_content(error)}"
+        raise ModelMismatch(msg) from None
+
+
+def member(data: dict[str, Any], name: str, type_: type[T], where: str = "") -> T:
+    """Return the live map or list of that name, made if it is absent or null.
+
+    Raises:
+        ModelMismatch: it is something else.
+    """
+    if data.get(name) is None:
         # The API may say null where it means empty; hand out a container that belongs to the object either way.
-        if self._data.get(name) is None:
-            self._data[name] = {}
-        entries: dict[str, str] = self._data[name]
-        return entries
+        data[name] = type_()
+    value = data[name]
+    if not isinstance(value, type_):
+        path = f"{where}.{name}".lstrip(".")
+        msg = f"{path} is a {type(value).__name__}, not a {type_.__name__}"
+        raise ModelMismatch(msg)
+    return value
 
 
-_EMPTY_MEANS_ABSENT: Final = ("labels", "annotations", "finalizers", "ownerReferences")
+def without_content(error: Exception) -> str:
+    """The text of a msgspec error without the value it may quote, which may be a secret."""
+    text = str(error)
+    quoting = _QUOTING.fullmatch(text)
+    return "".join(part or "" for part in quoting.groups()) if quoting else text
 
 
 class Object:
@@ -209,23 +240,17 @@ class Object:
     @property
     def metadata(self) -> MetadataView:
         """A view of ``data["metadata"]``."""
-        return MetadataView(self._section("metadata"))
+        return MetadataView(member(self.data, "metadata", dict))
 
     @property
     def spec(self) -> dict[str, Any]:
         """``data["spec"]``, made if absent."""
-        return self._section("spec")
+        return member(self.data, "spec", dict)
 
     @property
     def status(self) -> dict[str, Any]:
         """``data["status"]``, made if absent."""
-        return self._section("status")
-
-    def _section(self, name: str) -> dict[str, Any]:
-        if self.data.get(name) is None:
-            self.data[name] = {}
-        section: dict[str, Any] = self.data[name]
-        return section
+        return member(self.data, "status", dict)
 
     def get(self, path: str, default: Any = None) -> Any:
         """Read a dotted path such as ``spec.replicas``; `default` where any step is missing or null."""
@@ -246,14 +271,15 @@ class Object:
         return name in self.data
 
     def __eq__(self, other: object) -> bool:
-        """Compare the JSON."""
-        return isinstance(other, Object) and self.data == other.data
+        """Compare the JSON; null, and an empty part that a look may have made, count as absent."""
+        return isinstance(other, Object) and tidy(without_none(self.data), {}) == tidy(without_none(other.data), {})
 
     __hash__ = None  # type: ignore[assignment]  # mutable, like the dictionary inside
 
     def __repr__(self) -> str:
         """Name the object; never its content, which may be a Secret's."""
-        return f"<{self.data.get('apiVersion')} {self.data.get('kind')} {key_of(self)}>"
+        get = self.data.get
+        return label_of(get("apiVersion"), get("kind"), self.get("metadata.namespace"), self.get("metadata.name"))
 
 
 def key_of(obj: KubeObject) -> Key:
@@ -275,10 +301,23 @@ def without_none(value: Any) -> Any:
     return value
 
 
-def tidy_metadata(document: dict[str, Any]) -> dict[str, Any]:
-    """Return the document without empty metadata containers and empty sections that only a look at them has made."""
-    metadata = {
-        key: value for key, value in (document.get("metadata") or {}).items() if value or key not in _EMPTY_MEANS_ABSENT
+def tidy_metadata(document: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without metadata that is empty, "" or 0, unless `base`, the object as read, has it too."""
+    known = base.get("metadata") or {}
+    metadata = document.get("metadata") or {}
+    return {**document, "metadata": {name: value for name, value in metadata.items() if value or name in known}}
+
+
+def tidy(document: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the empty parts that a mere look at the object has made; `base` is as it was read."""
+    return {
+        name: value
+        for name, value in tidy_metadata(document, base).items()
+        if value or name in base or name not in {"metadata", "spec", "status"}
     }
-    tidy = {key: value for key, value in document.items() if key not in {"spec", "status"} or value}
-    return {**tidy, "metadata": metadata}
+
+
+def label_of(api_version: object, kind: object, namespace: object, name: object) -> str:
+    """How an object is shown to people: by its name, never by its content, which may be a Secret's."""
+    where = f"{namespace}/{name}" if namespace else name or ""
+    return f"<{api_version} {kind} {where}>"

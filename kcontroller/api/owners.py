@@ -19,14 +19,14 @@ def set_controller(owner: KubeObject, child: KubeObject, *, block_owner_deletion
     """Make `owner` the one controller of `child`; returns whether the child changed.
 
     Raises:
-        AlreadyOwned: another controller owns it.
+        AlreadyOwned: another controller owns it. An earlier object with the owner's name is not another one.
         ValueError: the owner has no uid, or lives in another namespace.
     """
     current = controller_of(child)
-    if current is not None and current.uid != owner.metadata.uid:
+    if current is not None and not _names(current, owner):
         msg = f"{child.metadata.name} is already controlled by {current.kind} {current.name}"
         raise AlreadyOwned(msg)
-    return _upsert(child, _reference(owner, child, controller=True, block=block_owner_deletion))
+    return _upsert(child, owner, _reference(owner, child, controller=True, block=block_owner_deletion))
 
 
 def add_owner(owner: KubeObject, child: KubeObject) -> bool:
@@ -35,13 +35,13 @@ def add_owner(owner: KubeObject, child: KubeObject) -> bool:
     Raises:
         ValueError: the owner has no uid, or lives in another namespace.
     """
-    return _upsert(child, _reference(owner, child, controller=None, block=None))
+    return _upsert(child, owner, _reference(owner, child, controller=None, block=None))
 
 
 def remove_owner(owner: KubeObject, child: KubeObject) -> bool:
-    """Take `owner` off the child; returns whether the child changed."""
+    """Take `owner`, or an earlier object of its name, off the child; returns whether the child changed."""
     references = child.metadata.owner_references
-    kept = [each for each in references if each.uid != owner.metadata.uid]
+    kept = [each for each in references if not _names(each, owner)]
     if len(kept) == len(references):
         return False
     child.metadata.owner_references = kept
@@ -78,20 +78,20 @@ def _reference(owner: KubeObject, child: KubeObject, *, controller: bool | None,
     )
 
 
-def _upsert(child: KubeObject, reference: OwnerReference) -> bool:
+def _upsert(child: KubeObject, owner: KubeObject, reference: OwnerReference) -> bool:
     references = child.metadata.owner_references
-    kept = [reference if _same_owner(each, reference) else each for each in references]
-    if reference not in kept:
-        kept.append(reference)
-    if kept == references:
+    wanted = list(references)
+    place = next((place for place, each in enumerate(references) if _names(each, owner)), None)
+    if place is None:
+        wanted.append(reference)
+    else:
+        wanted[place] = reference
+    if wanted == references:
         return False
-    child.metadata.owner_references = kept
+    child.metadata.owner_references = wanted
     return True
 
 
-def _same_owner(one: OwnerReference, other: OwnerReference) -> bool:
-    return (_group(one), one.kind, one.name) == (_group(other), other.kind, other.name)
-
-
-def _group(reference: OwnerReference) -> str:
-    return reference.api_version.rpartition("/")[0]
+def _names(reference: OwnerReference, owner: KubeObject) -> bool:
+    group = reference.api_version.rpartition("/")[0]
+    return (group, reference.kind, reference.name) == (owner.gvk.group, owner.gvk.kind, owner.metadata.name)

@@ -47,16 +47,25 @@ def collection_path(resource: ResourceMapping, namespace: str = "") -> str:
     return f"{group_version_path(resource.gvk)}/namespaces/{segment(namespace, 'namespace')}/{plural}"
 
 
+def creation_path(resource: ResourceMapping, key: Key) -> str:
+    """Path that a new object is posted to.
+
+    Raises:
+        ValueError: the namespace is missing or not allowed, or hostile.
+    """
+    if resource.namespaced and not key.namespace:
+        msg = f"{resource} {key.name!r} lives in a namespace, but none was given"
+        raise ValueError(msg)
+    return collection_path(resource, key.namespace)
+
+
 def object_path(resource: ResourceMapping, key: Key, subresource: str = "") -> str:
     """Path of one object, or of a subresource of it such as ``status``.
 
     Raises:
         ValueError: the namespace is missing or not allowed, or a part is hostile.
     """
-    if resource.namespaced and not key.namespace:
-        msg = f"{resource} {key.name!r} lives in a namespace, but none was given"
-        raise ValueError(msg)
-    path = f"{collection_path(resource, key.namespace)}/{segment(key.name, 'name')}"
+    path = f"{creation_path(resource, key)}/{segment(key.name, 'name')}"
     return path + "".join(f"/{segment(part, 'subresource')}" for part in subresource.split("/") if part)
 
 

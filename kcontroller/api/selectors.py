@@ -7,23 +7,45 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Operator = Literal["in", "notin", "exists", "!"]
 
-_SET: Final = re.compile(r"\s*(?P<key>[^\s!=,()]+)\s+(?P<word>in|notin)\s*\((?P<values>[^()]*)\)\s*")
-_EQUAL: Final = re.compile(r"\s*(?P<key>[^\s!=,()]+)\s*(?P<word>==|=|!=)\s*(?P<value>[^\s!=,()]*)\s*")
-_PRESENT: Final = re.compile(r"\s*(?P<word>!?)\s*(?P<key>[^\s!=,()]+)\s*")
+_SET: Final = re.compile(r"\s*(?P<key>[^\s!=,()<>]+)\s+(?P<word>in|notin)\s*\((?P<values>[^()]*)\)\s*")
+_EQUAL: Final = re.compile(r"\s*(?P<key>[^\s!=,()<>]+)\s*(?P<word>==|=|!=)\s*(?P<value>[^\s!=,()<>]*)\s*")
+_PRESENT: Final = re.compile(r"\s*(?P<word>!?)\s*(?P<key>[^\s!=,()<>]+)\s*")
+_KEY: Final = re.compile(r"[^\s!=,()<>]+")
+_VALUE: Final = re.compile(r"[^\s!=,()<>]*")
+_FIELD_PATH: Final = re.compile(r"[^\s\\,=!]+")
+_FIELD_TERMS: Final = re.compile(r"(?:[^\\,]|\\.?)+")
+_FIELD_TERM: Final = re.compile(r"(?P<path>[^\s\\,=!]+)\s*(?P<sign>!=|==|=)\s*(?P<value>(?:\\[\\,=]|[^\\,=])*)")
 _EXPRESSIONS: Final[dict[str, Operator]] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
 @dataclass(frozen=True, slots=True)
 class Requirement:
-    """One term of a label selector; terms are joined by AND."""
+    """One term of a label selector; terms are joined by AND.
+
+    Raises:
+        ValueError: a key or value would read as something else in a selector, or the values do not fit the operator.
+    """
 
     key: str
     operator: Operator
     values: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what the server would read as another term."""
+        if not isinstance(self.key, str) or not _KEY.fullmatch(self.key):
+            msg = f"{self.key!r:.80} cannot be the key of a label selector"
+            raise ValueError(msg)
+        for value in self.values:
+            if not isinstance(value, str) or not _VALUE.fullmatch(value):
+                msg = f"{value!r:.80} cannot be the value of label {self.key} in a selector; values are plain words"
+                raise ValueError(msg)
+        if bool(self.values) is not (self.operator in {"in", "notin"}):
+            msg = f"label {self.key} in a selector: 'in' and 'notin' need values, 'exists' and '!' have none"
+            raise ValueError(msg)
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         """Tell whether the labels satisfy the term; an absent key satisfies ``notin``, as in apimachinery."""
@@ -72,6 +94,7 @@ class LabelSelector:
         Raises:
             ValueError: the text is not a selector; it names the place.
         """
+        text = text.strip()
         requirements: list[Requirement] = []
         position = 0
         while position < len(text):
@@ -125,11 +148,16 @@ def _equals(labels: Mapping[str, str]) -> tuple[Requirement, ...]:
     return tuple(Requirement(key, "in", (value,)) for key, value in labels.items())
 
 
-def _expressions(expressions: list[Mapping[str, Any]]) -> tuple[Requirement, ...]:
-    return tuple(
-        Requirement(each["key"], _EXPRESSIONS[each["operator"]], tuple(each.get("values") or ()))
-        for each in expressions
-    )
+def _expressions(expressions: Sequence[Mapping[str, Any]]) -> tuple[Requirement, ...]:
+    return tuple(map(_expression, expressions))
+
+
+def _expression(expression: Mapping[str, Any]) -> Requirement:
+    operator = _EXPRESSIONS.get(expression.get("operator", ""))
+    if operator is None:
+        msg = f"a term of matchExpressions has no operator {', '.join(_EXPRESSIONS)}"
+        raise ValueError(msg)
+    return Requirement(expression.get("key", ""), operator, tuple(expression.get("values") or ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,26 +166,32 @@ class FieldSelector:
 
     terms: tuple[tuple[str, bool, str], ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse what the server would read as another term."""
+        for path, _equal, value in self.terms:
+            if not _FIELD_PATH.fullmatch(path) or not isinstance(value, str):
+                msg = f"{path[:80]!r} = {value!r:.80} is not a term of a field selector; path and value are text"
+                raise ValueError(msg)
+
     def __str__(self) -> str:
         """Write the selector for a query parameter."""
-        return ",".join(f"{path}{'=' if equal else '!='}{value}" for path, equal, value in self.terms)
+        return ",".join(f"{path}{'=' if equal else '!='}{_escaped(value)}" for path, equal, value in self.terms)
 
     @classmethod
     def parse(cls, text: str) -> FieldSelector:
-        """Read ``path=value`` and ``path!=value`` terms.
+        """Read ``path=value`` and ``path!=value`` terms; in a value a backslash escapes a comma, ``=`` or backslash.
 
         Raises:
-            ValueError: a term has neither sign.
+            ValueError: a term has another form.
         """
         terms = []
-        for term in filter(None, (part.strip() for part in text.split(","))):
-            path, sign, value = term.partition("!=")
-            if not sign:
-                path, sign, value = term.partition("=")
-            if not sign or not path:
+        for term in filter(None, map(str.strip, _FIELD_TERMS.findall(text))):
+            found = _FIELD_TERM.fullmatch(term)
+            if found is None:
                 msg = f"field selector {text[:80]!r} is malformed; write it like 'metadata.name=web'"
                 raise ValueError(msg)
-            terms.append((path.strip(), sign == "=", value.lstrip("=").strip()))
+            value = re.sub(r"\\(.)", r"\1", found["value"])
+            terms.append((found["path"], found["sign"] != "!=", value))
         return cls(tuple(terms))
 
     @classmethod
@@ -170,3 +204,7 @@ class FieldSelector:
         if isinstance(selector, str):
             return cls.parse(selector)
         return cls(tuple((path, True, value) for path, value in selector.items()))
+
+
+def _escaped(value: str) -> str:
+    return re.sub(r"([\\,=])", r"\\\1", value)

@@ -2,8 +2,11 @@
 
 ::
 
+    feed.py        what an informer asks of its cluster's loop
     reflector.py   what to ask the server next: a step machine without I/O
-    events.py      one line of a watch, decoded as far as the machine and the store need it
+    actions.py     its answers
+    events.py      one line of a watch or one page of a list, decoded as far as the machine and the store need it
+    poison.py      objects that cannot be decoded: skipped, counted, named once
     projection.py  bytes to `Entry`: canonical JSON, the header, the declared paths
     store.py       the entries, their indexes, and the version they stand at
     receivers.py   pieces of an answer to lines and pages

@@ -85,15 +85,15 @@ def decode(line: bytes, projection: Projection) -> WatchEvent:
         ValueError, RecursionError: it is not a watch event; both are what msgspec raises.
     """
     try:
-        parsed = _decode_line(line)
+        parsed, cut = _decode_line(line), False
     except RecursionError:
-        parsed = _decode_line(shallow(line))
+        parsed, cut = _decode_line(shallow(line)), True
     match parsed.type:
         case "ADDED" | "MODIFIED":
-            item = _read(parsed.object, projection)
+            item = _read(parsed.object, projection, cut=cut)
             return item if isinstance(item, Undecodable) else Upserted(item)
         case "DELETED":
-            item = _read(parsed.object, projection, deleted=True)
+            item = _read(parsed.object, projection, cut=cut, deleted=True)
             return item if isinstance(item, Undecodable) else Deleted(item)
         case "BOOKMARK":
             metadata = _decode_bookmark(parsed.object).metadata
@@ -109,17 +109,16 @@ def decode(line: bytes, projection: Projection) -> WatchEvent:
 def decode_page(body: bytes, projection: Projection) -> Page:
     """Decode a page of a list; raises as `decode` does."""
     try:
-        version, token, items = list_page(body)
+        (version, token, items), cut = list_page(body), False
     except RecursionError:
-        version, token, items = list_page(shallow(body))
-    return Page(parse_version(version), token, [_read(item, projection) for item in items])
+        (version, token, items), cut = list_page(shallow(body)), True
+    return Page(parse_version(version), token, [_read(item, projection, cut=cut) for item in items])
 
 
-def _read(raw: msgspec.Raw, projection: Projection, *, deleted: bool = False) -> Entry | Undecodable:
+def _read(raw: msgspec.Raw, projection: Projection, *, cut: bool, deleted: bool = False) -> Entry | Undecodable:
+    if cut and TOO_DEEP in bytes(raw):
+        return undecodable(raw, "it is nested too deep", deleted=deleted)
     try:
-        entry = projection.entry(raw)
+        return projection.entry(raw)
     except UNREADABLE as error:
         return undecodable(raw, str(error), deleted=deleted)
-    if TOO_DEEP in entry.raw:
-        return undecodable(raw, "it is nested too deep", deleted=deleted)
-    return entry

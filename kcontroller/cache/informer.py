@@ -7,77 +7,48 @@ thread.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.paths import collection_path
 from kcontroller.api.selectors import FieldSelector, LabelSelector
-from kcontroller.api.versions import parse_version
 from kcontroller.cache import events
-from kcontroller.cache.events import Deleted, Upserted
-from kcontroller.cache.projection import Projection
-from kcontroller.cache.receivers import PageReceiver, WatchReceiver, garbled
-from kcontroller.cache.reflector import (
+from kcontroller.cache.actions import (
     Advance,
     Apply,
     Close,
     Dropped,
+    Forget,
     OpenList,
     OpenWatch,
     Recovered,
-    Reflector,
     Replace,
+    Skipped,
     Timer,
     Troubled,
 )
+from kcontroller.cache.events import Deleted, Upserted
+from kcontroller.cache.poison import UNREADABLE
+from kcontroller.cache.projection import Projection
+from kcontroller.cache.receivers import PageReceiver, WatchReceiver, garbled
+from kcontroller.cache.reflector import Reflector
 from kcontroller.cache.store import Change, Store
-from kcontroller.client.answers import list_page
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kcontroller.api.keys import ResourceMapping
-    from kcontroller.cache.reflector import Action
+    from kcontroller.api.keys import Key, ResourceMapping
+    from kcontroller.cache.actions import Action, Storing
+    from kcontroller.cache.feed import Closable, Feed, Stoppable
+    from kcontroller.cache.poison import Undecodable
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
 
 _SPARE_SECONDS: Final = 30.0  # A watch gets this much longer than the server was asked for; libcurl's last net.
 
+_NAMED_POISON: Final = 100  # So many undecodable objects are named in the log; all are counted.
+
 _log: Final = Log("kcontroller.cache")
-
-
-class Closable(Protocol):
-    """A stream that can be closed; `transport.streams.Stream`."""
-
-    def close(self) -> None:
-        """End it without a further callback."""
-        ...
-
-
-class Stoppable(Protocol):
-    """A timer that can be stopped; `transport.streams.Timer`."""
-
-    def stop(self) -> None:
-        """Never fire."""
-        ...
-
-
-class Feed(Protocol):
-    """What an informer asks of its cluster's loop; `transport.streams.StreamLoop` is one."""
-
-    def open(self, target: str, receiver: Any, *, timeout: float) -> Closable:
-        """Begin a GET."""
-        ...
-
-    def call(self, function: Callable[[], None]) -> None:
-        """Run a function on the loop thread soon."""
-        ...
-
-    def call_later(self, seconds: float, function: Callable[[], None]) -> Stoppable:
-        """Run a function on the loop thread after so many seconds."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +86,28 @@ class Status:
 class Subscription:
     """One subscriber of an informer."""
 
-    __slots__ = ("_informer", "_on_synced", "handler")
+    __slots__ = ("_closed", "_handler", "_informer", "_on_synced")
 
     def __init__(self, informer: Informer, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> None:
         self._informer = informer
         self._on_synced: Callable[[], None] | None = on_synced
-        self.handler = handler
+        self._handler = handler
+        self._closed = False
+
+    def tell(self, change: Change) -> None:
+        """Tell the handler, unless closed; for the informer."""
+        if not self._closed:
+            self._handler(change)
 
     def synced(self) -> None:
         """Say once that the handler has heard of every object there was; for the informer."""
         on_synced, self._on_synced = self._on_synced, None
-        if on_synced is not None:
+        if on_synced is not None and not self._closed:
             on_synced()
 
     def close(self) -> None:
-        """Hear nothing more. Loop thread only; harmless when repeated."""
+        """Hear nothing more, not even the rest of what is being told. Loop thread only; harmless when repeated."""
+        self._closed = True
         self._informer.unsubscribe(self)
 
 
@@ -178,6 +156,7 @@ class Informer:
         self._stream: Closable | None = None
         self._timer: Stoppable | None = None
         self._lists = 0
+        self._named_poison: set[Key | None] = set()
         self._stopped = False
 
     def start(self) -> None:
@@ -201,7 +180,7 @@ class Informer:
         """
         subscription = Subscription(self, handler, on_synced)
         self._subscriptions.append(subscription)
-        if self.status.synced:
+        if self._lists:
             self._tell([subscription], [Change(None, entry, initial=True) for entry in self.store.entries()])
             subscription.synced()
         return subscription
@@ -247,21 +226,25 @@ class Informer:
         """A line of the watch; False when the stream is no longer wanted.
 
         Raises:
-            msgspec.DecodeError, ValueError: it is not a watch event.
+            Garbled: it is not a watch event.
         """
+        try:
+            event = events.decode(line, self._projection)
+        except UNREADABLE as error:
+            raise garbled(error) from error
         stream = self._stream
-        self._do(self._reflector.event(events.decode(line, self._projection), self._now()))
-        return self._stream is stream
+        self._do(self._reflector.event(event, self._now()))
+        return stream is not None and self._stream is stream
 
     def on_page(self, body: bytes) -> None:
         """A whole page of a list."""
+        self._stream = None
         try:
-            version, token, items = list_page(body)
-            page = [self._projection.entry(item) for item in items]
-            actions = self._reflector.page(page, parse_version(version), token, self._now())
-        except (msgspec.DecodeError, ValueError) as error:
-            actions = self._reflector.failed(garbled(error), self._now())
-        self._do(actions)
+            page = events.decode_page(body, self._projection)
+        except UNREADABLE as error:
+            self._do(self._reflector.failed(garbled(error), self._now()))
+        else:
+            self._do(self._reflector.page(page, self._now()))
 
     def on_failed(self, error: Exception) -> None:
         """The request or the stream failed."""
@@ -272,6 +255,11 @@ class Informer:
         """The stream ended cleanly."""
         self._stream = None
         self._do(self._reflector.ended(self._now()))
+
+    def on_fault(self, error: Exception) -> None:
+        """Something of ours raised, and nobody knows what was left undone: end the loop rather than go on."""
+        self.stop()
+        self._feed.call(_raiser(error))
 
     # ---- what the reflector answers ------------------------------------------------------------------------------
 
@@ -294,21 +282,25 @@ class Informer:
                 self._set_status(Status(self.status.synced, str(error)), error)
             case Recovered():
                 self._set_status(Status(self.status.synced), None)
+            case Dropped():
+                self._count("informer_stale_answers")
+            case Skipped(item):
+                self._skip(item)
             case _:
                 self._change_store(action)
 
-    def _change_store(self, action: Replace | Apply | Advance | Dropped) -> None:
+    def _change_store(self, action: Storing) -> None:
         match action:
             case Apply(Upserted(entry)):
                 self._tell(self._subscriptions, self.store.upsert(entry))
             case Apply(Deleted(entry)):
                 self._tell(self._subscriptions, self.store.delete(entry))
+            case Forget(key, version):
+                self._tell(self._subscriptions, self.store.forget(key, version))
             case Advance(version):
                 self.store.advance(version)
             case Replace():
                 self._replace(action)
-            case Dropped():
-                self._count("informer_stale_answers")
 
     def _replace(self, action: Replace) -> None:
         first = not self.status.synced
@@ -318,7 +310,10 @@ class Informer:
         self._lists += 1
         if self._lists > 1:
             self._count("informer_relists")
-        changes = self.store.replace(action.entries, action.version)
+        # After a reset, what was known is of another history.
+        known = (self.store.get(key) for key in action.kept if not action.reset)
+        entries = [*action.entries, *(entry for entry in known if entry is not None)]
+        changes = self.store.replace(entries, action.version, reset=action.reset)
         if first:
             changes = [Change(change.old, change.new, initial=True) for change in changes]
         self._tell(self._subscriptions, changes)
@@ -326,11 +321,22 @@ class Informer:
         for subscription in tuple(self._subscriptions):
             subscription.synced()
 
+    def _skip(self, item: Undecodable) -> None:
+        self._count("informer_undecodable")
+        if item.key not in self._named_poison and len(self._named_poison) < _NAMED_POISON:
+            self._named_poison.add(item.key)
+            name = str(item.key) if item.key else "unknown"
+            _log.warning(
+                "an object cannot be decoded and is skipped: %s", item.why, kind=str(self.mapping.gvk), object=name
+            )
+
     def _tell(self, subscriptions: list[Subscription], changes: list[Change]) -> None:
+        # Who joins meanwhile is told of the whole store when it does.
+        audience = tuple(subscriptions)
         for change in changes:
-            for subscription in tuple(subscriptions):
+            for subscription in audience:
                 try:
-                    subscription.handler(change)
+                    subscription.tell(change)
                 except Exception as error:  # noqa: BLE001 - handed to the loop, which ends with it
                     self._feed.call(_raiser(error))
 

@@ -16,7 +16,7 @@ from kcontroller.api.keys import GVK, Key
 from kcontroller.api.versions import parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -76,6 +76,8 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _metadata: Final = msgspec.json.Decoder(_Metadata).decode
 _encode: Final = msgspec.json.Encoder().encode
 
+_WHOLE: Final = "."  # No step of a path can be this.
+
 
 def pairs(flat: tuple[str, ...]) -> dict[str, str]:
     """Make a dictionary of an entry's labels or annotations."""
@@ -101,14 +103,16 @@ class Projection:
         self.paths = paths
         self._api_version = msgspec.Raw(_encode(gvk.api_version))
         self._kind = msgspec.Raw(_encode(gvk.kind))
-        self._fields = _path_decoder(paths) if paths else None
+        self._steps = tuple(tuple(path.split(".")) for path in paths)
+        self._fields = _path_decoder(self._steps) if paths else None
 
     def entry(self, raw: bytes | msgspec.Raw) -> Entry:
         """Decode one object.
 
         Raises:
             msgspec.DecodeError: it is not an object with name and resourceVersion.
-            ValueError: its resourceVersion cannot be compared.
+            ValueError: its resourceVersion cannot be compared, or a string is not UTF-8.
+        RecursionError: it is nested too deep.
         """
         members = _members(raw)
         try:
@@ -131,6 +135,10 @@ class Projection:
             raw=self._canonical(raw, members, header),
         )
 
+    def again(self, entry: Entry) -> Entry:
+        """Give an entry of another projection this one's fields."""
+        return msgspec.structs.replace(entry, fields=self._values(entry.raw))
+
     def _canonical(self, raw: bytes | msgspec.Raw, members: dict[str, msgspec.Raw], header: msgspec.Raw) -> bytes:
         stamped = "apiVersion" in members and "kind" in members
         header_members = _members(header)
@@ -148,31 +156,43 @@ class Projection:
         try:
             nested = self._fields(raw)
         except msgspec.ValidationError:
-            # An object in a place where the path expects one is somebody's free-form field: it has no such value.
-            nested = msgspec.json.decode(raw)
-        return tuple(_walk(nested, path) for path in self.paths)
+            # Something else than an object stands where a path goes on: somebody's free-form field, without that value.
+            try:
+                nested = msgspec.json.decode(raw)
+            except msgspec.ValidationError:  # A number that nobody can hold.
+                return (None,) * len(self.paths)
+        return tuple(_walk(nested, steps) for steps in self._steps)
 
 
-def _walk(value: Any, path: str) -> Any:
-    for step in path.split("."):
-        value = value.get(step) if isinstance(value, dict) else getattr(value, step, None)
-        if value is None:
+def _walk(value: Any, steps: tuple[str, ...]) -> Any:
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, msgspec.Struct):
+            value = getattr(value, _attribute(step))
+        else:
             return None
     return value
 
 
-def _path_decoder(paths: tuple[str, ...]) -> Any:
+def _path_decoder(paths: Iterable[tuple[str, ...]]) -> Any:
     """Build a decoder that skips everything but the declared paths."""
     tree: dict[str, Any] = {}
-    for path in paths:
+    for steps in paths:
         node = tree
-        for step in path.split("."):
+        for step in steps[:-1]:
             node = node.setdefault(step, {})
-    return msgspec.json.Decoder(_struct_of("Paths", tree)).decode
+        node.setdefault(steps[-1], {})[_WHOLE] = {}
+    return msgspec.json.Decoder(_struct_of(tree)).decode
 
 
-def _struct_of(name: str, tree: dict[str, Any]) -> Any:
-    if not tree:
+def _struct_of(tree: dict[str, Any]) -> Any:
+    if _WHOLE in tree:  # It is asked for itself, and perhaps for parts of it too.
         return Any
-    fields = [(step, _struct_of(f"{name}_{step}", below) | None, None) for step, below in tree.items()]
-    return msgspec.defstruct(name, fields)
+    fields = [(_attribute(step), _struct_of(below) | None, None) for step, below in tree.items()]
+    return msgspec.defstruct("Paths", fields, rename={_attribute(step): step for step in tree})
+
+
+def _attribute(step: str) -> str:
+    # A step may be anything that JSON takes as a name: `node-name`, `0`, `__init__`.
+    return f"step_{step.encode().hex()}"

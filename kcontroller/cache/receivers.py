@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Protocol
 
-import msgspec
-
 from kcontroller.client.answers import api_error
-from kcontroller.errors import TransportError
+from kcontroller.errors import Garbled, TransportError
 from kcontroller.transport.lines import LineSplitter
 
 if TYPE_CHECKING:
@@ -44,14 +42,22 @@ class Listener(Protocol):
         """The stream ended cleanly."""
         ...
 
+    def on_fault(self, error: Exception) -> None:
+        """Something of ours raised where only the loop would see it."""
+        ...
 
-def garbled(error: Exception) -> TransportError:
+
+def garbled(error: Exception) -> Garbled:
     """Say that an answer could not be read."""
-    return TransportError(f"the answer is not what a Kubernetes API server sends: {error}")
+    return Garbled(f"the answer is not what a Kubernetes API server sends: {error}")
 
 
 class _Receiver:
-    """Turns the pieces of one answer into one call of the listener; an error's body is collected and decoded."""
+    """Turns the pieces of one answer into one call of the listener; an error's body is collected and decoded.
+
+    The loop survives an exception of a receiver and goes on without it, so that one of ours, unlike a bad answer, must
+    be told to the listener: a watch would end for ever and nobody would know.
+    """
 
     _verb = ""
 
@@ -71,12 +77,23 @@ class _Receiver:
     def on_data(self, chunk: bytes) -> None:
         """Take a piece of the body."""
         if self._status == _OK:
-            self._good(chunk)
+            try:
+                self._good(chunk)
+            except TransportError:
+                raise
+            except Exception as fault:  # noqa: BLE001
+                self._listener.on_fault(fault)
         elif self._size < _ERROR_BODY:
             self._keep(chunk)
 
     def on_end(self, error: TransportError | None) -> None:
         """Tell how it ended."""
+        try:
+            self._end(error)
+        except Exception as fault:  # noqa: BLE001
+            self._listener.on_fault(fault)
+
+    def _end(self, error: TransportError | None) -> None:
         if error is not None:
             self._listener.on_failed(error)
         elif self._status != _OK:
@@ -109,12 +126,9 @@ class WatchReceiver(_Receiver):
         self._lines = LineSplitter()
 
     def _good(self, chunk: bytes) -> None:
-        try:
-            for line in self._lines.feed(chunk).split(b"\n"):
-                if line and not self._listener.on_line(line):
-                    return
-        except (msgspec.DecodeError, ValueError) as error:
-            raise garbled(error) from error
+        for line in self._lines.feed(chunk).split(b"\n"):
+            if line and not self._listener.on_line(line):
+                return
 
     def _complete(self) -> None:
         if self._lines.rest.strip():

@@ -58,6 +58,7 @@ class Store:
         self._indexes: dict[str, dict[str, set[Key]]] = {}
         self._bytes = 0
         self._version = 0
+        self._resets = 0
         self._waiters = 0
         self._build_indexes()
 
@@ -65,6 +66,11 @@ class Store:
     def version(self) -> int:
         """The version up to which everything of this kind has been seen; 0 before the first list."""
         return self._version
+
+    @property
+    def resets(self) -> int:
+        """How often the server went back in time: versions and identities from before the last time prove nothing."""
+        return self._resets
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,38 +104,47 @@ class Store:
             return list(self._entries.values())
 
     def upsert(self, entry: Entry) -> list[Change]:
-        """Store an entry; no change if exactly this version is there already, two if the name has a new identity."""
+        """Store an entry; no change if it is not newer than what stands here, two if the name has a new identity."""
         with self._changed:
+            self._advance_locked(entry.version)
             old = self._entries.get(entry.key)
-            if old is not None and old.version == entry.version and old.uid == entry.uid:
+            if old is not None and old.version >= entry.version:
                 return []
             self._put(entry, old)
-            self._advance_locked(entry.version)
         if old is not None and old.uid != entry.uid:
             return [Change(old, None, unseen=True), Change(None, entry)]
         return [Change(old, entry)]
 
     def delete(self, entry: Entry) -> list[Change]:
-        """Take an entry out; no change if there was none. The change carries the state of the deletion as `old`."""
-        with self._changed:
-            old = self._entries.get(entry.key)
-            if old is not None:
-                self._take(old)
-            self._advance_locked(entry.version)
-        return [] if old is None else [Change(entry, None)]
+        """Take an entry out; no change if there was none. The change carries the state of the deletion as `old`.
 
-    def replace(self, entries: Iterable[Entry], version: int) -> list[Change]:
-        """Swap the whole content; returns the deletions first, then what is new or changed, in the order given."""
+        If the entry has another identity than what stands here, that one is told: it must be gone too.
+        """
+        old = self._remove(entry.key, entry.version)
+        if old is None:
+            return []
+        return [Change(entry, None) if old.uid == entry.uid else Change(old, None, unseen=True)]
+
+    def forget(self, key: Key, version: int) -> list[Change]:
+        """Take an entry out whose last state is not known."""
+        old = self._remove(key, version)
+        return [] if old is None else [Change(old, None, unseen=True)]
+
+    def replace(self, entries: Iterable[Entry], version: int, *, reset: bool = False) -> list[Change]:
+        """Swap the whole content; returns the deletions first, then what is new or changed, in the order given.
+
+        After a `reset` an equal version proves nothing, so that every object that was here counts as changed.
+        """
+        # An index may have been declared while the list was under way.
+        width = len(self._projection.paths)
+        current = [entry if len(entry.fields) == width else self._projection.again(entry) for entry in entries]
         with self._changed:
             before = self._entries
-            self._entries, self._bytes = {}, 0
-            self._build_indexes()
-            for entry in entries:
-                self._put(entry, None)
-            now = self._entries
+            now = self._fill(current)
             self._version = version
+            self._resets += reset
             self._wake_locked()
-        return _differences(before, now)
+        return _differences(before, now, reset=reset)
 
     def advance(self, version: int) -> None:
         """Note that everything up to `version` has been seen."""
@@ -140,13 +155,10 @@ class Store:
         """Give every entry the fields of another projection; the versions stay."""
         with self._changed:
             current = list(self._entries.values())
-        fresh = [projection.entry(entry.raw) for entry in current]
+        fresh = [projection.again(entry) for entry in current]
         with self._changed:
             self._projection = projection
-            self._entries, self._bytes = {}, 0
-            self._build_indexes()
-            for entry in fresh:
-                self._put(entry, None)
+            self._fill(fresh)
 
     def wait_until(self, reached: Callable[[], bool], *, timeout: float, clock: Clock) -> bool:
         """Wait until `reached`, which must only look at this store, is true; False if `timeout` seconds ran out."""
@@ -183,6 +195,22 @@ class Store:
             for value in self._values(name, entry):
                 index.setdefault(value, set()).add(entry.key)
 
+    def _fill(self, entries: Iterable[Entry]) -> dict[Key, Entry]:
+        self._entries, self._bytes = {}, 0
+        self._build_indexes()
+        for entry in entries:
+            self._put(entry, None)
+        return self._entries
+
+    def _remove(self, key: Key, version: int) -> Entry | None:
+        with self._changed:
+            self._advance_locked(version)
+            old = self._entries.get(key)
+            if old is None or old.version > version:
+                return None
+            self._take(old)
+        return old
+
     def _take(self, old: Entry) -> None:
         del self._entries[old.key]
         self._bytes -= len(old.raw)
@@ -211,26 +239,33 @@ class Store:
 
 
 def index_values(value: Any) -> tuple[str, ...]:
-    """The values under which an index finds a field: itself, or each item of a list; objects and null have none."""
-    match value:
-        case None | dict():
-            return ()
-        case bool():
-            return ("true" if value else "false",)
-        case list():
-            return tuple({text: None for item in value for text in index_values(item)})
-        case _:
-            return (str(value),)
+    """The values under which an index finds a field: itself, or each item of a list.
+
+    Null, objects, and lists in lists have none.
+    """
+    if isinstance(value, list):
+        return tuple({_index_text(item): None for item in value if _is_plain(item)})
+    return (_index_text(value),) if _is_plain(value) else ()
 
 
-def _differences(before: dict[Key, Entry], now: dict[Key, Entry]) -> list[Change]:
+def _is_plain(value: Any) -> bool:
+    return value is not None and not isinstance(value, (dict, list))
+
+
+def _index_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
+def _differences(before: dict[Key, Entry], now: dict[Key, Entry], *, reset: bool) -> list[Change]:
     gone = [Change(entry, None, unseen=True) for key, entry in before.items() if not _survives(entry, now.get(key))]
     changed = []
     for key, entry in now.items():
         old = before.get(key)
         if old is None or old.uid != entry.uid:
             changed.append(Change(None, entry))
-        elif old.version != entry.version:
+        elif reset or old.version != entry.version:
             changed.append(Change(old, entry))
     return gone + changed
 

@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kcontroller.api.keys import GVK, ResourceMapping
+from kcontroller.api.objects import without_none
 from kcontroller.errors import ApiError, error_type
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+SUCCESS: Final = range(200, 300)
+"""The statuses whose body is the answer; the API server redirects nobody."""
 
 
 class _Cause(msgspec.Struct):
@@ -20,7 +25,7 @@ class _Cause(msgspec.Struct):
 
 class _Details(msgspec.Struct, rename="camel"):
     causes: list[_Cause] | None = None
-    retry_after_seconds: int | None = None
+    retry_after_seconds: float | None = None
 
 
 class _Status(msgspec.Struct):
@@ -54,7 +59,7 @@ class _ApiResourceList(msgspec.Struct, rename="camel"):
 
 
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
-_decode_status = msgspec.json.Decoder(_Status).decode
+_decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_resources = msgspec.json.Decoder(_ApiResourceList).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -63,13 +68,13 @@ _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 def api_error(
     status: int, body: bytes, *, verb: str, resource: str, headers: Mapping[str, str] | None = None
 ) -> ApiError:
-    """Make the exception for an answer of status 400 or more; a body that is no Status becomes its text."""
+    """Make the exception for an answer that is no success; a body that is no Status becomes its text, on one line."""
     parsed = _status_of(body)
     details = parsed.details or _Details()
     retry_after = (headers or {}).get("retry-after", "")
     seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else details.retry_after_seconds
     return error_type(status, parsed.reason)(
-        parsed.message,
+        " ".join(parsed.message.split()),
         status=status,
         reason=parsed.reason,
         verb=verb,
@@ -86,9 +91,9 @@ def status_error(raw: bytes, *, verb: str, resource: str) -> ApiError:
 
 def _status_of(body: bytes) -> _Status:
     try:
-        return _decode_status(body)
+        return msgspec.convert(without_none(_decode_any(body)), _Status)
     except (ValueError, RecursionError):  # Not only a DecodeError: invalid UTF-8 and deep nesting have their own.
-        return _Status(message=body[:256].decode("utf-8", "replace").strip())
+        return _Status(message=body[:256].decode("utf-8", "replace"))
 
 
 def list_page(body: bytes) -> tuple[str, str, list[msgspec.Raw]]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from kcontroller.api import codec
+from kcontroller.api.keys import GVK
 from kcontroller.api.objects import KubeObject, Object, key_of
 from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.client.ports import Selection, Write
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kcontroller.api.codec import KindRef
-    from kcontroller.api.keys import GVK, Key, Request
+    from kcontroller.api.keys import Key, Request
     from kcontroller.api.patches import Patch
 
 K = TypeVar("K", bound=KubeObject)
@@ -131,11 +132,12 @@ class Client:
     def patch(self, obj: K, patch: Patch | None = None) -> K:
         """Send what changed since the object was read, or an explicit patch.
 
-        The status is not part of it; see `status`. A difference that replaces a list carries the resourceVersion, and
-        on a conflict is made anew on a fresh reading, so that nobody's finalizer or condition is lost.
+        The status is not part of it; see `status`. A difference that replaces or removes a list carries the
+        resourceVersion, and on a conflict is made anew on a fresh reading, so that nobody's finalizer or condition is
+        lost. Of an object that was not read, everything it says is sent.
 
         Raises:
-            NotFound: the object is gone, or another one has its name now.
+            NotFound: the object is gone, or a fresh reading found another one of its name.
             Conflict: it kept changing, or an explicit patch carried an old resourceVersion.
         """
         if patch is not None:
@@ -171,6 +173,7 @@ class Client:
         Raises:
             NotFound: it does not exist.
             Conflict: another object has its name now.
+            ValueError: a kind without a key.
         """
         options: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions"}
         if propagation:
@@ -179,9 +182,12 @@ class Client:
             options["gracePeriodSeconds"] = grace_period_seconds
         kind: KindRef
         if key is None:
-            kind, where = kind_of(target), key_of(target)  # type: ignore[arg-type]
-            if target.metadata.uid:  # type: ignore[union-attr]
-                options["preconditions"] = {"uid": target.metadata.uid}  # type: ignore[union-attr]
+            if isinstance(target, str | GVK | type):
+                msg = f"which {codec.gvk_of(target)} to delete? Give its key, or an object"
+                raise ValueError(msg)
+            kind, where = kind_of(target), key_of(target)
+            if target.metadata.uid:
+                options["preconditions"] = {"uid": target.metadata.uid}
         else:
             kind, where = target, self._writes.local(key)  # type: ignore[assignment]
         query = tuple(pair for pair in self._writes.options.query() if pair[0] == "dryRun")
@@ -243,8 +249,11 @@ class SubresourceClient:
 
     def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
         """Server-side apply of the subresource."""
-        names = ("apiVersion", "kind", "metadata", self._name)
-        fields = {name: value for name, value in wished(obj).items() if name in names}
+        says = wished(obj)
+        # Labels and the like are no part of a subresource, and would be owned without being set.
+        metadata = {name: value for name, value in says["metadata"].items() if name in {"name", "namespace"}}
+        fields = {name: value for name, value in says.items() if name in {"apiVersion", "kind", self._name}}
+        fields["metadata"] = metadata
         return self._writes.apply(obj, fields, self._name, field_owner=field_owner, force=force)
 
     def create(self, kind: KindRef, key: Key | Request, body: Object) -> Object:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.api.paths import collection_path, object_path, with_query
-from kcontroller.client.answers import api_error, list_page, stamped
-from kcontroller.errors import Expired, NotCached, NotFound, RequestTimeout
+from kcontroller.api.paths import collection_path, creation_path, object_path, with_query
+from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
+from kcontroller.client.discovery import REQUEST_SECONDS
+from kcontroller.errors import Expired, NotCached, NotFound, RequestTimeout, TransportError
 from kcontroller.transport.requests import HttpRequest
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 500
 """client-go's default page size for lists."""
 
-REQUEST_SECONDS: Final = 30.0
-_ERROR: Final = 400
 _METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
@@ -52,7 +51,7 @@ class DirectPort:
 
     def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
         """Read one object from the server."""
-        resource = self._mapper.resolve(kind)
+        resource = self._resolve(kind)
         request = HttpRequest("GET", object_path(resource, key, subresource), verb="get")
         return self._ask(request, resource, subresource)
 
@@ -61,7 +60,7 @@ class DirectPort:
         if selection.index is not None:
             msg = f"index {selection.index[0]!r} of {gvk_of(kind)} can only be read from a cache; declare it in setup"
             raise NotCached(msg)
-        resource = self._mapper.resolve(kind)
+        resource = self._resolve(kind)
         try:
             return self._pages(resource, selection, PAGE_SIZE)
         except Expired:
@@ -78,16 +77,20 @@ class DirectPort:
                 ("continue", token),
             )
             body = self._ask(HttpRequest("GET", with_query(path, query), verb="list"), resource, "")
-            _version, token, page = list_page(body)
-            items += [stamped(item, resource.gvk) for item in page]
+            try:
+                _version, token, page = list_page(body)
+                items += [stamped(item, resource.gvk) for item in page]
+            except (ValueError, RecursionError) as error:
+                msg = f"list {resource}: the answer is not a list"
+                raise TransportError(msg) from error
             if not token:
                 return items
 
     def write(self, write: Write) -> bytes:
         """Send a write; returns the body of the answer."""
-        resource = self._mapper.resolve(write.kind)
+        resource = self._resolve(write.kind)
         if write.verb == "create" and not write.subresource:
-            path = collection_path(resource, write.key.namespace)
+            path = creation_path(resource, write.key)
         else:
             path = object_path(resource, write.key, write.subresource)
         request = HttpRequest(
@@ -100,12 +103,9 @@ class DirectPort:
         return self._ask(request, resource, write.subresource)
 
     def _ask(self, request: HttpRequest, resource: ResourceMapping, subresource: str) -> bytes:
-        timeout = REQUEST_SECONDS if self._deadline is None else min(REQUEST_SECONDS, self._deadline.remaining())
-        if timeout <= 0:
-            msg = f"the reconcile's time is over; {request.verb} {resource} was not sent"
-            raise RequestTimeout(msg, sent=False)
+        timeout = self._seconds_left(f"{request.verb} {resource}")
         answer = self._sender.send(request, timeout=timeout, stop=self._stop)
-        if answer.status < _ERROR:
+        if answer.status in SUCCESS:
             return answer.body
         name = f"{resource}/{subresource}" if subresource else str(resource)
         error = api_error(answer.status, answer.body, verb=request.verb, resource=name, headers=answer.headers)
@@ -113,3 +113,18 @@ class DirectPort:
             # The path itself is unknown, not the object: the CRD may be gone or serve another version.
             self._mapper.forget(resource.gvk)
         raise error
+
+    def _resolve(self, kind: KindRef) -> ResourceMapping:
+        known = self._mapper.known(kind)
+        if known is not None:
+            return known
+        return self._mapper.resolve(kind, timeout=self._seconds_left(f"discovery of {gvk_of(kind)}"), stop=self._stop)
+
+    def _seconds_left(self, what: str) -> float:
+        if self._deadline is None:
+            return REQUEST_SECONDS
+        seconds = min(REQUEST_SECONDS, self._deadline.remaining())
+        if seconds <= 0:
+            msg = f"the reconcile's time is over; {what} was not sent"
+            raise RequestTimeout(msg, sent=False)
+        return seconds

@@ -8,13 +8,11 @@ plural and scope needs no discovery at all.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Protocol
-
-import msgspec
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kcontroller.api.codec import gvk_of, mapping_of
 from kcontroller.api.paths import group_version_path
-from kcontroller.client.answers import api_error, mapping_in
+from kcontroller.client.answers import SUCCESS, api_error, mapping_in
 from kcontroller.errors import KindNotServed, NotFound
 from kcontroller.transport.requests import HttpRequest
 
@@ -23,6 +21,9 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.process.stop import StopToken
     from kcontroller.transport.requests import HttpResponse
+
+
+REQUEST_SECONDS: Final = 30.0
 
 
 class Sender(Protocol):
@@ -46,22 +47,19 @@ def kind_from(body: bytes, status: int, gvk: GVK) -> ResourceMapping:
         ApiError: the answer is another error.
     """
     missing = f"the server does not serve {gvk}; install its CustomResourceDefinition, or check the group and version"
-    if status >= NOT_FOUND_OR_WORSE:
+    if status not in SUCCESS:
         error = api_error(status, body, verb="get", resource=f"discovery of {gvk.api_version}")
         if isinstance(error, NotFound):
             raise KindNotServed(missing) from error
         raise error
     try:
         mapping = mapping_in(body, gvk)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         msg = f"the discovery answer for {gvk.api_version} is not an APIResourceList"
         raise KindNotServed(msg) from error
     if mapping is None:
         raise KindNotServed(missing)
     return mapping
-
-
-NOT_FOUND_OR_WORSE = 400
 
 
 class RestMapper:
@@ -91,10 +89,13 @@ class RestMapper:
         with self._lock:
             self._known.pop(gvk, None)
 
-    def resolve(self, kind: KindRef) -> ResourceMapping:
-        """Answer from memory, else ask the server on the calling thread.
+    def resolve(
+        self, kind: KindRef, *, timeout: float = REQUEST_SECONDS, stop: StopToken | None = None
+    ) -> ResourceMapping:
+        """Answer from memory, else ask the server on the calling thread, for `timeout` seconds at most.
 
         Raises:
+            Stopped: `stop` was stopped.
             KindNotServed: the server does not know the kind (yet).
             ApiError, TransportError: discovery failed.
         """
@@ -102,7 +103,7 @@ class RestMapper:
         if known is not None:
             return known
         gvk = gvk_of(kind)
-        answer = self._sender.send(HttpRequest("GET", discovery_target(gvk), verb="get"))
+        answer = self._sender.send(HttpRequest("GET", discovery_target(gvk), verb="get"), timeout=timeout, stop=stop)
         mapping = kind_from(answer.body, answer.status, gvk)
         self.learn(mapping)
         return mapping

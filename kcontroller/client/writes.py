@@ -16,6 +16,8 @@ from kcontroller.client.ports import Write
 from kcontroller.errors import ClusterMismatch, Conflict, NotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from kcontroller.api.codec import KindRef
     from kcontroller.client.ports import Reader, Writer
 
@@ -23,7 +25,16 @@ K = TypeVar("K", bound=KubeObject)
 
 _CONFLICT_TRIES: Final = 5
 _SERVER_OWNED: Final = frozenset(
-    ("resourceVersion", "uid", "generation", "creationTimestamp", "deletionTimestamp", "managedFields")
+    (
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    )
 )
 
 
@@ -97,12 +108,18 @@ class ObjectWriter:
         content_type: str = "application/json",
         subresource: str = "",
         query: tuple[tuple[str, str], ...] | None = None,
-        keep: dict[str, Any] | None = None,
+        keep: Collection[str] = (),
     ) -> K:
-        """Send one write of `obj` and put the answer into it; `keep` are changes that this write did not carry."""
+        """Send one write of `obj` and put the answer into it.
+
+        `keep` names the parts whose changes this write did not carry. The answer of a subresource that is an object of
+        its own, such as a Scale, leaves `obj` as it is.
+        """
         parameters = self.options.query() if query is None else query
         write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, parameters)
-        codec.replace(obj, self.ports.writer.write(write), keep=keep)
+        answer = self.ports.writer.write(write)
+        if not subresource or codec.says_kind(answer, obj.gvk):
+            codec.replace(obj, answer, keep=keep)
         return obj
 
     def patch_difference(self, obj: K, subresource: str = "") -> K:
@@ -112,9 +129,9 @@ class ObjectWriter:
             before, after = codec.changed(obj, onto=newest)
             patch, rest = _part(merge_diff(before, after), subresource)
             if not patch:
-                return obj
-            version = before.get("metadata", {}).get("resourceVersion", "")
-            if touches_list(patch) and version:
+                break
+            version = (before.get("metadata") or {}).get("resourceVersion")
+            if version and touches_list(patch, before):
                 patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": version}
             body = codec.encode(patch)
             try:
@@ -123,6 +140,9 @@ class ObjectWriter:
                 if not tries_left:
                     raise
                 newest = self._read_again(obj)
+        if newest:
+            # Someone else has made the same change meanwhile.
+            codec.replace(obj, newest, keep=rest)
         return obj
 
     def _read_again(self, obj: KubeObject) -> bytes:
@@ -149,12 +169,12 @@ def kind_of(obj: KubeObject) -> KindRef:
 
 def wished(obj: KubeObject) -> dict[str, Any]:
     """What the object says, without the metadata that only the server writes."""
-    document = codec.document(obj)
+    document = codec.new_document(obj)
     metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
     return {**document, "metadata": metadata}
 
 
-def _part(difference: dict[str, Any], subresource: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split a difference into what this request sends and what stays a change of the object in memory."""
+def _part(difference: dict[str, Any], subresource: str) -> tuple[dict[str, Any], Collection[str]]:
+    """Split a difference into what this request sends and the parts whose changes stay in memory."""
     sent = {name: value for name, value in difference.items() if (name == "status") == (subresource == "status")}
-    return sent, {name: value for name, value in difference.items() if name not in sent}
+    return sent, difference.keys() - sent.keys()

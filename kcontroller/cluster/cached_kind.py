@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cache.informer import Informer, Scope
+from kcontroller.cache.poison import UNREADABLE
 from kcontroller.client.discovery import discovery_target, kind_from
-from kcontroller.errors import ApiError, KindNotServed, NotSynced, TransportError, UnlistedNamespace
+from kcontroller.errors import KControllerError, NotSynced, TransportError, UnlistedNamespace
 from kcontroller.process.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
-    from kcontroller.cache.informer import Feed, Subscription
+    from kcontroller.cache.feed import Feed
+    from kcontroller.cache.informer import Subscription
     from kcontroller.cache.store import Change
     from kcontroller.client.discovery import RestMapper
     from kcontroller.process.clock import Clock
@@ -49,11 +51,15 @@ class KindSubscription:
         if not self._closed and not self._parts:
             joined = tuple(informers)
             self._unsynced = len(joined)
-            self._parts = tuple(informer.subscribe(self._handler, self._part_synced) for informer in joined)
+            self._parts = tuple(informer.subscribe(self._tell, self._part_synced) for informer in joined)
+
+    def _tell(self, change: Change) -> None:
+        if not self._closed:
+            self._handler(change)
 
     def _part_synced(self) -> None:
         self._unsynced -= 1
-        if not self._unsynced:
+        if not self._unsynced and not self._closed:
             self._on_synced()
 
     def _detach(self) -> None:
@@ -226,16 +232,23 @@ class CachedKind:
         """Take the answer of discovery."""
         try:
             mapping = kind_from(body, status, self.gvk)
-        except (KindNotServed, ApiError) as error:
+        except (KControllerError, *UNREADABLE) as error:
             self.undiscovered(error)
             return
         self._mapper.learn(mapping)
-        self._failures = 0
-        self._on_trouble(self, None)
-        self._serve(mapping)
+        # The loop lets no exception of a receiver out; one of ours must end it.
+        self.call(lambda: self._found(mapping))
+
+    def _found(self, mapping: ResourceMapping) -> None:
+        if not self._closed:
+            self._failures = 0
+            self._on_trouble(self, None)
+            self._serve(mapping)
 
     def undiscovered(self, error: Exception) -> None:
         """Ask again later."""
+        if self._closed:
+            return
         self._failures += 1
         self._on_trouble(self, error)
         self._feed.call_later(_DISCOVERY.delay(self._failures), self._discover)

@@ -3,7 +3,7 @@
 A create, update or patch promises *version at least R*; a delete, or an update that leaves a deletionTimestamp and no
 finalizers, promises *this uid is gone or terminating* (its answer carries a lower version than the deletion event, so
 that a version would prove nothing). Nothing is promised after a dry run, or where no informer covers the object.
-Versions are compared only inside one kind of one cluster.
+Versions are compared only inside one kind of one cluster, and a server that went back in time keeps none of them.
 
 The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 """
@@ -11,7 +11,7 @@ The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import StaleRead, WouldDeadlock
@@ -39,19 +39,29 @@ class Promise:
         informer: the informer that will show it.
         version: the kind has been seen up to here; 0 where `uid` is the promise.
         uid: this identity is gone or terminating.
+        resets: how often the server had gone back in time when it was promised.
     """
 
     informer: Informer
     version: int = 0
     uid: str = ""
+    resets: int = 0
 
     def kept(self, key: Key) -> bool:
         """Whether the store shows it."""
         store = self.informer.store
-        if self.version:
-            return store.version >= self.version
-        entry = store.get(key)
+        if store.resets != self.resets:
+            return True
+        if store.version < self.version:
+            return False
+        entry = store.get(key) if self.uid else None
         return entry is None or entry.uid != self.uid or entry.deleting
+
+    def and_before(self, earlier: Promise | None) -> Promise:
+        """Join it with what an earlier write promised; two threads may record in either order."""
+        if earlier is None or earlier.informer is not self.informer or earlier.resets != self.resets:
+            return self
+        return replace(self, version=max(self.version, earlier.version), uid=self.uid or earlier.uid)
 
 
 class Floors:
@@ -73,9 +83,9 @@ class Floors:
         self._prune_at = _PRUNE_AT
 
     def record(self, gvk: GVK, key: Key, promise: Promise) -> None:
-        """Note what a write promised; it replaces what an earlier write of the same key did."""
+        """Note what a write promised, on top of what earlier writes of the same key did."""
         with self._lock:
-            self._open[gvk, key] = promise
+            self._open[gvk, key] = promise.and_before(self._open.get((gvk, key)))
             crowded = len(self._open) >= self._prune_at
         if crowded:
             self._prune()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.cache.projection import pairs
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from kcontroller.client.ports import Reader, Selection
     from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.floors import Floors
+
+_OWN_FIELDS: Final = ("metadata.name", "metadata.namespace")
 
 
 class CachedReader:
@@ -75,30 +77,34 @@ class CachedReader:
 
 def _matching(informer: Informer, selection: Selection) -> list[Entry]:
     index = selection.index
-    if index is not None and index[0] not in informer.store.index_names:
+    # Before the entries: an index that is declared meanwhile is in later entries only.
+    names = informer.store.index_names
+    if index is not None and index[0] not in names:
         msg = (
             f"{informer.mapping.gvk} has no index {index[0]!r}; declare it in setup: builder.index(kind, {index[0]!r})"
         )
         raise NotCached(msg)
+    for path, _equal, _value in selection.fields.terms:
+        if path not in (*_OWN_FIELDS, *names):
+            msg = (
+                f"the cache cannot select {informer.mapping.gvk} by {path!r}; declare it: builder.index(kind, {path!r})"
+            )
+            raise NotCached(msg)
     entries = informer.store.entries(selection.namespace, index)
     if selection.labels.requirements:
         entries = [entry for entry in entries if selection.labels.matches(pairs(entry.labels))]
     if selection.fields.terms:
-        entries = [entry for entry in entries if _fields_match(entry, selection.fields, informer)]
+        entries = [entry for entry in entries if _fields_match(entry, selection.fields, names)]
     return entries
 
 
-def _fields_match(entry: Entry, selector: FieldSelector, informer: Informer) -> bool:
-    return all((value in _values(entry, path, informer)) == equal for path, equal, value in selector.terms)
+def _fields_match(entry: Entry, selector: FieldSelector, names: tuple[str, ...]) -> bool:
+    return all((value in _values(entry, path, names)) == equal for path, equal, value in selector.terms)
 
 
-def _values(entry: Entry, path: str, informer: Informer) -> tuple[str, ...]:
+def _values(entry: Entry, path: str, names: tuple[str, ...]) -> tuple[str, ...]:
     if path == "metadata.name":
         return (entry.key.name,)
     if path == "metadata.namespace":
         return (entry.key.namespace,)
-    names = informer.store.index_names
-    if path not in names:
-        msg = f"the cache cannot select {informer.mapping.gvk} by {path!r}; declare it: builder.index(kind, {path!r})"
-        raise NotCached(msg)
     return index_values(entry.fields[names.index(path)])

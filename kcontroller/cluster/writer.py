@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
 from kcontroller.api.versions import parse_version
+from kcontroller.cache.poison import UNREADABLE
 from kcontroller.cluster.floors import Promise
 
 if TYPE_CHECKING:
@@ -61,7 +63,9 @@ class PromisingWriter:
         """Send it; note what its answer promises."""
         body = self._writer.write(write)
         if not write.dry_run and write.subresource in {"", "status"}:
-            self._note(write, body)
+            # The write has happened, whatever its answer looks like; what cannot be read promises nothing.
+            with contextlib.suppress(*UNREADABLE):
+                self._note(write, body)
         return body
 
     def _note(self, write: Write, body: bytes) -> None:
@@ -75,13 +79,12 @@ class PromisingWriter:
         informer = cached.covering(key.namespace, meta.labels or {})
         if informer is None:
             return
+        resets = informer.store.resets
         if write.verb == "delete":
             uid = meta.uid or (answer.details.uid if answer.details else "")
             if uid:
-                self._floors.record(gvk, key, Promise(informer, uid=uid))
+                self._floors.record(gvk, key, Promise(informer, uid=uid, resets=resets))
         elif answer.kind == gvk.kind:
             gone = bool(meta.deletion_timestamp) and not meta.finalizers
-            promise = (
-                Promise(informer, uid=meta.uid) if gone else Promise(informer, parse_version(meta.resource_version))
-            )
-            self._floors.record(gvk, key, promise)
+            uid, version = (meta.uid, 0) if gone else ("", parse_version(meta.resource_version))
+            self._floors.record(gvk, key, Promise(informer, version, uid, resets))

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
+from kcontroller.controller.predicates import Predicate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from typing import Self
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key, Request
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.handlers import Handler
-    from kcontroller.controller.predicates import Predicate
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Builder:
             ValueError: the kind is malformed.
         """
         gvk_of(kind)
-        self._owned.append((kind, tuple(predicates), every_owner))
+        self._owned.append((kind, _checked(predicates), every_owner))
         return self
 
     def watches(
@@ -105,20 +107,32 @@ class Builder:
         Raises:
             ValueError: the kind is malformed.
         """
+        if not callable(to):
+            msg = f"watches needs a function that names what to reconcile, got {type(to).__name__}"
+            raise TypeError(msg)
         return self._declare(kind, predicates, Mapped(to))
 
     def index(self, kind: KindRef, path: str) -> Self:
         """Index a kind by a JSON path such as ``spec.nodeName``, for ``client.list(kind, index=(path, value))``."""
         gvk_of(kind)
+        if not all(path.split(".")):
+            msg = f"{path!r} is not a path to index by; write it like 'spec.nodeName'"
+            raise ValueError(msg)
         self._indexes.append((kind, path))
         return self
 
     def options(self, *, max_concurrent_reconciles: int | None = None, reconcile_timeout: float | None = None) -> Self:
-        """Set the number of workers, and the seconds one reconcile may take."""
+        """Set the number of workers, and the seconds one reconcile may take; what is not given stays as it is."""
         if max_concurrent_reconciles is not None and max_concurrent_reconciles < 1:
             msg = f"max_concurrent_reconciles must be at least 1, got {max_concurrent_reconciles}"
             raise ValueError(msg)
-        self._options = ControllerOptions(max_concurrent_reconciles, reconcile_timeout)
+        if reconcile_timeout is not None and not 0 <= reconcile_timeout < math.inf:
+            msg = f"reconcile_timeout must be a number of seconds, or 0 for no limit, got {reconcile_timeout}"
+            raise ValueError(msg)
+        if max_concurrent_reconciles is not None:
+            self._options = replace(self._options, max_concurrent_reconciles=max_concurrent_reconciles)
+        if reconcile_timeout is not None:
+            self._options = replace(self._options, reconcile_timeout=reconcile_timeout)
         return self
 
     # ---- for the controller --------------------------------------------------------------------------------------
@@ -155,5 +169,15 @@ class Builder:
 
     def _declare(self, kind: KindRef, predicates: Iterable[Predicate], handler: Handler) -> Self:
         gvk_of(kind)
-        self._declarations.append(Declaration(kind, tuple(predicates), handler))
+        self._declarations.append(Declaration(kind, _checked(predicates), handler))
         return self
+
+
+def _checked(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
+    given = tuple(predicates) if isinstance(predicates, Iterable) else (predicates,)
+    wrong = [each for each in given if not isinstance(each, Predicate)]
+    if wrong or not isinstance(predicates, Iterable):
+        shown = ", ".join(getattr(each, "__name__", type(each).__name__) for each in wrong or given)
+        msg = f"predicates takes a list, such as [predicates.generation_changed()], got {shown}"
+        raise TypeError(msg)
+    return given

@@ -77,12 +77,19 @@ class Mapped:
         self._function = function
 
     def requests(self, event: Event, cluster: Cluster) -> Iterable[Request]:
-        """Call the function for both sides; each request once."""
+        """Call the function for both sides; each request once. What fails for one side does not lose the other's."""
         found: dict[Request, None] = {}
-        for obj in (event.old, event.new):
-            if obj is not None:
-                found |= dict.fromkeys(_request(each, cluster) for each in self._function(cluster, obj))
-        return found
+        failure: Exception | None = None
+        for side in ("old", "new"):
+            try:
+                obj = getattr(event, side)
+                if obj is not None:
+                    found |= dict.fromkeys(_request(each, cluster) for each in self._function(cluster, obj))
+            except Exception as error:  # noqa: BLE001 - user code; raised again when the other side has been heard
+                failure = error
+        yield from found
+        if failure is not None:
+            raise failure
 
 
 def _request(target: Key | Request | Any, cluster: Cluster) -> Request:

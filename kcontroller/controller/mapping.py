@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,14 +68,15 @@ class Lane:
     def run(self, job: Callable[[], None], clock: Clock) -> None:
         """Run one job; what a user's function raises is logged, and the change it was about is skipped."""
         began = clock.monotonic()
-        try:
-            job()
-        except Exception as error:  # noqa: BLE001 - user code
-            _log.exception("a map function or predicate failed: %s: %s", type(error).__name__, error, lane=self._name)
-        took = clock.monotonic() - began
-        if took > _SLOW_SECONDS and not self._slow_said:
-            self._slow_said = True
-            _log.warning("a map function or predicate took %.0f ms; it delays this controller's events", took * 1000)
+        with fields(lane=self._name):
+            try:
+                job()
+            except BaseException as error:  # noqa: BLE001 - user code may raise anything; the other lanes must go on
+                _log.exception("a map function or predicate failed: %s: %s", type(error).__name__, error)
+            took = clock.monotonic() - began
+            if took > _SLOW_SECONDS and not self._slow_said:
+                self._slow_said = True
+                _log.warning("a map function or predicate took %.0f ms; it delays this lane's events", took * 1000)
 
 
 class Mappers:
@@ -97,7 +98,9 @@ class Mappers:
 
     def start(self, threads: ThreadGroup) -> None:
         """Allow threads; they begin with the first job, since most controllers have no functions to run."""
-        self._threads = threads
+        with self._ready:
+            self._threads = threads
+        self._begin()
 
     def stop(self) -> None:
         """Drop what waits and end the threads."""
@@ -111,14 +114,20 @@ class Mappers:
         with self._ready:
             if self._stopped:
                 return
-            begin = not self._started and self._threads is not None
-            self._started = self._started or begin
             if lane.append(job):
                 self._lanes.append(lane)
                 self._ready.notify()
-        if begin and self._threads is not None:
-            for number in range(self._count):
-                self._threads.spawn("mapper", str(number), self._work)
+        if not self._started:
+            self._begin()
+
+    def _begin(self) -> None:
+        with self._ready:
+            threads = self._threads
+            if threads is None or self._started or self._stopped or not self._lanes:
+                return
+            self._started = True
+        for number in range(self._count):
+            threads.spawn("mapper", str(number), self._work)
 
     def _work(self) -> None:
         while True:

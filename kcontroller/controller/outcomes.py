@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,10 +51,13 @@ def of_result(result: Result | None) -> Verdict:
 
 
 def of_error(error: BaseException) -> Verdict:
-    """Judge what was raised; a TerminalError counts also as the cause of another exception."""
+    """Judge what was raised; a TerminalError counts also as the cause of another exception.
+
+    A `Wait` that names no time is an error as any other.
+    """
     match error:
-        case Wait(after=after, why=why):
-            return Verdict("requeue_after", Outcome.after(max(0.0, after)), why)
+        case Wait(after=int() | float() as after, why=why) if after < sys.float_info.max:
+            return Verdict("requeue_after", Outcome.after(max(0.0, float(after))), str(why))
         case StaleRead() | NotSynced():
             return Verdict("requeue", Outcome.retry(), str(error))
         case _ if _is_terminal(error):

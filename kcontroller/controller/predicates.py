@@ -23,10 +23,11 @@ class Predicate(abc.ABC):
     """Decides whether an event is worth a reconcile.
 
     Attributes:
-        user_code: whether deciding runs a function of the user's, so that it must not happen on the cluster's thread.
+        user_code: whether deciding runs code of the user's, so that it must not happen on the cluster's thread; also
+            true of subclasses that users write.
     """
 
-    user_code: bool = False
+    user_code: bool = True
 
     @abc.abstractmethod
     def admits(self, event: Event) -> bool:
@@ -65,6 +66,8 @@ class _Not(Predicate):
 
 
 class _Changed(Predicate):
+    user_code = False
+
     def __init__(self, read: Callable[[Entry], object]) -> None:
         self._read = read
 
@@ -74,6 +77,8 @@ class _Changed(Predicate):
 
 
 class _Selected(Predicate):
+    user_code = False
+
     def __init__(self, selector: LabelSelector) -> None:
         self._selector = selector
 
@@ -84,8 +89,6 @@ class _Selected(Predicate):
 
 
 class _Function(Predicate):
-    user_code = True
-
     def __init__(self, function: Callable[[Event], bool]) -> None:
         self._function = function
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import contextlib
+import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 from kcontroller.api import finalizers
 from kcontroller.api.objects import KubeObject, Object, is_deleting
+from kcontroller.errors import NotFound
 
 if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
@@ -34,17 +37,20 @@ class Result:
     priority: int | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a negative delay."""
-        if self.seconds is not None and self.seconds < 0:
-            msg = f"requeue_after must not be negative, got {self.requeue_after}"
+        """Refuse what the queue could not work with, here where the traceback shows who asked for it."""
+        if self.seconds is not None and not 0 <= self.seconds < math.inf:
+            msg = f"requeue_after must be a number of seconds and not negative, got {self.requeue_after}"
             raise ValueError(msg)
+        if not isinstance(self.priority, int | None):
+            msg = f"priority must be an int, got {type(self.priority).__name__}"
+            raise TypeError(msg)
 
     @property
     def seconds(self) -> float | None:
         """`requeue_after` in seconds."""
         if isinstance(self.requeue_after, timedelta):
             return self.requeue_after.total_seconds()
-        return self.requeue_after
+        return None if self.requeue_after is None else float(self.requeue_after)
 
     @property
     def again(self) -> bool:
@@ -108,7 +114,7 @@ class ObjectReconciler(Reconciler, Generic[K]):
             arguments = get_args(base)
             if cls.kind is None and isinstance(origin, type) and issubclass(origin, ObjectReconciler):
                 argument = arguments[0]
-                if isinstance(argument, type) and argument is not Object:
+                if isinstance(argument, type) and argument not in (Object, Any):
                     cls.kind = argument
 
     def setup(self, builder: Builder) -> None:
@@ -133,7 +139,8 @@ class ObjectReconciler(Reconciler, Generic[K]):
         if result is not None and result.again:
             return result
         finalizers.remove(obj, self.finalizer)
-        ctx.client.patch(obj)
+        with contextlib.suppress(NotFound):  # Somebody else has let it go.
+            ctx.client.patch(obj)
         return None
 
     @abc.abstractmethod

@@ -43,11 +43,13 @@ class KindSource:
         self._queue = queue
         self._lane = lane
         self._on_synced = on_synced
+        self._stopped = False
         cached = cluster.cache(declaration.kind)
         self._subscription = cached.subscribe(self._hear, self._heard_all)
 
     def stop(self) -> None:
-        """Hear nothing more."""
+        """Hear nothing more; what waits on the lane is dropped."""
+        self._stopped = True
         self._subscription.close()
 
     def _hear(self, change: Change) -> None:
@@ -59,13 +61,24 @@ class KindSource:
 
     def _heard_all(self) -> None:
         if self._declaration.user_code:
-            self._lane.submit(self._on_synced)  # Behind the jobs of the first list.
+            self._lane.submit(self._synced)  # Behind the jobs of the first list.
         else:
+            self._synced()
+
+    def _synced(self) -> None:
+        if not self._stopped:
             self._on_synced()
 
     def _take(self, event: Event) -> None:
-        if not all(predicate.admits(event) for predicate in self._declaration.predicates):
+        if self._stopped or not all(predicate.admits(event) for predicate in self._declaration.predicates):
             return
-        priority = LOW_PRIORITY if event.change.initial and event.change.new is not None else 0
+        priority = LOW_PRIORITY if _is_routine(event.change) else 0
         for request in self._declaration.handler.requests(event, self._cluster):
             self._queue.add(request, priority=priority, reason=event.reason)
+
+
+def _is_routine(change: Change) -> bool:
+    """Part of a first list, or an update that changed nothing, as after the server went back in time."""
+    if change.new is None:
+        return False
+    return change.initial or (change.old is not None and change.old.version == change.new.version)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from typing import Final
-
-_MAX_EXPONENT: Final = 62  # 2.0 ** 1100 overflows; any cap is reached long before.
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +26,19 @@ class Backoff:
 
     def __post_init__(self) -> None:
         """Refuse values that would make a busy loop."""
-        if self.initial <= 0 or self.cap < self.initial or self.factor < 1 or self.jitter < 0:
-            msg = f"not a backoff: {self!r} (0 < initial <= cap, factor >= 1, jitter >= 0)"
+        bounded = 0 < self.initial <= self.cap < math.inf and 0 <= self.jitter < math.inf
+        if not bounded or not self.factor >= 1:  # A NaN is neither above nor below.
+            msg = f"not a backoff: {self!r} (0 < initial <= cap, factor >= 1, jitter >= 0, all finite)"
             raise ValueError(msg)
 
     def delay(self, failures: int, *, rng: random.Random | None = None) -> float:
         """Seconds to wait after this many failures in a row; 0 failures wait nothing."""
         if failures <= 0:
             return 0.0
-        base = min(self.cap, self.initial * self.factor ** min(failures - 1, _MAX_EXPONENT))
+        try:
+            base = min(self.cap, self.initial * math.pow(self.factor, failures - 1))
+        except OverflowError:  # Far above any cap.
+            base = self.cap
         if not self.jitter:
             return base
         return base * (1.0 + self.jitter * (rng.random() if rng else random.random()))  # noqa: S311 - not a secret

@@ -11,36 +11,43 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import re
+from collections.abc import Mapping
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from typing import TextIO
 
 LogFormat = Literal["text", "json"]
 
 _context: ContextVar[dict[str, Any]] = ContextVar("kcontroller_log_fields", default={})  # noqa: B039 - never mutated
 
+_REDACTED: Final = "[redacted]"
+_SENSITIVE: Final = r"(?:[\w-]*(?:token|password|passwd|client[_-]?secret)|client-key-data)"
+_IS_SENSITIVE: Final = re.compile(_SENSITIVE, re.IGNORECASE)
 _SECRETS: Final = (
     re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{6,}"),
     re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*"),
     re.compile(r"(?i)(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
     re.compile(
-        r"(?i)(?:\b|(?<=[\"']))(?:token|password|client-key-data|client_secret)[\"']?\s*[=:]\s*[\"']?[^\s\"',}&]+"
+        rf"(?i)(?<![\w-]){_SENSITIVE}[\"']?\s*[=:]\s*(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s\"',}}&]+)", re.DOTALL
     ),
 )
 _JSON_ONLY: Final = frozenset(("controllerGroup", "controllerKind"))  # The controller's name says it to people.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# Also what turns the direction of writing, and surrogates, which no stream can encode.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_DEEPEST: Final = 8
 
 
 def redact(text: str) -> str:
     """Replace what looks like a credential: bearer values, JWTs, URL user-info, private keys, ``token=...``."""
     for pattern in _SECRETS:
-        text = pattern.sub("[redacted]", text)
+        text = pattern.sub(_REDACTED, text)
     return text
 
 
@@ -109,7 +116,36 @@ def _values_of(record: logging.LogRecord) -> dict[str, object]:
     """What the line is about first, then where it comes from."""
     own: dict[str, object] = getattr(record, "kc_fields", {})
     values = {**own, **{name: value for name, value in _context.get().items() if name not in own}}
-    return {name: value for name, value in values.items() if value not in ("", None)}
+    return {name: _safe(value, name) for name, value in values.items() if value is not None and value != ""}
+
+
+def _safe(value: object, name: str = "", depth: int = 0) -> object:
+    """JSON values without what looks like a secret, whatever a user may log."""
+    if isinstance(value, bool | None):
+        return value
+    if _IS_SENSITIVE.fullmatch(name):
+        return _REDACTED
+    if isinstance(value, Mapping) and depth < _DEEPEST:
+        return {_shown(key): _safe(each, _shown(key), depth + 1) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset) and depth < _DEEPEST:
+        return [_safe(each, "", depth + 1) for each in value]
+    if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    return redact(_shown(value))
+
+
+def _shown(value: object) -> str:
+    try:
+        return str(value)
+    except Exception as error:  # noqa: BLE001 - a broken __str__ must not cost the line
+        return f"<{type(value).__name__}: {type(error).__name__} in __str__>"
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001 - logging would print a traceback instead of the line
+        return f"{_shown(record.msg)} (its arguments do not fit: {type(error).__name__})"
 
 
 def _timestamp(record: logging.LogRecord) -> str:
@@ -129,9 +165,11 @@ class TextFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S.%f")[:-3]
         logger = record.name.removeprefix("kcontroller.")
         values = "".join(f" {key}={_text(value)}" for key, value in _values_of(record).items() if key not in _JSON_ONLY)
-        line = one_line(f"{time} {record.levelname:<7} {logger}: {record.getMessage()} {values}".rstrip())
+        line = one_line(f"{time} {record.levelname:<7} {logger}: {_message(record)} {values}".rstrip())
         if record.exc_info and record.exc_info[0] is not None and self._verbose:
-            line = f"{line}\n{self.formatException(record.exc_info)}"
+            # Indented, so that no message in it can pass for a record.
+            trace = redact(self.formatException(record.exc_info)).split("\n")
+            return "\n    ".join((redact(line), *map(one_line, trace)))
         return redact(line)
 
 
@@ -149,16 +187,17 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "ts": _timestamp(record),
             "logger": record.name,
-            "msg": record.getMessage(),
+            "msg": redact(_message(record)),
         }
         document |= {key: value for key, value in _values_of(record).items() if key not in document}
         if record.exc_info and record.exc_info[0] is not None and self._verbose:
-            document["stacktrace"] = self.formatException(record.exc_info)
-        return redact(json.dumps(document, default=str, ensure_ascii=False))
+            document["stacktrace"] = redact(self.formatException(record.exc_info))
+        text = json.dumps(document, ensure_ascii=False)
+        return _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def _text(value: object) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     return json.dumps(text, ensure_ascii=False) if isinstance(value, str) and re.search(r"[\s\"=]", text) else text
 
 

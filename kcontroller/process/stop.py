@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from kcontroller.process.clock import Clock
+
+_log: Final = Log("kcontroller.process")
 
 
 class StopToken:
@@ -52,7 +55,10 @@ class StopToken:
         return self._reason
 
     def stop(self, reason: str = "") -> None:
-        """Switch to stopped, wake every waiter and run the callbacks; later calls do nothing."""
+        """Switch to stopped, wake every waiter and run the callbacks; later calls do nothing.
+
+        A callback that raises is logged; the others run.
+        """
         with self._condition:
             if self._stopped:
                 return
@@ -62,7 +68,10 @@ class StopToken:
             self._condition.notify_all()
         self._leave_parent()
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
+                _log.exception("a callback of a stop token failed: %s: %s", type(error).__name__, error)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until stopped or `timeout` seconds have passed; True if stopped."""

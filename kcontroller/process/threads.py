@@ -41,9 +41,9 @@ class ThreadGroup:
         name = f"kc-{role}-{key}" if key else f"kc-{role}"
         thread = threading.Thread(target=self._guard, args=(name, target), name=name, daemon=True)
         with self._lock:
-            self._threads = [known for known in self._threads if known.is_alive() or known.ident is None]
+            thread.start()  # Under the lock: a thread that has not started cannot be joined.
+            self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
-        thread.start()
         return thread
 
     def _guard(self, name: str, target: Callable[[], None]) -> None:

@@ -45,17 +45,18 @@ class VirtualClock:
                 raise AssertionError(msg)
         finally:
             with self._lock:
-                del self._waiting[ticket]
+                self._waiting.pop(ticket, None)
         return until is None or self._seconds < until
 
     def advance(self, seconds: float) -> None:
         """Move the time and wake every wait that it has reached."""
         with self._lock:
             self._seconds += seconds
-            due = [
-                condition for condition, until in self._waiting.values() if until is not None and until <= self._seconds
-            ]
-        for condition in due:
+            now = self._seconds
+            due = [ticket for ticket, (_, until) in self._waiting.items() if until is not None and until <= now]
+            # Taken out here, so that `wait_for_waiters` does not count who has yet to notice that its time has come.
+            conditions = [self._waiting.pop(ticket)[0] for ticket in due]
+        for condition in conditions:
             with condition:
                 condition.notify_all()
 

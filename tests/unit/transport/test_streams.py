@@ -13,6 +13,7 @@ import pytest
 
 from kcontroller.errors import ConnectFailed, RequestTimeout, TLSFailed, TransportError
 from kcontroller.process.metrics import Metrics
+from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS
 from kcontroller.transport.gate import ConnectGate
@@ -344,7 +345,7 @@ def test_a_silent_connection_whose_probe_fails_ends_all_its_streams(
 def test_a_silent_connection_whose_probe_is_answered_stays(serve: Any, start_loop: Any, recorder: Any) -> None:
     script = Silence()
     server = serve(script)
-    running, receiver = start_loop(server, silence=0.05, probe_timeout=1.0), recorder()
+    running, receiver = start_loop(server, silence=0.05, probe_timeout=10.0), recorder()
     open_on(running, receiver)
     server.wait_for(lambda: script.probes >= 3)
 
@@ -366,15 +367,32 @@ def test_a_server_that_refuses_new_connections_keeps_its_streams_for_three_silen
 
 
 def test_without_streams_nothing_is_probed(serve: Any, start_loop: Any, recorder: Any) -> None:
-    server = serve(trickle)
-    running, receiver = start_loop(server, silence=0.01), recorder()
+    clock, server = VirtualClock(), serve(trickle)
+    running, receiver = start_loop(server, clock=clock), recorder()
     open_on(running, receiver)
     receiver.wait_for_end()
-    done = threading.Event()
-    running.do(lambda: running.loop.call_later(0.05, done.set))
-    assert done.wait(10)
+    clock.advance(100)
+    running.do(lambda: None)
+    running.do(lambda: None)
+    running.stop()
 
     assert [seen.target for seen in server.seen] == ["/watch"]
+
+
+def test_half_a_minute_of_silence_is_probed(serve: Any, start_loop: Any, recorder: Any) -> None:
+    clock, script = VirtualClock(), Silence()
+    server = serve(script)
+    running, receiver = start_loop(server, clock=clock), recorder()
+    open_on(running, receiver)
+    receiver.wait_for(lambda it: it.chunks)
+    clock.advance(29.9)
+    running.do(lambda: None)
+    running.do(lambda: None)
+    assert running.loop._probe is None
+    clock.advance(0.1)
+    running.do(lambda: None)
+
+    server.wait_for(lambda: script.probes == 1)
 
 
 def test_a_stream_can_be_opened_again_after_its_connection_was_found_dead(

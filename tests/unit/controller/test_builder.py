@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.controller import Builder, Controller, ObjectReconciler, Reconciler, predicates
+from kcontroller.controller.builder import ControllerOptions
+from kcontroller.controller.controller import name_of
+from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
+from kcontroller.errors import ConfigError
+from tests.unit.controller.fakes import CONFIG_MAP, POD, FakeHost, Scripted
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+APPS = "apps/v1 Deployment"
+
+
+def nothing(_cluster: object, _obj: object) -> list[Any]:
+    return []
+
+
+def test_every_declaration_is_built_in_order_and_owned_kinds_last() -> None:
+    builder = Builder().owns(POD).for_(APPS).watches(CONFIG_MAP, nothing)
+    declarations, _, _ = builder.build()
+
+    assert [(each.kind, type(each.handler)) for each in declarations] == [
+        (APPS, ForObject),
+        (CONFIG_MAP, Mapped),
+        (POD, ForOwner),
+    ]
+    assert builder.reconciled == gvk_of(APPS)
+    assert builder.for_kind == APPS
+
+
+def test_watches_alone_is_enough() -> None:
+    declarations, _, _ = Builder().watches(POD, nothing).build()
+
+    assert len(declarations) == 1
+
+
+def test_indexes_are_collected() -> None:
+    _, indexes, _ = Builder().for_(POD).index(POD, "spec.nodeName").index(CONFIG_MAP, "data.x").build()
+
+    assert indexes == ((POD, "spec.nodeName"), (CONFIG_MAP, "data.x"))
+
+
+def test_options_add_up() -> None:
+    builder = Builder().for_(POD).options(max_concurrent_reconciles=4).options(reconcile_timeout=0)
+
+    assert builder.build()[2] == ControllerOptions(4, 0)
+
+
+def test_a_declaration_knows_whether_it_runs_user_code() -> None:
+    mine = predicates.function(lambda _event: True)
+    declarations, _, _ = (
+        Builder().for_(POD, predicates=[predicates.generation_changed()]).owns(CONFIG_MAP, predicates=[mine]).build()
+    )
+
+    assert [each.user_code for each in declarations] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("declare", "error"),
+    [
+        (lambda builder: builder.for_(POD).for_(APPS), "for_ was called twice: v1 Pod and apps/v1 Deployment"),
+        (lambda builder: builder.owns(POD), "owns needs for_"),
+        (lambda builder: builder, "setup watches nothing; call builder.for_"),
+        (lambda builder: builder.index(POD, "spec.nodeName"), "setup watches nothing"),
+        (lambda builder: builder.for_("Pod"), "'Pod' is not a kind; write it like"),
+        (lambda builder: builder.for_("v1 pod"), "is not a kind"),
+        (lambda builder: builder.for_(dict), "dict is not a kind; subclass Resource"),
+        (lambda builder: builder.for_(None), "None is not a kind"),
+        (lambda builder: builder.for_(POD).owns("nope"), "'nope' is not a kind"),
+        (lambda builder: builder.watches("nope", nothing), "'nope' is not a kind"),
+        (lambda builder: builder.for_(POD).index("nope", "a.b"), "'nope' is not a kind"),
+        (lambda builder: builder.for_(POD).index(POD, ""), "'' is not a path to index by; write it like"),
+        (lambda builder: builder.for_(POD).index(POD, "spec..x"), "'spec..x' is not a path"),
+        (lambda builder: builder.watches(POD, [1]), "watches needs a function that names what to reconcile, got list"),
+        (lambda builder: builder.for_(POD, predicates=[lambda _: True]), r"predicates takes a list, .* got <lambda>"),
+        (lambda builder: builder.for_(POD, predicates=[predicates.generation_changed]), "got generation_changed"),
+        (lambda builder: builder.for_(POD, predicates=predicates.version_changed()), "takes a list, .* got _Changed"),
+        (lambda builder: builder.for_(POD, predicates=lambda _: True), "takes a list, .* got <lambda>"),
+        (lambda builder: builder.for_(POD).owns(POD, predicates=["x"]), "takes a list, .* got str"),
+        (lambda builder: builder.for_(POD).options(max_concurrent_reconciles=0), "at least 1, got 0"),
+        (lambda builder: builder.for_(POD).options(max_concurrent_reconciles=-1), "at least 1, got -1"),
+        (lambda builder: builder.for_(POD).options(reconcile_timeout=-1), "reconcile_timeout must be a number"),
+        (lambda builder: builder.for_(POD).options(reconcile_timeout=math.nan), "reconcile_timeout must be a number"),
+    ],
+)
+def test_a_wrong_setup_is_one_line_that_names_the_reconciler_and_the_remedy(
+    host: FakeHost, declare: Callable[[Any], object], error: str
+) -> None:
+    with pytest.raises(ConfigError, match=rf"Scripted\.setup: .*{error}") as raised:
+        Controller(Scripted(setup=declare), host)
+
+    assert "\n" not in str(raised.value)
+
+
+def test_an_object_reconciler_without_kind_says_what_to_write(host: FakeHost) -> None:
+    class Lost(ObjectReconciler[Any]):
+        def reconcile_object(self, ctx: Any, obj: Any) -> None: ...
+
+    with pytest.raises(ConfigError, match=r"Lost does not say its kind: write ObjectReconciler\[YourResource\], or"):
+        Controller(Lost(), host)
+
+
+class Named(Reconciler):
+    def setup(self, builder: Builder) -> None: ...
+    def reconcile(self, ctx: Any, request: Any) -> None: ...
+
+
+def test_a_controller_is_named_by_its_reconciler_else_its_kind_else_its_class() -> None:
+    reconciler = Named()
+    assert name_of(reconciler, Builder()) == "named"
+    assert name_of(reconciler, Builder().for_(APPS)) == "deployment"
+    reconciler.name = "mine"  # type: ignore[misc]
+    assert name_of(reconciler, Builder().for_(APPS)) == "mine"

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.api.keys import Key, Request
+from kcontroller.controller import Builder, Controller, predicates
+from kcontroller.workqueue import LOW_PRIORITY
+from tests.unit.controller.fakes import (
+    CONFIG_MAP,
+    POD,
+    FakeCluster,
+    FakeHost,
+    Scripted,
+    added,
+    deleted,
+    entry,
+    owner,
+    updated,
+)
+
+if TYPE_CHECKING:
+    from kcontroller.controller.event import Event
+
+DEPLOYMENT = "apps/v1 Deployment"
+HERE = threading.current_thread
+
+
+def queued(controller: Controller) -> list[Request]:
+    """Requests that are ready, in the order a worker would get them; the queue is resumed."""
+    for cluster in controller._host.known:  # type: ignore[attr-defined]
+        controller.queue.resume(cluster)
+    found = []
+    while (item := controller.queue.get(timeout=0)) is not None:
+        found.append(item.request)
+    return found
+
+
+def engaged(host: FakeHost, setup: Any) -> Controller:
+    controller = Controller(Scripted(setup=setup), host)
+    host.controllers.append(controller)
+    for cluster in host.known.values():
+        controller.engage(cluster)  # type: ignore[arg-type]
+    return controller
+
+
+# ---- sources ---------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_informer_tells_is_queued_with_its_reason(host: FakeHost, cluster: FakeCluster) -> None:
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
+    old, new = entry("a"), entry("a")
+    cluster.tell(CONFIG_MAP, added(old), updated(old, new), deleted(new))
+    controller.queue.resume("")
+    item = controller.queue.get(timeout=0)
+
+    assert item is not None
+    assert (item.request, item.reasons) == (
+        Request("", "default", "a"),
+        ("ConfigMap added", "ConfigMap updated", "ConfigMap deleted"),
+    )
+
+
+A = entry("a")
+
+
+@pytest.mark.parametrize(
+    ("change", "priority"),
+    [
+        (added(A, initial=True), LOW_PRIORITY),
+        (added(A), 0),
+        (updated(A, entry("a")), 0),
+        (updated(A, A), LOW_PRIORITY),
+        (deleted(A), 0),
+    ],
+)
+def test_the_first_list_and_updates_that_change_nothing_have_low_priority(
+    host: FakeHost, cluster: FakeCluster, change: Any, priority: int
+) -> None:
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
+    cluster.tell(CONFIG_MAP, change)
+    controller.queue.resume("")
+    item = controller.queue.get(timeout=0)
+
+    assert item is not None
+    assert item.priority == priority
+
+
+def test_all_predicates_of_a_source_must_admit(host: FakeHost, cluster: FakeCluster) -> None:
+    both = [predicates.generation_changed(), predicates.selector("app=web")]
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP, predicates=both))
+    for name, generation, app in (("none", 1, "db"), ("spec", 2, "db"), ("label", 1, "web"), ("both", 2, "web")):
+        cluster.tell(
+            CONFIG_MAP,
+            updated(
+                entry(name, generation=1, labels={"app": app}), entry(name, generation=generation, labels={"app": app})
+            ),
+        )
+
+    assert [each.name for each in queued(controller)] == ["both"]
+
+
+def test_predicates_of_one_source_do_not_touch_another(host: FakeHost, cluster: FakeCluster) -> None:
+    controller = engaged(
+        host, lambda builder: builder.for_(CONFIG_MAP, predicates=[predicates.selector("app=web")]).owns(POD)
+    )
+    cluster.tell(CONFIG_MAP, added(entry("unselected")))
+    cluster.tell(POD, added(entry("pod", kind=POD, ownerReferences=[owner(CONFIG_MAP, "owner")])))
+
+    assert [each.name for each in queued(controller)] == ["owner"]
+
+
+def test_an_owned_object_that_changes_hands_names_both(host: FakeHost, cluster: FakeCluster) -> None:
+    controller = engaged(host, lambda builder: builder.for_(DEPLOYMENT).owns(POD))
+    old, new = (entry("pod", kind=POD, ownerReferences=[owner(DEPLOYMENT, name)]) for name in ("one", "other"))
+    cluster.tell(POD, updated(old, new))
+
+    assert [each.name for each in queued(controller)] == ["one", "other"]
+
+
+# ---- user code and threads --------------------------------------------------------------------------------------------
+
+
+def finish_lane(cluster: FakeCluster, host: FakeHost) -> None:
+    host.clock.wait_for_waiters(4)
+
+
+@pytest.mark.parametrize("kind", ["map function", "function predicate", "own predicate"])
+def test_user_code_runs_on_a_mapper_thread_never_on_the_clusters(
+    host: FakeHost, cluster: FakeCluster, kind: str
+) -> None:
+    ran: list[str] = []
+    over = threading.Event()
+
+    def note(*_arguments: Any) -> list[Key]:
+        ran.append(HERE().name)
+        over.set()
+        return [Key("n", "a")]
+
+    class Own(predicates.Predicate):
+        def admits(self, event: Event) -> bool:
+            return bool(note())
+
+    setups = {
+        "map function": lambda builder: builder.watches(CONFIG_MAP, note),
+        "function predicate": lambda builder: builder.for_(CONFIG_MAP, predicates=[predicates.function(note)]),  # type: ignore[arg-type]
+        "own predicate": lambda builder: builder.for_(CONFIG_MAP, predicates=[Own()]),
+    }
+    engaged(host, setups[kind])
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+    assert over.wait(10)
+
+    assert [name[:10] for name in ran] == ["kc-mapper-"]
+
+
+def test_what_is_declarative_runs_where_it_is_told(host: FakeHost, cluster: FakeCluster) -> None:
+    engaged(host, lambda builder: builder.for_(CONFIG_MAP, predicates=[~predicates.selector("a=b")]).owns(POD))
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+
+    assert host.threads.alive() == ()
+
+
+def test_map_functions_are_asked_in_the_order_of_events(host: FakeHost, cluster: FakeCluster) -> None:
+    asked: list[str] = []
+    controller = engaged(
+        host, lambda builder: builder.watches(CONFIG_MAP, lambda _cluster, obj: asked.append(obj.metadata.name) or ())
+    )
+    for number in range(50):
+        cluster.tell(CONFIG_MAP, added(entry(str(number))))
+    cluster.synced()
+    finish_lane(cluster, host)
+
+    assert asked == [str(number) for number in range(50)]
+    assert queued(controller) == []
+
+
+def test_a_failing_map_function_costs_its_own_event_only(
+    host: FakeHost, cluster: FakeCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        if obj.metadata.name == "bad":
+            raise KeyError("label")
+        return [Key("n", obj.metadata.name)]
+
+    controller = engaged(host, lambda builder: builder.watches(CONFIG_MAP, to))
+    for name in ("one", "bad", "two"):
+        cluster.tell(CONFIG_MAP, added(entry(name)))
+    cluster.synced()
+    finish_lane(cluster, host)
+
+    assert [each.name for each in queued(controller)] == ["one", "two"]
+    assert "a map function or predicate failed: KeyError: 'label'" in caplog.text
+
+
+def test_a_map_function_may_name_another_cluster(host: FakeHost) -> None:
+    host.known = {"eu": FakeCluster("eu"), "us": FakeCluster("us")}
+    controller = engaged(
+        host, lambda builder: builder.watches(CONFIG_MAP, lambda _cluster, obj: [Request("us", "n", obj.metadata.name)])
+    )
+    host.known["eu"].tell(CONFIG_MAP, added(entry("a")))
+    finish_lane(host.known["eu"], host)
+
+    assert queued(controller) == [Request("us", "n", "a")]
+
+
+# ---- synced ----------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_is_handed_out_before_every_source_is_synced(host: FakeHost, cluster: FakeCluster) -> None:
+    scripted = Scripted(setup=lambda builder: builder.for_(CONFIG_MAP).owns(POD).owns(DEPLOYMENT))
+    controller = host.run(Controller(scripted, host))
+    cluster.tell(CONFIG_MAP, added(entry("a"), initial=True))
+    cluster.cache(CONFIG_MAP).synced()
+    cluster.cache(POD).synced()
+    host.clock.wait_for_waiters(1)
+    assert scripted.calls == []
+    cluster.cache(DEPLOYMENT).synced()
+    scripted.wait_for_calls(1)
+
+    assert controller.queue.wait_idle(10)
+
+
+def test_being_synced_waits_behind_the_jobs_of_the_first_list(host: FakeHost, cluster: FakeCluster) -> None:
+    go_on = threading.Event()
+
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        go_on.wait(10)
+        return [Key("n", obj.metadata.name)]
+
+    scripted = Scripted(setup=lambda builder: builder.watches(CONFIG_MAP, to))
+    controller = host.run(Controller(scripted, host))
+    cluster.tell(CONFIG_MAP, added(entry("a"), initial=True), added(entry("b"), initial=True))
+    cluster.synced()
+    controller.queue.add(Request("", "n", "early"))
+    host.clock.wait_for_waiters(1)
+    assert scripted.calls == []
+    go_on.set()
+    scripted.wait_for_calls(3)
+
+    assert sorted(scripted.names) == ["a", "b", "early"]
+
+
+def test_a_cluster_that_is_not_synced_does_not_hold_another(host: FakeHost) -> None:
+    host.known = {"eu": FakeCluster("eu"), "us": FakeCluster("us")}
+    scripted = Scripted()
+    host.run(Controller(scripted, host))
+    for cluster in host.known.values():
+        cluster.tell(CONFIG_MAP, added(entry("a"), initial=True))
+    host.known["eu"].synced()
+    scripted.wait_for_calls(1)
+    host.clock.wait_for_waiters(1)
+
+    assert scripted.calls == [Request("eu", "default", "a")]
+    host.known["us"].synced()
+    scripted.wait_for_calls(2)
+
+
+def test_a_slow_lane_of_one_cluster_does_not_delay_another(host: FakeHost) -> None:
+    host.known = {"eu": FakeCluster("eu"), "us": FakeCluster("us")}
+    go_on = threading.Event()
+
+    def to(cluster: Any, obj: Any) -> list[Key]:
+        if cluster.name == "eu":
+            go_on.wait(10)
+        return [Key("n", obj.metadata.name)]
+
+    scripted = Scripted(setup=lambda builder: builder.watches(CONFIG_MAP, to))
+    host.run(Controller(scripted, host))
+    for cluster in host.known.values():
+        cluster.tell(CONFIG_MAP, added(entry("a"), initial=True))
+        cluster.synced()
+    scripted.wait_for_calls(1)
+    assert scripted.calls == [Request("us", "n", "a")]
+    go_on.set()
+    scripted.wait_for_calls(2)
+
+
+# ---- engage and disengage --------------------------------------------------------------------------------------------
+
+
+def test_the_indexes_are_declared_before_the_sources_subscribe(host: FakeHost, cluster: FakeCluster) -> None:
+    engaged(host, lambda builder: builder.for_(POD).index(POD, "spec.nodeName").index(CONFIG_MAP, "data.x"))
+
+    assert cluster.cache(POD).paths == ["spec.nodeName"]
+    assert cluster.cache(CONFIG_MAP).paths == ["data.x"]
+
+
+def test_only_declared_kinds_are_cached(host: FakeHost, cluster: FakeCluster) -> None:
+    engaged(host, lambda builder: builder.for_(CONFIG_MAP).owns(POD))
+
+    assert set(cluster.kinds) == {gvk_of(CONFIG_MAP), gvk_of(POD)}
+
+
+def test_leaving_forgets_what_was_queued_and_hears_nothing_more(host: FakeHost, cluster: FakeCluster) -> None:
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP).owns(POD))
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+    controller.disengage("")
+    cluster.tell(CONFIG_MAP, added(entry("b")))  # The loop may be in the middle of telling.
+
+    assert all(each.closed for kind in cluster.kinds.values() for each in kind.subscriptions)
+    assert queued(controller) == []
+
+
+def test_leaving_twice_or_without_having_come_is_harmless(host: FakeHost) -> None:
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
+    controller.disengage("")
+    controller.disengage("")
+    controller.disengage("nowhere")
+
+
+def test_leaving_does_not_touch_other_clusters(host: FakeHost) -> None:
+    host.known = {"eu": FakeCluster("eu"), "us": FakeCluster("us")}
+    controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
+    for cluster in host.known.values():
+        cluster.tell(CONFIG_MAP, added(entry("a")))
+    controller.disengage("eu")
+
+    assert queued(controller) == [Request("us", "default", "a")]
+
+
+def test_jobs_of_a_cluster_that_left_are_dropped(host: FakeHost, cluster: FakeCluster) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        inside.set()
+        go_on.wait(10)
+        return [Key("n", obj.metadata.name)]
+
+    controller = engaged(host, lambda builder: builder.watches(CONFIG_MAP, to))
+    cluster.tell(CONFIG_MAP, added(entry("running")), added(entry("waiting")))
+    cluster.synced()
+    assert inside.wait(10)
+    controller.disengage("")
+    go_on.set()
+    finish_lane(cluster, host)
+
+    assert "waiting" not in [each.name for each in queued(controller)]
+
+
+def test_a_cluster_that_comes_back_waits_for_its_own_first_list(host: FakeHost, cluster: FakeCluster) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def to(_cluster: Any, _obj: Any) -> list[Key]:
+        inside.set()
+        go_on.wait(10)
+        return []
+
+    controller = engaged(host, lambda builder: builder.watches(CONFIG_MAP, to))
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+    cluster.synced()  # Waits on the lane, behind the job.
+    assert inside.wait(10)
+    controller.disengage("")
+    controller.engage(cluster)  # type: ignore[arg-type]
+    go_on.set()
+    finish_lane(cluster, host)
+    controller.queue.add(Request("", "n", "x"))
+
+    assert controller.queue.get(timeout=0) is None
+
+
+def test_a_controller_has_as_many_workers_as_it_says(host: FakeHost, cluster: FakeCluster) -> None:
+    inside = threading.Barrier(4)
+    scripted = Scripted(
+        lambda _ctx, _request: inside.wait(10) and None,
+        setup=lambda builder: builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=4),
+    )
+    host.run(Controller(scripted, host, max_concurrent_reconciles=1))
+    cluster.tell(CONFIG_MAP, *(added(entry(name)) for name in "abcd"))
+    cluster.synced()
+    scripted.wait_for_calls(4)
+
+    assert {f"kc-worker-scripted-{number}" for number in range(4)} <= set(host.threads.alive())
+
+
+def test_setup_is_called_once(host: FakeHost) -> None:
+    calls: list[Builder] = []
+    engaged(host, lambda builder: calls.append(builder.for_(CONFIG_MAP)))
+
+    assert len(calls) == 1

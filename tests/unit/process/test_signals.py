@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import gc
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import kcontroller
+from kcontroller.process.signals import ECHO_SECONDS, SIGNALS, SignalWait
+
+ROOT = Path(kcontroller.__file__).parents[1]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_the_wait_with_its_name(number: signal.Signals) -> None:
+    with SignalWait() as signals:
+        signal.raise_signal(number)
+        assert signals.wait() == number.name
+
+
+def test_a_signal_before_the_wait_is_not_lost_and_the_wait_may_be_repeated() -> None:
+    with SignalWait() as signals:
+        signal.raise_signal(signal.SIGTERM)
+
+        assert (signals.wait(), signals.wait()) == ("SIGTERM", "SIGTERM")
+
+
+def test_one_wish_that_is_delivered_twice_counts_once() -> None:
+    with SignalWait() as signals:
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+
+        assert signals.wait() == "SIGTERM"
+
+
+def test_another_thread_ends_the_wait_without_a_name() -> None:
+    with SignalWait() as signals:
+        threading.Thread(target=signals.wake).start()
+
+        assert signals.wait() == ""
+
+
+def test_waking_never_blocks_and_is_harmless_afterwards() -> None:
+    with SignalWait() as signals:
+        for _ in range(100_000):
+            signals.wake()
+    signals.wake()
+
+
+def test_the_handlers_are_as_before_afterwards() -> None:
+    before = [signal.getsignal(number) for number in SIGNALS]
+    with SignalWait():
+        assert [signal.getsignal(number) for number in SIGNALS] != before
+
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+def test_no_socket_is_left() -> None:
+    with SignalWait():
+        pass
+    gc.collect()  # A ResourceWarning would fail the test.
+
+
+SECOND = f"""
+import signal, time
+from kcontroller.process.signals import SignalWait
+with SignalWait() as signals:
+    signal.raise_signal(signal.SIGTERM)
+    signals.wait()
+    until = time.monotonic() + {ECHO_SECONDS} + 0.01
+    while time.monotonic() < until: pass
+    signal.raise_signal(signal.SIGTERM)
+    print("still here")
+"""
+
+
+def test_a_second_signal_ends_the_process_with_1_at_once() -> None:
+    done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
