@@ -62,6 +62,7 @@ HEALTHY_SECONDS: Final = 30.0
 SHORT_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 10.0
 """A server that does not know streaming lists may open the watch and say nothing; after this we list instead."""
+_ROUNDING: Final = 1e-3  # A timer may go off early by what floats lose; a shorter one would go off in the past.
 LIST_SECONDS: Final = 60.0
 ABSENT_SECONDS: Final = 5.0
 """A kind that is not served may be installed at any moment, and asking for it costs the server nothing."""
@@ -134,9 +135,9 @@ class Reflector:
         if self.state is State.WAITING:
             return self._watch(now) if self._resume_watch else self._list(now)
         if self.state is State.STREAMING:
-            silent = now - self._last_sign
-            if silent < SILENT_SECONDS:
-                return [Timer(SILENT_SECONDS - silent)]
+            remaining = self._last_sign + SILENT_SECONDS - now
+            if remaining > _ROUNDING:
+                return [Timer(remaining)]
             if self._accepted_at is not None:
                 self._streaming = False
             return [Close(), *self._fall_back(now)]

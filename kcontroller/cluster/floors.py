@@ -1,9 +1,10 @@
 """Reads see own writes: what each write promises, and the wait until the cache keeps it.
 
-A create, update or patch promises *version at least R*; a delete, or an update that leaves a deletionTimestamp and no
-finalizers, promises *this uid is gone or terminating* (its answer carries a lower version than the deletion event, so
-that a version would prove nothing). Nothing is promised after a dry run, or where no informer covers the object.
-Versions are compared only inside one kind of one cluster, and a server that went back in time keeps none of them.
+A create, update or patch promises *version at least R*; a delete promises *this uid is gone or terminating*; an update
+that leaves a deletionTimestamp and no finalizers promises *this uid is gone, or has no finalizers* (its answer carries
+a lower version than the deletion event, and the object was terminating before). Nothing is promised after a dry run, or
+where no informer covers the object. Versions are compared only inside one kind of one cluster, and a server that went
+back in time keeps none of them.
 
 The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 """
@@ -39,12 +40,14 @@ class Promise:
         informer: the informer that will show it.
         version: the kind has been seen up to here; 0 where `uid` is the promise.
         uid: this identity is gone or terminating.
+        finalized: its finalizers are gone too.
         resets: how often the server had gone back in time when it was promised.
     """
 
     informer: Informer
     version: int = 0
     uid: str = ""
+    finalized: bool = False
     resets: int = 0
 
     def kept(self, key: Key) -> bool:
@@ -55,13 +58,17 @@ class Promise:
         if store.version < self.version:
             return False
         entry = store.get(key) if self.uid else None
-        return entry is None or entry.uid != self.uid or entry.deleting
+        if entry is None or entry.uid != self.uid:
+            return True
+        return entry.deleting and not (self.finalized and entry.finalizers)
 
     def and_before(self, earlier: Promise | None) -> Promise:
         """Join it with what an earlier write promised; two threads may record in either order."""
         if earlier is None or earlier.informer is not self.informer or earlier.resets != self.resets:
             return self
-        return replace(self, version=max(self.version, earlier.version), uid=self.uid or earlier.uid)
+        uid = self.uid or earlier.uid
+        finalized = self.finalized or (earlier.finalized and earlier.uid == uid)
+        return replace(self, version=max(self.version, earlier.version), uid=uid, finalized=finalized)
 
 
 class Floors:

@@ -87,4 +87,4 @@ class PromisingWriter:
         elif answer.kind == gvk.kind:
             gone = bool(meta.deletion_timestamp) and not meta.finalizers
             uid, version = (meta.uid, 0) if gone else ("", parse_version(meta.resource_version))
-            self._floors.record(gvk, key, Promise(informer, version, uid, resets))
+            self._floors.record(gvk, key, Promise(informer, version, uid, finalized=gone, resets=resets))

@@ -22,7 +22,9 @@ def test_a_deletion_carries_the_last_state() -> None:
     assert decode(line("DELETED", pod("a", 5)), PLAIN) == Deleted(entry("a", 5))
 
 
-@pytest.mark.parametrize(("mark", "ended"), [("true", True), ("false", False), ("", False), ("True", False), (None, False)])
+@pytest.mark.parametrize(
+    ("mark", "ended"), [("true", True), ("false", False), ("", False), ("True", False), (None, False)]
+)
 def test_only_true_ends_the_initial_events(mark: str | None, ended: bool) -> None:  # noqa: FBT001
     assert decode(bookmark(7, mark=mark), PLAIN) == Bookmark(7, initial_events_end=ended)
 

@@ -146,9 +146,7 @@ def test_a_relist_of_unchanged_objects_tells_nothing(informer: Informer, feed: F
     assert informer.store.version == 2000
 
 
-def test_an_object_made_again_during_a_cut_is_told_as_deletion_and_creation(
-    informer: Informer, feed: FakeFeed
-) -> None:
+def test_an_object_made_again_during_a_cut_is_told_as_deletion_and_creation(informer: Informer, feed: FakeFeed) -> None:
     listener = Listener(informer)
     synced(informer, feed, pod("a", 5, uid="one"))
     listener.take()
@@ -166,9 +164,7 @@ def test_every_subscription_is_synced_once_even_after_relists(informer: Informer
     assert listener.take() == ["synced"]
 
 
-def test_a_closed_subscription_hears_nothing_more_and_closing_twice_is_fine(
-    informer: Informer, feed: FakeFeed
-) -> None:
+def test_a_closed_subscription_hears_nothing_more_and_closing_twice_is_fine(informer: Informer, feed: FakeFeed) -> None:
     listener, other = Listener(informer), Listener(informer)
     stream = synced(informer, feed, pod("a", 5))
     listener.take()
@@ -264,7 +260,17 @@ def test_pages_and_streams_store_the_same_bytes(make: Callable[..., Informer], f
 
 @pytest.mark.parametrize(
     "body",
-    [b"<html>", b"", b"{}", page([], ""), page([], "0"), page([], "1.5"), b'{"items": 3}', b'{"metadata": "\xff"}', b"[" * 9000],
+    [
+        b"<html>",
+        b"",
+        b"{}",
+        page([], ""),
+        page([], "0"),
+        page([], "1.5"),
+        b'{"items": 3}',
+        b'{"metadata": "\xff"}',
+        b"[" * 9000,
+    ],
     ids=["html", "empty", "bare", "no version", "zero", "float", "odd", "latin-1", "deep"],
 )
 def test_a_list_that_is_no_list_is_tried_again(informer: Informer, feed: FakeFeed, body: bytes) -> None:
@@ -547,7 +553,8 @@ def test_a_page_with_an_object_nested_too_deep_loses_only_that(informer: Informe
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"<html>\n", b"{}\n", b'{"type":"ADDED"}\n', b'{"type":"WHAT","object":{}}\n', b"\x00\n", b"[" * 9000 + b"\n"]
+    "garbage",
+    [b"<html>\n", b"{}\n", b'{"type":"ADDED"}\n', b'{"type":"WHAT","object":{}}\n', b"\x00\n", b"[" * 9000 + b"\n"],
 )
 def test_garbage_ends_the_stream_and_the_watch_goes_on_from_the_last_version(
     informer: Informer, feed: FakeFeed, garbage: bytes
@@ -639,7 +646,11 @@ def test_an_informer_without_metrics_counts_nothing(make: Callable[..., Informer
     ],
 )
 def test_covers_says_whether_an_object_would_be_here(
-    make: Callable[..., Informer], scope: Scope, namespace: str, labels: dict[str, str], covered: bool  # noqa: FBT001
+    make: Callable[..., Informer],
+    scope: Scope,
+    namespace: str,
+    labels: dict[str, str],
+    covered: bool,  # noqa: FBT001
 ) -> None:
     assert make(scope=scope).covers(namespace, labels) is covered
 

@@ -15,7 +15,11 @@ from kcontroller.client.answers import list_page
 from tests.unit.cache.objects import PLAIN, PODS, dump, entry, page, pod
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=8,
 )
@@ -94,7 +98,9 @@ def test_a_header_of_other_types_is_an_error(metadata: dict[str, Any]) -> None:
         entry("a", 5, metadata=metadata)
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"null", b"3", b'{"metadata":3}', b'{"metadata":null}', b'{"metadata":{}'])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b"null", b"3", b'{"metadata":3}', b'{"metadata":null}', b'{"metadata":{}']
+)
 def test_what_is_no_object_is_an_error(raw: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         PLAIN.entry(raw)
@@ -107,7 +113,7 @@ def test_an_object_that_is_canonical_already_stays_byte_for_byte() -> None:
 
 
 def test_managed_fields_are_cut_and_nothing_else() -> None:
-    document = pod("a", 5, spec={"number": 1, "text": "\u00e4\n\"", "list": [1, {"managedFields": 2}]}, status={})
+    document = pod("a", 5, spec={"number": 1, "text": '\u00e4\n"', "list": [1, {"managedFields": 2}]}, status={})
     with_fields = pod("a", 5, **{name: document[name] for name in ("spec", "status")})
     with_fields["metadata"]["managedFields"] = [{"manager": "kubectl", "fieldsV1": {"f:spec": {}}}]
 
@@ -149,8 +155,7 @@ def test_an_entry_keeps_nothing_of_the_receive_buffer() -> None:
 
 
 def test_label_texts_are_shared() -> None:
-    one = entry("a", 5, metadata={"labels": {"".join(["ke", "y"]): "".join(["val", "ue"])}})
-    two = entry("b", 6, metadata={"labels": {"".join(["k", "ey"]): "".join(["va", "lue"])}})
+    one, two = (entry(name, 5, metadata={"labels": {"key": "value"}}) for name in "ab")
 
     assert one.labels[0] is two.labels[0]
     assert one.labels[1] is two.labels[1]
@@ -184,7 +189,9 @@ def test_any_name_can_be_a_step_of_a_path(step: str) -> None:
     assert projected(f"spec.{step}", f"spec.{step}.inner", spec={step: {"inner": 1}}) == ({"inner": 1}, 1)
 
 
-@pytest.mark.parametrize("spec", [None, 3, "text", True, [], [1], {}, {"a": None}, {"a": 3}, {"a": "text"}, {"a": [{}]}])
+@pytest.mark.parametrize(
+    "spec", [None, 3, "text", True, [], [1], {}, {"a": None}, {"a": 3}, {"a": "text"}, {"a": [{}]}]
+)
 @pytest.mark.parametrize("step", ["count", "index", "real", "items", "keys"])
 def test_a_path_through_something_else_has_no_value(spec: Any, step: str) -> None:
     assert projected(f"spec.a.{step}", "metadata.name", spec=spec) == (None, "a")

@@ -31,7 +31,7 @@ def test_every_trace_has_a_title_of_its_own() -> None:
 def test_watches_ask_for_a_random_time_between_five_and_ten_minutes() -> None:
     seconds = []
     for seed in range(200):
-        opened, _timer = Reflector("/api/v1/pods", rng=random.Random(seed)).start(0.0)
+        opened, _timer = Reflector("/api/v1/pods", rng=random.Random(seed)).start(0.0)  # noqa: S311 - not a secret
         assert isinstance(opened, OpenWatch)
         (asked,) = re.findall(r"timeoutSeconds=(\d+)", opened.target)
         assert int(asked) <= opened.seconds
@@ -64,7 +64,7 @@ def test_a_list_has_a_bound_in_time() -> None:
 def test_delays_are_spread_over_their_double() -> None:
     delays = []
     for seed in range(200):
-        machine = Reflector("/api/v1/pods", rng=random.Random(seed))
+        machine = Reflector("/api/v1/pods", rng=random.Random(seed))  # noqa: S311 - not a secret
         machine.start(0.0)
         timer = play(machine, "failed refused", 0.0)[-1]
         assert isinstance(timer, Timer)
@@ -121,3 +121,13 @@ def test_nothing_a_server_does_within_a_moment_makes_the_machine_ask_for_ever(st
 
     assert machine.state is State.WAITING
     assert requests <= 4
+
+
+def test_a_timer_is_never_too_short_for_the_clock_to_move() -> None:
+    for start in range(1000):
+        machine = Reflector("/api/v1/pods", rng=Still())
+        opened_at = 1000.0 + start * 0.1
+        machine.start(opened_at - 0.05)
+        play(machine, "opened", opened_at)
+        for action in machine.tick(opened_at + 10.0 - 1e-12):
+            assert not isinstance(action, Timer)

@@ -237,9 +237,7 @@ def test_a_wait_ends_when_it_comes_true(store: Store) -> None:
 def test_a_wait_ends_with_its_time(store: Store) -> None:
     clock = VirtualClock()
     answers: list[bool] = []
-    waiter = threading.Thread(
-        target=lambda: answers.append(store.wait_until(lambda: False, timeout=10, clock=clock))
-    )
+    waiter = threading.Thread(target=lambda: answers.append(store.wait_until(lambda: False, timeout=10, clock=clock)))
     waiter.start()
     clock.wait_for_waiters(1)
     clock.advance(10)
@@ -265,7 +263,9 @@ def test_every_kind_of_change_wakes_a_wait(store: Store) -> None:
     ):
         clock = VirtualClock()
         waiter = threading.Thread(
-            target=store.wait_until, args=(lambda goal=version: store.version >= goal,), kwargs={"timeout": 5, "clock": clock}
+            target=store.wait_until,
+            args=(lambda goal=version: store.version >= goal,),
+            kwargs={"timeout": 5, "clock": clock},
         )
         waiter.start()
         clock.wait_for_waiters(1)

@@ -37,9 +37,7 @@ class StoreModel(RuleBasedStateMachine):
 
     def make(self, described: tuple[str, str, str, dict[str, object]], version: int) -> Entry:
         namespace, name, uid, spec = described
-        return entry(
-            name, version, namespace=namespace, uid=f"uid-{name}{uid}", spec=spec, projection=self.projection
-        )
+        return entry(name, version, namespace=namespace, uid=f"uid-{name}{uid}", spec=spec, projection=self.projection)
 
     def follow(self, changes: list[Change]) -> None:
         """Do to a copy what was told; the copy must then be the model."""

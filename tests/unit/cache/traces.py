@@ -184,7 +184,9 @@ class Guard:
             match action:
                 case Timer() if machine.state is State.WAITING:
                     self.lists.clear()
-                case OpenList(target, _) | OpenWatch(target, _) if "sendInitialEvents" in target or "watch" not in target:
+                case OpenList(target, _) | OpenWatch(target, _) if (
+                    "sendInitialEvents" in target or "watch" not in target
+                ):
                     what = asked(target)
                     asked_at = self.lists.get(what, -HEALTHY_SECONDS)
                     assert now - asked_at >= HEALTHY_SECONDS, f"asks again for {what!r} without a pause"

@@ -24,9 +24,9 @@ from tests.unit.controller.fakes import (
 
 if TYPE_CHECKING:
     from kcontroller.controller.event import Event
+    from kcontroller.controller.mapping import Lane
 
 DEPLOYMENT = "apps/v1 Deployment"
-HERE = threading.current_thread
 
 
 def queued(controller: Controller) -> list[Request]:
@@ -121,11 +121,18 @@ def test_an_owned_object_that_changes_hands_names_both(host: FakeHost, cluster: 
     assert [each.name for each in queued(controller)] == ["one", "other"]
 
 
-# ---- user code and threads --------------------------------------------------------------------------------------------
+# ---- user code and threads -------------------------------------------------------------------------------------------
 
 
-def finish_lane(cluster: FakeCluster, host: FakeHost) -> None:
-    host.clock.wait_for_waiters(4)
+def lane_of(controller: Controller, cluster: str = "") -> Lane:
+    return controller._engaged[cluster][0]._lane
+
+
+def finish(lane: Lane) -> None:
+    """Wait until everything that the lane had to do is done."""
+    over = threading.Event()
+    lane.submit(over.set)
+    assert over.wait(10)
 
 
 @pytest.mark.parametrize("kind", ["map function", "function predicate", "own predicate"])
@@ -136,7 +143,7 @@ def test_user_code_runs_on_a_mapper_thread_never_on_the_clusters(
     over = threading.Event()
 
     def note(*_arguments: Any) -> list[Key]:
-        ran.append(HERE().name)
+        ran.append(threading.current_thread().name)
         over.set()
         return [Key("n", "a")]
 
@@ -171,7 +178,7 @@ def test_map_functions_are_asked_in_the_order_of_events(host: FakeHost, cluster:
     for number in range(50):
         cluster.tell(CONFIG_MAP, added(entry(str(number))))
     cluster.synced()
-    finish_lane(cluster, host)
+    finish(lane_of(controller))
 
     assert asked == [str(number) for number in range(50)]
     assert queued(controller) == []
@@ -189,7 +196,7 @@ def test_a_failing_map_function_costs_its_own_event_only(
     for name in ("one", "bad", "two"):
         cluster.tell(CONFIG_MAP, added(entry(name)))
     cluster.synced()
-    finish_lane(cluster, host)
+    finish(lane_of(controller))
 
     assert [each.name for each in queued(controller)] == ["one", "two"]
     assert "a map function or predicate failed: KeyError: 'label'" in caplog.text
@@ -201,7 +208,7 @@ def test_a_map_function_may_name_another_cluster(host: FakeHost) -> None:
         host, lambda builder: builder.watches(CONFIG_MAP, lambda _cluster, obj: [Request("us", "n", obj.metadata.name)])
     )
     host.known["eu"].tell(CONFIG_MAP, added(entry("a")))
-    finish_lane(host.known["eu"], host)
+    finish(lane_of(controller, "eu"))
 
     assert queued(controller) == [Request("us", "n", "a")]
 
@@ -333,9 +340,10 @@ def test_jobs_of_a_cluster_that_left_are_dropped(host: FakeHost, cluster: FakeCl
     cluster.tell(CONFIG_MAP, added(entry("running")), added(entry("waiting")))
     cluster.synced()
     assert inside.wait(10)
+    lane = lane_of(controller)
     controller.disengage("")
     go_on.set()
-    finish_lane(cluster, host)
+    finish(lane)
 
     assert "waiting" not in [each.name for each in queued(controller)]
 
@@ -352,10 +360,11 @@ def test_a_cluster_that_comes_back_waits_for_its_own_first_list(host: FakeHost, 
     cluster.tell(CONFIG_MAP, added(entry("a")))
     cluster.synced()  # Waits on the lane, behind the job.
     assert inside.wait(10)
+    lane = lane_of(controller)
     controller.disengage("")
     controller.engage(cluster)  # type: ignore[arg-type]
     go_on.set()
-    finish_lane(cluster, host)
+    finish(lane)
     controller.queue.add(Request("", "n", "x"))
 
     assert controller.queue.get(timeout=0) is None

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import gc
+import logging
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -148,8 +151,6 @@ def test_a_slow_function_is_named_once(
 
 
 def test_log_lines_of_user_functions_name_the_lane(mappers: Mappers, threads: ThreadGroup, records: Any) -> None:
-    import logging  # noqa: PLC0415
-
     mappers.start(threads)
     lane = Lane(mappers, "widget/eu")
     lane.submit(lambda: logging.getLogger("user").warning("hello"))
@@ -188,9 +189,6 @@ def test_a_stop_before_the_first_job_starts_no_thread(mappers: Mappers, threads:
 
 
 def test_a_mapper_that_waits_keeps_no_job(mappers: Mappers, threads: ThreadGroup, clock: VirtualClock) -> None:
-    import gc  # noqa: PLC0415
-    import weakref  # noqa: PLC0415
-
     class Big:
         pass
 

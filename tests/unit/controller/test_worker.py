@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import gc
+import itertools
 import logging
 import threading
-from typing import TYPE_CHECKING, Any
+import weakref
+from typing import Any
 
 import pytest
 
@@ -12,10 +15,6 @@ from kcontroller.errors import ClusterNotFound, NotSynced, StaleRead, Stopped, T
 from kcontroller.process.backoff import RECONCILE
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-Records = "Callable[[], list[dict[str, Any]]]"
 LABELS = ("success", "error", "requeue", "requeue_after")
 A = Request("", "default", "a")
 
@@ -26,7 +25,7 @@ class Boom(Exception):
 
 def wrapped_terminal(_ctx: Context, _request: Request) -> None:
     try:
-        raise TerminalError("no use")
+        raise TerminalError("no use")  # noqa: TRY301 - for its cause
     except TerminalError as error:
         raise Boom("wrapped") from error
 
@@ -67,7 +66,7 @@ def counted(host: FakeHost, what: str) -> float:
     return host.metric(f"controller_runtime_{what}_total", controller="scripted")
 
 
-# ---- the table, row by row: (act, result label, again after so many seconds, failures) --------------------------------
+# ---- the table, row by row: (act, result label, again after so many seconds, failures) -------------------------------
 
 ROWS: dict[str, tuple[Any, str, float | None, int]] = {
     "None": (giving(None), "success", None, 0),
@@ -266,7 +265,7 @@ def test_a_raising_reconcile_is_retried_after_5_ms_doubling_to_1000_s_and_delays
         host.clock.advance(delay * 0.001 + 1e-9)
         scripted.wait_for_calls(2 * number + 1)
 
-    gaps = [after - before for before, after in zip(began, began[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(began)]
     assert gaps == pytest.approx([min(1000.0, 0.005 * 2**n) for n in range(20)], rel=1e-3)
     assert scripted.names == [name for n in range(1, 21) for name in ("poison", f"healthy-{n}")] + ["poison"]
 
@@ -436,9 +435,11 @@ def test_tokens_of_finished_reconciles_are_not_kept(host: FakeHost) -> None:
     assert not controller._stop._callbacks
 
 
-def test_a_worker_that_waits_keeps_nothing_of_the_last_reconcile(host: FakeHost) -> None:
-    import gc  # noqa: PLC0415
-    import weakref  # noqa: PLC0415
+def test_a_worker_that_waits_keeps_nothing_of_the_last_reconcile(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("kcontroller"), "disabled", True)
+    monkeypatch.setattr(logging.getLogger("kcontroller.controller"), "disabled", True)  # pytest keeps every record.
 
     class Big:
         pass

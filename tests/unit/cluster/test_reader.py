@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kcontroller.api.keys import Key
+from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.client.ports import Selection
+from kcontroller.cluster.floors import Floors, Promise
+from kcontroller.cluster.reader import CachedReader
+from kcontroller.errors import NotCached, NotFound, NotSynced, StaleRead, UnlistedNamespace
+from kcontroller.testing.clock import VirtualClock
+from tests.unit.cluster.held import CONFIG_MAP, GVK, A, Call, HeldInformer, HeldKind, Wire, document, dump
+
+
+class World:
+    def __init__(self, *informers: HeldInformer, synced: bool = True) -> None:
+        self.clock = VirtualClock()
+        self.kind = HeldKind(*informers, synced=synced)
+        self.wire = Wire(dump(document("live", 1)))
+        self.floors = Floors(clock=self.clock, on_loop_thread=lambda: False, on_stale=lambda: None)
+        self.reader = CachedReader(
+            self.wire,
+            self.floors,
+            lambda gvk: self.kind if gvk == GVK else None,  # type: ignore[arg-type,return-value]
+        )
+
+    def names(self, **selection: Any) -> list[str]:
+        given: dict[str, Any] = dict(selection)
+        if "labels" in given:
+            given["labels"] = LabelSelector.of(given["labels"])
+        if "fields" in given:
+            given["fields"] = FieldSelector.of(given["fields"])
+        bodies = self.reader.list(CONFIG_MAP, Selection(**given))
+        return sorted(json.loads(body)["metadata"]["name"] for body in bodies)
+
+
+@pytest.fixture
+def world() -> World:
+    informer = HeldInformer(paths=("spec.node", "spec.ports"))
+    made = World(informer)
+    informer.put("a", 1, labels={"app": "web"}, spec={"node": "n1", "ports": [80, 443]})
+    informer.put("b", 2, labels={"app": "db"}, spec={"node": "n2"})
+    informer.put("c", 3, namespace="other", labels={"app": "web"}, spec={"node": "n1"})
+    return made
+
+
+def test_an_object_is_read_from_memory(world: World) -> None:
+    assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["name"] == "a"
+    assert world.wire.asked == []
+
+
+def test_an_object_that_is_absent_is_not_found_as_the_server_would_say_it(world: World) -> None:
+    with pytest.raises(NotFound) as raised:
+        world.reader.get(CONFIG_MAP, Key("default", "nope"))
+
+    assert str(raised.value) == "get configmaps: 404 NotFound: v1 ConfigMap default/nope does not exist"
+
+
+def test_a_namespace_that_is_not_watched_is_no_absence() -> None:
+    world = World(HeldInformer("team"))
+
+    with pytest.raises(UnlistedNamespace):
+        world.reader.get(CONFIG_MAP, A)
+    with pytest.raises(UnlistedNamespace):
+        world.names(namespace="default")
+
+
+def test_before_the_first_list_nothing_is_absent() -> None:
+    world = World(synced=False)
+
+    with pytest.raises(NotSynced):
+        world.reader.get(CONFIG_MAP, A)
+    with pytest.raises(NotSynced):
+        world.names()
+
+
+def test_a_kind_that_nobody_declared_is_read_from_the_server(world: World) -> None:
+    world.reader.get("v1 Secret", A)
+    world.reader.list("v1 Secret", Selection())
+
+    assert [(verb, kind) for verb, kind, _ in world.wire.asked] == [("get", "v1 Secret"), ("list", "v1 Secret")]
+
+
+def test_a_subresource_is_read_from_the_server(world: World) -> None:
+    world.reader.get(CONFIG_MAP, A, "scale")
+
+    assert world.wire.asked == [("get", CONFIG_MAP, (A, "scale"))]
+
+
+@pytest.mark.parametrize(
+    ("selection", "names"),
+    [
+        ({}, ["a", "b", "c"]),
+        ({"namespace": "default"}, ["a", "b"]),
+        ({"namespace": "empty"}, []),
+        ({"labels": "app=web"}, ["a", "c"]),
+        ({"labels": "app!=web"}, ["b"]),
+        ({"labels": "app in (web,db),!x", "namespace": "other"}, ["c"]),
+        ({"fields": "metadata.name=a"}, ["a"]),
+        ({"fields": "metadata.name!=a"}, ["b", "c"]),
+        ({"fields": "metadata.namespace=other"}, ["c"]),
+        ({"fields": "spec.node=n1"}, ["a", "c"]),
+        ({"fields": "spec.node=n1,metadata.namespace=default"}, ["a"]),
+        ({"fields": "spec.node!=n1"}, ["b"]),
+        ({"fields": "spec.ports=443"}, ["a"]),
+        ({"fields": "spec.ports!=443"}, ["b", "c"]),
+        ({"index": ("spec.node", "n1")}, ["a", "c"]),
+        ({"index": ("spec.node", "n1"), "namespace": "other"}, ["c"]),
+        ({"index": ("spec.node", "n1"), "labels": "app=web", "fields": "metadata.name=a"}, ["a"]),
+        ({"index": ("spec.ports", "80")}, ["a"]),
+        ({"index": ("spec.node", "nowhere")}, []),
+    ],
+)
+def test_a_list_is_what_the_selection_names(world: World, selection: dict[str, Any], names: list[str]) -> None:
+    assert world.names(**selection) == names
+
+
+@pytest.mark.parametrize("empty", [False, True])
+@pytest.mark.parametrize(
+    ("selection", "error"),
+    [
+        (
+            {"fields": "spec.nodeName=x"},
+            "the cache cannot select v1 ConfigMap by 'spec.nodeName'; declare it: builder.index(kind, 'spec.nodeName')",
+        ),
+        ({"fields": "metadata.name=zzz,status.phase=x"}, "the cache cannot select v1 ConfigMap by 'status.phase'"),
+        (
+            {"index": ("spec.nodeName", "x")},
+            "v1 ConfigMap has no index 'spec.nodeName'; declare it in setup: builder.index(kind, 'spec.nodeName')",
+        ),
+    ],
+)
+def test_what_was_not_declared_is_refused_whether_or_not_there_are_objects(
+    world: World,
+    selection: dict[str, Any],
+    error: str,
+    empty: bool,  # noqa: FBT001
+) -> None:
+    used = World() if empty else world
+
+    with pytest.raises(NotCached) as raised:
+        used.names(**selection)
+    assert str(raised.value).startswith(error)
+
+
+def test_a_list_over_all_namespaces_asks_every_informer() -> None:
+    one, other = HeldInformer("one"), HeldInformer("other")
+    world = World(one, other)
+    one.put("a", 1, namespace="one")
+    other.put("b", 2, namespace="other")
+
+    assert world.names() == ["a", "b"]
+    assert world.names(namespace="other") == ["b"]
+
+
+def test_a_read_waits_for_an_own_write(world: World) -> None:
+    (informer,) = world.kind.held
+    world.floors.record(GVK, A, Promise(informer, 10))  # type: ignore[arg-type]
+    reading = Call(lambda: json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["resourceVersion"])
+    world.clock.wait_for_waiters(1)
+    informer.put("a", 10)
+
+    assert reading.outcome == "10"
+
+
+def test_a_list_waits_for_own_writes_of_its_namespace(world: World) -> None:
+    (informer,) = world.kind.held
+    world.floors.record(GVK, A, Promise(informer, 10))  # type: ignore[arg-type]
+    assert world.names(namespace="other") == ["c"]
+    listing = Call(lambda: world.names(namespace="default"))
+    world.clock.wait_for_waiters(1)
+    world.clock.advance(1)
+
+    assert isinstance(listing.outcome, StaleRead)
+
+
+def test_what_is_read_belongs_to_the_reader(world: World) -> None:
+    first = json.loads(world.reader.get(CONFIG_MAP, A))
+    first["metadata"]["labels"]["app"] = "changed"
+
+    assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["labels"]["app"] == "web"

@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import pytest
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.cluster.troubles import Troubles, in_words
+from kcontroller.errors import ConnectFailed, Forbidden, KindNotServed, NotFound, Unauthorized
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import StaticCredentials
+
+WIDGET = gvk_of("example.com/v1 Widget")
+CONFIG = Config("https://server:6443", StaticCredentials(), source='context "kind" of kubeconfig')
+
+
+def test_a_trouble_is_said_once_and_so_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("eu")
+    for _ in range(3):
+        troubles.set("v1 Pod", "no route to host")
+    for _ in range(3):
+        troubles.set("v1 Pod", "")
+
+    assert caplog.messages == ["no route to host; trying again", "the cluster answers again"]
+
+
+def test_kinds_that_meet_the_same_trouble_say_it_once_together(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("")
+    for kind in ("v1 Pod", "v1 Secret", "v1 Node"):
+        troubles.set(kind, "no route to host")
+    for kind in ("v1 Pod", "v1 Secret", "v1 Node"):
+        troubles.set(kind, "")
+
+    assert caplog.messages == ["no route to host; trying again", "the cluster answers again"]
+
+
+def test_another_trouble_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    troubles = Troubles("")
+    troubles.set("v1 Pod", "one")
+    troubles.set("v1 Pod", "other")
+
+    assert caplog.messages == ["one; trying again", "other; trying again"]
+
+
+def test_troubles_are_known_by_kind_until_they_are_over() -> None:
+    troubles = Troubles("")
+    troubles.set("v1 Pod", "one")
+    troubles.set("v1 Node", "other")
+    troubles.set("v1 Pod", "")
+
+    assert troubles.all() == {"v1 Node": "other"}
+    assert (troubles.of("v1 Node"), troubles.of("v1 Pod")) == ("other", "")
+
+
+def test_no_trouble_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
+    Troubles("").set("v1 Pod", "")
+
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (NotFound("nope", status=404), "it will be picked up when its CustomResourceDefinition is installed"),
+        (KindNotServed("the server does not serve it; install its CustomResourceDefinition"), "install its Custom"),
+        (
+            Forbidden("no", status=403, verb="list", resource="widgets.example.com"),
+            "grant this user the verbs get, list and watch on widgets.example.com",
+        ),
+        (Unauthorized("no", status=401), 'does not accept the credentials of context "kind" of kubeconfig'),
+        (ConnectFailed("no route to host"), "no route to host"),
+    ],
+)
+def test_an_error_is_told_with_its_remedy(error: Exception, text: str) -> None:
+    assert text in in_words(error, WIDGET, CONFIG)
