@@ -151,7 +151,12 @@ class Resource(msgspec.Struct, Generic[SpecT, StatusT], metaclass=_ResourceType,
         ) -> None: ...
 
     spec: SpecT
-    status: StatusT
+    if TYPE_CHECKING:
+        status: StatusT = msgspec.field(
+            default=cast("Any", None)
+        )  # Every subclass gets the default of its own status type.
+    else:
+        status: StatusT
     metadata: ObjectMeta = msgspec.field(default_factory=ObjectMeta)
 
     @property

@@ -137,7 +137,7 @@ class Client:
         lost. Of an object that was not read, everything it says is sent.
 
         Raises:
-            NotFound: the object is gone, or a fresh reading found another one of its name.
+            NotFound: the object is gone, also where another one has its name now.
             Conflict: it kept changing, or an explicit patch carried an old resourceVersion.
         """
         if patch is not None:

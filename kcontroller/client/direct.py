@@ -8,7 +8,7 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.paths import collection_path, creation_path, object_path, with_query
 from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
 from kcontroller.client.discovery import REQUEST_SECONDS
-from kcontroller.errors import Expired, NotCached, NotFound, RequestTimeout, TransportError
+from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, RequestTimeout, TransportError
 from kcontroller.transport.requests import HttpRequest
 
 if TYPE_CHECKING:
@@ -109,9 +109,11 @@ class DirectPort:
             return answer.body
         name = f"{resource}/{subresource}" if subresource else str(resource)
         error = api_error(answer.status, answer.body, verb=request.verb, resource=name, headers=answer.headers)
-        if isinstance(error, NotFound) and not error.reason:
-            # The path itself is unknown, not the object: the CRD may be gone or serve another version.
+        if isinstance(error, NotFound) and not error.reason and not subresource:
+            # The path itself is unknown, not the object: the CRD is gone or serves another version.
             self._mapper.forget(resource.gvk)
+            msg = f"the server does not serve {resource.gvk} any more; {error}"
+            raise KindNotServed(msg) from error
         raise error
 
     def _resolve(self, kind: KindRef) -> ResourceMapping:

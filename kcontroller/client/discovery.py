@@ -1,8 +1,8 @@
 """Which resource serves a kind: a lazy RESTMapper.
 
 Only the group and version of the kind that was asked for is discovered, one request each. What was found stays until it
-proves wrong; what was not found is asked for again, because a CRD may be installed at any time. A class that states its
-plural and scope needs no discovery at all.
+proves wrong; what was not found is asked for again soon, because a CRD may be installed at any time. A class that
+states its plural and scope needs no discovery at all.
 """
 
 from __future__ import annotations
@@ -10,20 +10,29 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final, Protocol
 
+from cachetools import TTLCache
+
 from kcontroller.api.codec import gvk_of, mapping_of
 from kcontroller.api.paths import group_version_path
 from kcontroller.client.answers import SUCCESS, api_error, mapping_in
 from kcontroller.errors import KindNotServed, NotFound
+from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.requests import HttpRequest
 
 if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
+    from kcontroller.process.clock import Clock
     from kcontroller.process.stop import StopToken
     from kcontroller.transport.requests import HttpResponse
 
 
 REQUEST_SECONDS: Final = 30.0
+
+
+ABSENT_SECONDS: Final = 2.0
+"""How long a kind that is not served is taken for absent without asking."""
+_MAX_ABSENT: Final = 256
 
 
 class Sender(Protocol):
@@ -65,11 +74,13 @@ def kind_from(body: bytes, status: int, gvk: GVK) -> ResourceMapping:
 class RestMapper:
     """Remembers how kinds are served; safe for all threads."""
 
-    def __init__(self, sender: Sender) -> None:
+    def __init__(self, sender: Sender, *, clock: Clock = SYSTEM_CLOCK) -> None:
         """Know nothing yet."""
         self._sender = sender
         self._lock = threading.Lock()
         self._known: dict[GVK, ResourceMapping] = {}
+        # A thousand reconciles that fail for want of one CRD need not ask a thousand times.
+        self._absent: TTLCache[GVK, str] = TTLCache(_MAX_ABSENT, ttl=ABSENT_SECONDS, timer=clock.monotonic)
 
     def known(self, kind: KindRef) -> ResourceMapping | None:
         """Answer from memory or from the class itself; never asks the server."""
@@ -83,6 +94,7 @@ class RestMapper:
         """Remember what someone else discovered."""
         with self._lock:
             self._known[mapping.gvk] = mapping
+            self._absent.pop(mapping.gvk, None)
 
     def forget(self, gvk: GVK) -> None:
         """Ask again next time: the resource answered 404, so that its CRD may be gone or changed."""
@@ -96,14 +108,23 @@ class RestMapper:
 
         Raises:
             Stopped: `stop` was stopped.
-            KindNotServed: the server does not know the kind (yet).
+            KindNotServed: the server does not know the kind (yet); remembered for `ABSENT_SECONDS`.
             ApiError, TransportError: discovery failed.
         """
         known = self.known(kind)
         if known is not None:
             return known
         gvk = gvk_of(kind)
+        with self._lock:
+            absent = self._absent.get(gvk)
+        if absent is not None:
+            raise KindNotServed(absent)
         answer = self._sender.send(HttpRequest("GET", discovery_target(gvk), verb="get"), timeout=timeout, stop=stop)
-        mapping = kind_from(answer.body, answer.status, gvk)
+        try:
+            mapping = kind_from(answer.body, answer.status, gvk)
+        except KindNotServed as error:
+            with self._lock:
+                self._absent[gvk] = str(error)
+            raise
         self.learn(mapping)
         return mapping

@@ -13,7 +13,7 @@ from kcontroller.api.differences import merge_diff, touches_list
 from kcontroller.api.keys import Key, Request
 from kcontroller.api.objects import KubeObject, Object, key_of
 from kcontroller.client.ports import Write
-from kcontroller.errors import ClusterMismatch, Conflict, NotFound
+from kcontroller.errors import ClusterMismatch, Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -130,16 +130,17 @@ class ObjectWriter:
             patch, rest = _part(merge_diff(before, after), subresource)
             if not patch:
                 break
-            version = (before.get("metadata") or {}).get("resourceVersion")
-            if version and touches_list(patch, before):
-                patch["metadata"] = {**patch.get("metadata", {}), "resourceVersion": version}
-            body = codec.encode(patch)
+            body = codec.encode(_conditional(patch, before))
             try:
                 return self.send(obj, "patch", body, content_type=patches.MERGE, subresource=subresource, keep=rest)
             except Conflict:
                 if not tries_left:
                     raise
                 newest = self._read_again(obj)
+            except Invalid:
+                # To the server our uid on another object is an attempt to change an immutable field.
+                self._read_again(obj)
+                raise
         if newest:
             # Someone else has made the same change meanwhile.
             codec.replace(obj, newest, keep=rest)
@@ -172,6 +173,14 @@ def wished(obj: KubeObject) -> dict[str, Any]:
     document = codec.new_document(obj)
     metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
     return {**document, "metadata": metadata}
+
+
+def _conditional(patch: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Let the patch hold only for the object that was read, and if it replaces a list, only for that version of it."""
+    read = before.get("metadata") or {}
+    names = ("uid", "resourceVersion") if touches_list(patch, before) else ("uid",)
+    conditions = {name: read[name] for name in names if read.get(name)}
+    return {**patch, "metadata": {**patch.get("metadata", {}), **conditions}} if conditions else patch
 
 
 def _part(difference: dict[str, Any], subresource: str) -> tuple[dict[str, Any], Collection[str]]:

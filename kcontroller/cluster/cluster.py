@@ -74,7 +74,7 @@ class Cluster:
         self._metrics = metrics
         self._loop = StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
         self._requester = Requester(config, metrics=metrics, clock=clock)
-        self._mapper = RestMapper(self._requester)
+        self._mapper = RestMapper(self._requester, clock=clock)
         self._floors = Floors(clock=clock, on_loop_thread=lambda: self._loop.on_loop_thread, on_stale=self._count_stale)
         self._troubles = Troubles(name)
         self._lock = threading.Lock()

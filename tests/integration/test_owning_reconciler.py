@@ -177,3 +177,16 @@ def test_a_read_after_a_write_sees_the_write(manager: Manager, namespace: str) -
         client.delete(read)
         with pytest.raises(NotFound):
             client.get(CONFIG_MAP, key)
+
+
+def test_a_patch_does_not_land_on_a_recreated_namesake(manager: Manager, namespace: str) -> None:
+    api = manager.cluster().api_reader
+    key = Key(namespace, "namesake")
+    made = Object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": namespace, "name": "namesake"}})
+    seen = api.create(Object({**made.data, "data": {"n": "first"}}))
+    api.delete(seen)
+    api.create(Object({**made.data, "data": {"n": "second"}}))
+    seen["data"]["n"] = "changed"
+    with pytest.raises(NotFound, match="another object has its name now"):
+        api.patch(seen)
+    assert api.get(CONFIG_MAP, key).get("data.n") == "second"

@@ -195,6 +195,15 @@ def test_a_subscription_closed_before_the_list_is_not_synced(informer: Informer,
     assert listener.take() == []
 
 
+def test_a_subscription_closed_while_others_are_synced_is_not_synced(informer: Informer, feed: FakeFeed) -> None:
+    listeners: list[Listener] = []
+    informer.subscribe(lambda _change: None, lambda: listeners[0].subscription.close())
+    listeners.append(Listener(informer))
+    synced(informer, feed)
+
+    assert listeners[0].take() == []
+
+
 def test_a_handler_that_raises_ends_the_loop_and_the_others_have_heard(informer: Informer, feed: FakeFeed) -> None:
     def handler(_change: Change) -> None:
         raise LookupError("broken")
@@ -337,9 +346,9 @@ def test_stop_while_waiting_stops_the_timer(informer: Informer, feed: FakeFeed) 
     informer.start()
     feed.stream.end(ConnectFailed("refused"))
     informer.stop()
+    assert not feed.waiting
     feed.advance(1000)
 
-    assert not feed.waiting
     assert len(feed.streams) == 1
 
 
@@ -362,9 +371,10 @@ def test_lines_behind_an_error_event_are_not_read(informer: Informer, feed: Fake
     feed.advance(40)
     stream.send(line("ERROR", status(410)) + line("ADDED", pod("a", 11)))
 
-    assert informer.store.entries() == []
     assert stream.closed
     assert "sendInitialEvents" in feed.stream.target
+    feed.stream.respond().send(bookmark(20, mark="true"))
+    assert informer.store.entries() == []
 
 
 def test_trouble_comes_and_goes(make: Callable[..., Informer], feed: FakeFeed) -> None:

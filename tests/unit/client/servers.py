@@ -11,7 +11,7 @@ from kcontroller.api.differences import merge_apply
 from kcontroller.api.keys import Key
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
-from kcontroller.errors import AlreadyExists, Conflict, NotFound
+from kcontroller.errors import AlreadyExists, Conflict, Invalid, NotFound
 from kcontroller.transport.requests import HttpResponse
 
 if TYPE_CHECKING:
@@ -117,6 +117,8 @@ class MemoryServer:
         after = merge_apply(current, body) if write.verb == "patch" else body
         if after["metadata"].get("resourceVersion") not in {None, current["metadata"]["resourceVersion"]}:
             raise Conflict("the object has been modified", status=409, reason="Conflict")
+        if after["metadata"].get("uid") not in {None, current["metadata"]["uid"]}:
+            raise Invalid("metadata.uid: field is immutable", status=422, reason="Invalid")
         merged = {**current, "status": after.get("status")} if write.subresource == "status" else after
         if write.subresource != "status":
             merged = {**after, "status": current.get("status")}

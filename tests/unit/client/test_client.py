@@ -57,6 +57,8 @@ def changed(make: Any) -> Any:
     return obj
 
 
+SAME = {"metadata": {"uid": "u-1"}}
+"""A patch holds for the object that was read, not for another one of its name."""
 FULL = body(spec={"replicas": 2}, status={"readyReplicas": 3})
 NEW = {**FULL, "metadata": {"name": "w", "namespace": "default"}}
 
@@ -66,15 +68,21 @@ NEW = {**FULL, "metadata": {"name": "w", "namespace": "default"}}
     ("call", "method", "path", "content_type", "sent"),
     [
         (lambda c, o: c.update(o), "PUT", f"{W}/w", JSON, FULL),
-        (lambda c, o: c.patch(o), "PATCH", f"{W}/w", patches.MERGE, {"spec": {"replicas": 2}}),
+        (lambda c, o: c.patch(o), "PATCH", f"{W}/w", patches.MERGE, {"spec": {"replicas": 2}, **SAME}),
         (lambda c, o: c.status.update(o), "PUT", f"{W}/w/status", JSON, FULL),
-        (lambda c, o: c.status.patch(o), "PATCH", f"{W}/w/status", patches.MERGE, {"status": {"readyReplicas": 3}}),
+        (
+            lambda c, o: c.status.patch(o),
+            "PATCH",
+            f"{W}/w/status",
+            patches.MERGE,
+            {"status": {"readyReplicas": 3}, **SAME},
+        ),
         (
             lambda c, o: c.subresource("resize").patch(o),
             "PATCH",
             f"{W}/w/resize",
             patches.MERGE,
-            {"spec": {"replicas": 2}},
+            {"spec": {"replicas": 2}, **SAME},
         ),
         (lambda c, o: c.patch(o, patches.merge({"a": None})), "PATCH", f"{W}/w", patches.MERGE, {"a": None}),
         (

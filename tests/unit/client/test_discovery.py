@@ -7,9 +7,10 @@ import pytest
 
 from kcontroller.api.keys import GVK, ResourceMapping
 from kcontroller.api.models import Model, Resource
-from kcontroller.client.discovery import RestMapper, discovery_target, kind_from
+from kcontroller.client.discovery import ABSENT_SECONDS, RestMapper, discovery_target, kind_from
 from kcontroller.errors import Forbidden, KindNotServed, ServerError
 from kcontroller.process.stop import StopToken
+from kcontroller.testing.clock import VirtualClock
 from tests.unit.api.kinds import Widget, WidgetStatus
 from tests.unit.client.servers import ScriptedSender
 
@@ -44,10 +45,23 @@ def test_a_class_that_states_its_plural_needs_no_discovery() -> None:
 
 def test_what_was_not_found_is_asked_for_again() -> None:
     answers: list[Any] = [(404, b"404 page not found\n"), (200, {"resources": []}), (200, APPS)]
-    mapper = RestMapper(ScriptedSender(lambda _: answers.pop(0)))
+    clock = VirtualClock()
+    mapper = RestMapper(ScriptedSender(lambda _: answers.pop(0)), clock=clock)
     for _ in range(2):
         with pytest.raises(KindNotServed, match="does not serve apps/v1 Deployment; install its Custom"):
             mapper.resolve(DEPLOYMENT)
+        clock.advance(ABSENT_SECONDS)
+    assert mapper.resolve(DEPLOYMENT).plural == "deployments"
+
+
+def test_what_was_not_found_is_not_asked_for_by_every_reconcile() -> None:
+    sender = ScriptedSender(lambda _: (404, b"404 page not found\n"))
+    mapper = RestMapper(sender, clock=VirtualClock())
+    for _ in range(5):
+        with pytest.raises(KindNotServed, match="does not serve apps/v1 Deployment"):
+            mapper.resolve(DEPLOYMENT)
+    assert len(sender.requests) == 1
+    mapper.learn(ResourceMapping(DEPLOYMENT, "deployments", namespaced=True))
     assert mapper.resolve(DEPLOYMENT).plural == "deployments"
 
 

@@ -64,7 +64,7 @@ def test_a_changed_leaf_is_sent_alone_and_without_a_version(kind: Any) -> None:
     server.put(body(spec={"replicas": 1, "x": 2}))
     set_replicas(obj, 5)
     server.client.patch(obj)
-    assert server.sent == [{"spec": {"replicas": 5}}]
+    assert server.sent == [{"spec": {"replicas": 5}, "metadata": {"uid": "u-1"}}]
     assert server.stored[KEY]["spec"] == {"replicas": 5, "x": 2}
     assert obj.metadata.resource_version == str(server.version)
 
@@ -85,6 +85,18 @@ def test_what_was_sent_is_not_sent_again(kind: Any) -> None:
 
 
 @KINDS
+def test_a_change_does_not_land_on_another_object_of_the_same_name(kind: Any) -> None:
+    server = MemoryServer(body(spec={"replicas": 1}))
+    obj = server.client.get(kind, KEY)
+    server.stored.clear()
+    server.put({**body(spec={"replicas": 7}), "metadata": {**body()["metadata"], "uid": "another"}})
+    set_replicas(obj, 5)
+    with pytest.raises(NotFound, match="another object has its name now"):
+        server.client.patch(obj)
+    assert server.stored[KEY]["spec"] == {"replicas": 7}
+
+
+@KINDS
 @pytest.mark.parametrize(
     ("change", "sent"),
     [
@@ -98,7 +110,7 @@ def test_a_changed_list_carries_the_version(kind: Any, change: Any, sent: dict[s
     version = obj.metadata.resource_version
     change(obj)
     server.client.patch(obj)
-    assert server.sent == [{"metadata": {**sent, "resourceVersion": version}}]
+    assert server.sent == [{"metadata": {**sent, "uid": "u-1", "resourceVersion": version}}]
 
 
 def test_a_removed_map_with_a_list_inside_carries_the_version() -> None:
@@ -107,7 +119,7 @@ def test_a_removed_map_with_a_list_inside_carries_the_version() -> None:
     version = obj.metadata.resource_version
     del obj["spec"]["t"]
     server.client.patch(obj)
-    assert server.sent == [{"spec": {"t": None}, "metadata": {"resourceVersion": version}}]
+    assert server.sent == [{"spec": {"t": None}, "metadata": {"uid": "u-1", "resourceVersion": version}}]
 
 
 @KINDS
@@ -119,7 +131,7 @@ def test_a_condition_carries_the_version_of_the_object(kind: Any) -> None:
     server.client.status.patch(obj)
     (sent,) = server.sent
     assert sent.keys() == {"status", "metadata"}
-    assert sent["metadata"] == {"resourceVersion": version}
+    assert sent["metadata"] == {"uid": "u-1", "resourceVersion": version}
     assert server.writes[0].subresource == "status"
 
 
@@ -267,7 +279,7 @@ def test_a_status_patch_keeps_the_unsent_changes_and_leaves_them_unsent(kind: An
     assert server.stored[KEY]["spec"] == {"replicas": 1}
     assert (obj.get("spec.replicas") if isinstance(obj, Object) else obj.spec.replicas) == 5
     server.client.patch(obj)
-    assert server.sent[1] == {"spec": {"replicas": 5}, "metadata": {"labels": {"ours": "1"}}}
+    assert server.sent[1] == {"spec": {"replicas": 5}, "metadata": {"labels": {"ours": "1"}, "uid": "u-1"}}
 
 
 @KINDS

@@ -1,0 +1,642 @@
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import kcontroller
+from kcontroller.controller import Builder, Context, Reconciler, Result
+from kcontroller.errors import ClusterNotFound, ConfigError
+from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import StaticCredentials
+from tests.unit.tiny_api import TinyApi
+
+if TYPE_CHECKING:
+    from kcontroller.api.keys import Request
+
+ROOT = Path(kcontroller.__file__).parents[1]
+CONFIG_MAP = "v1 ConfigMap"
+QUIET = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0", switch_interval=0)
+
+Make = Callable[..., Manager]
+
+
+class Maps(Reconciler):
+    """Reconciles config maps by a function of the test."""
+
+    def __init__(
+        self,
+        act: Callable[[Context, Request], Result | None] = lambda _ctx, _request: None,
+        *,
+        name: str = "maps",
+        workers: int = 1,
+    ) -> None:
+        self.name = name  # type: ignore[misc]
+        self._act = act
+        self._workers = workers
+        self.began = threading.Event()
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=self._workers)
+
+    def reconcile(self, ctx: Context, request: Request) -> Result | None:
+        self.began.set()
+        return self._act(ctx, request)
+
+
+def unused_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def names_of_ours() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("kc-")]
+
+
+@pytest.fixture
+def api() -> Iterator[TinyApi]:
+    with TinyApi("a", "b") as made:
+        yield made
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make managers that are stopped when the test is over."""
+    made: list[Manager] = []
+
+    def new(*reconcilers: Reconciler, server: str = "", options: ManagerOptions = QUIET) -> Manager:
+        server = server or f"http://127.0.0.1:{unused_port()}"
+        manager = Manager(Config(server, StaticCredentials()), options=options)
+        made.append(manager)
+        manager.add(*reconcilers)
+        return manager
+
+    yield new
+    for manager in made:
+        manager.stop(0)
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def with_health(**options: Any) -> ManagerOptions:
+    return ManagerOptions(
+        metrics_bind_address="0", health_probe_bind_address="127.0.0.1:0", switch_interval=0, **options
+    )
+
+
+# ---- start -----------------------------------------------------------------------------------------------------------
+
+
+def test_it_reconciles_what_there_is_and_is_ready(make: Make, api: TinyApi) -> None:
+    seen: set[str] = set()
+    both = threading.Event()
+
+    def act(_ctx: Context, request: Request) -> None:
+        seen.add(request.name)
+        if seen == {"a", "b"}:
+            both.set()
+
+    with make(Maps(act), server=api.url) as manager:
+        assert both.wait(10)
+        assert manager.wait_ready(10)
+        assert manager.pending() == ()
+
+    assert names_of_ours() == []
+
+
+def test_servers_start_first_then_mappers_then_the_cluster_then_sources_then_workers(
+    make: Make, api: TinyApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make(Maps(), server=api.url, options=with_health())
+    started: list[str] = []
+    spawn = manager._threads.spawn
+
+    def recorded(role: str, key: str, target: Any) -> threading.Thread:
+        started.append(role)
+        return spawn(role, key, target)
+
+    monkeypatch.setattr(manager._threads, "spawn", recorded)
+    manager.start()
+
+    assert list(dict.fromkeys(started)) == ["health", "cluster", "worker"]
+
+
+def test_a_second_start_raises(make: Make) -> None:
+    manager = make(Maps())
+    manager.start()
+
+    with pytest.raises(RuntimeError, match="a manager starts once; make a new one"):
+        manager.start()
+
+
+def test_two_controllers_cannot_have_one_name(make: Make) -> None:
+    with pytest.raises(
+        ConfigError, match=r"two controllers are named 'maps'; give one of the Reconcilers another `name`"
+    ):
+        make(Maps(), Maps())
+
+
+def test_a_wrong_setup_adds_nothing(make: Make) -> None:
+    class Wrong(Maps):
+        def setup(self, builder: Builder) -> None: ...
+
+    manager = make()
+    with pytest.raises(ConfigError, match="setup watches nothing"):
+        manager.add(Wrong())
+    manager.add(Maps())
+
+    assert [each.name for each in manager._controllers] == ["maps"]
+
+
+@pytest.mark.parametrize("which", ["metrics_bind_address", "health_probe_bind_address"])
+def test_an_occupied_port_leaves_nothing_running(make: Make, which: str) -> None:
+    free = unused_port()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        addresses = {
+            "metrics_bind_address": f"127.0.0.1:{free}",
+            "health_probe_bind_address": f"127.0.0.1:{free}",
+            which: f"127.0.0.1:{other.getsockname()[1]}",
+        }
+        manager = make(Maps(), options=ManagerOptions(**addresses))  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="the port is in use"):
+            manager.start()
+
+    assert names_of_ours() == []
+    with socket.create_server(("127.0.0.1", free)):  # The other address is free again.
+        pass
+
+
+def test_a_controller_may_come_later(make: Make, api: TinyApi) -> None:
+    first, second = Maps(), Maps(name="later")
+    with make(first, server=api.url) as manager:
+        assert first.began.wait(10)
+        manager.add(second)
+        assert second.began.wait(10)
+
+
+def test_controllers_that_come_during_the_start_run_once(make: Make, api: TinyApi) -> None:
+    manager = make(Maps(name="first"), server=api.url)
+    begin = threading.Barrier(2)
+
+    def add() -> None:
+        begin.wait(10)
+        for number in range(20):
+            manager.add(Maps(name=f"later-{number}"))
+
+    adder = threading.Thread(target=add)
+    adder.start()
+    begin.wait(10)
+    manager.start()
+    adder.join(10)
+    workers = [name for name in names_of_ours() if name.startswith("kc-worker-")]
+
+    assert sorted(workers) == sorted({*workers})
+    assert len(workers) == 21
+
+
+def test_after_the_stop_no_controller_comes(make: Make) -> None:
+    manager = make(Maps())
+    manager.start()
+    manager.stop()
+    with contextlib.suppress(RuntimeError):
+        manager.add(Maps(name="late"))
+
+    assert names_of_ours() == []
+
+
+def test_there_is_one_cluster(make: Make) -> None:
+    manager = make()
+
+    assert manager.cluster() is manager.clusters.get("")
+    with pytest.raises(ClusterNotFound, match="no cluster 'eu' is engaged"):
+        manager.cluster("eu")
+
+
+# ---- readiness -------------------------------------------------------------------------------------------------------
+
+
+def test_before_during_and_after(make: Make, api: TinyApi) -> None:
+    api.gate.clear()
+    manager = make(Maps(), server=api.url)
+    assert manager.readyz.run() == {"caches": "starting"}
+    manager.start()
+    assert manager.readyz.run() == {"caches": "v1 ConfigMap is not synced: the first list is under way"}
+    assert not manager.wait_ready(0.05)
+    api.gate.set()
+    assert manager.wait_ready(10)
+    assert manager.readyz.run() == {"caches": None}
+    manager.stop()
+
+    assert manager.readyz.run() == {"caches": "stopping"}
+    assert manager.healthz.run() == {"threads": None}
+    assert not manager.wait_ready(10)
+
+
+def test_it_is_never_ready_while_it_starts(make: Make, api: TinyApi) -> None:
+    """The probe is answered before controllers have said what they watch."""
+    manager = make(*(Maps(name=str(number)) for number in range(30)), server=api.url, options=with_health())
+    api.gate.clear()
+    answers: list[str | None] = []
+    started = threading.Event()
+
+    def probe() -> None:
+        while not started.is_set():
+            answers.append(manager.readyz.run()["caches"])
+
+    prober = threading.Thread(target=probe)
+    prober.start()
+    manager.start()
+    started.set()
+    prober.join(10)
+    api.gate.set()
+
+    assert None not in answers
+
+
+def test_a_server_that_is_away_is_not_ready_and_lives(make: Make, eventually: Any) -> None:
+    manager = make(Maps(), options=with_health())
+    manager.start()
+    port = manager._servers[0].port
+    eventually(lambda: bool(manager.cluster().troubles()))
+
+    status, text = ask(port, "/readyz")
+    assert status == 500
+    assert "v1 ConfigMap is not synced" in text
+    assert ask(port, "/healthz") == (200, "ok")
+
+
+def test_the_probes_are_answered_while_reconciles_end(make: Make, api: TinyApi) -> None:
+    go_on = threading.Event()
+    reconciler = Maps(lambda _ctx, _request: go_on.wait(10) and None)
+    manager = make(reconciler, server=api.url, options=with_health())
+    manager.start()
+    assert reconciler.began.wait(10)
+    port = manager._servers[0].port
+    stopper = threading.Thread(target=manager.stop)
+    stopper.start()
+    manager._stop.wait(10)
+
+    assert ask(port, "/healthz") == (200, "ok")
+    assert ask(port, "/readyz")[0] == 500
+    go_on.set()
+    stopper.join(10)
+    assert not stopper.is_alive()
+
+
+# ---- stop ------------------------------------------------------------------------------------------------------------
+
+
+def held(make: Make, api: TinyApi, **options: Any) -> tuple[Manager, threading.Event]:
+    """A manager with a reconcile that runs until the event is set."""
+    go_on = threading.Event()
+    reconciler = Maps(lambda _ctx, _request: go_on.wait(20) and None)
+    manager = make(
+        reconciler,
+        server=api.url,
+        options=ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0", switch_interval=0, **options),
+    )
+    manager.start()
+    assert reconciler.began.wait(10)
+    return manager, go_on
+
+
+def test_a_running_reconcile_is_awaited(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api, graceful_shutdown_timeout=10)
+    timer = threading.Timer(0.05, go_on.set)
+    timer.start()
+
+    assert manager.stop() is True
+    timer.join(10)
+    assert names_of_ours() == []
+
+
+def test_a_reconcile_that_does_not_end_is_named_when_the_time_is_over(
+    make: Make, api: TinyApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager, go_on = held(make, api, graceful_shutdown_timeout=0.02)
+
+    assert manager.stop() is False
+    assert "reconciles still run after 0.02 s: maps" in caplog.text
+    assert "threads that did not end: kc-worker-maps-0" in caplog.text
+    go_on.set()
+
+
+def test_0_does_not_wait(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api, graceful_shutdown_timeout=0)
+
+    assert manager.stop() is False
+    go_on.set()
+
+
+def test_below_0_there_is_no_limit(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api, graceful_shutdown_timeout=-1)
+    timer = threading.Timer(0.05, go_on.set)
+    timer.start()
+
+    assert manager.stop() is True
+    timer.join(10)
+
+
+def test_the_grace_of_the_call_goes_before_the_option(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api, graceful_shutdown_timeout=1000)
+
+    assert manager.stop(0.01) is False
+    go_on.set()
+
+
+def test_a_reconcile_that_listens_ends_when_the_time_is_over(make: Make, api: TinyApi) -> None:
+    ended = threading.Event()
+
+    def act(ctx: Context, _request: Request) -> None:
+        if ctx.stop.wait(20):
+            ended.set()
+        ctx.check()
+
+    reconciler = Maps(act)
+    manager = make(reconciler, server=api.url)
+    manager.start()
+    assert reconciler.began.wait(10)
+    manager.stop(0.01)
+
+    assert ended.wait(10)
+
+
+def test_the_tokens_of_reconciles_stop_only_after_the_drain_time(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api)
+    controller = manager._controllers[0]
+    stopper = threading.Thread(target=manager.stop)
+    stopper.start()
+    assert manager._stop.wait(10)
+    assert not controller._stop.stopped
+    go_on.set()
+    stopper.join(10)
+
+    assert controller._stop.stopped
+
+
+def test_it_stops_in_reverse_order(make: Make, api: TinyApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = make(Maps(), server=api.url, options=with_health())
+    manager.start()
+    calls: list[str] = []
+    parts = {
+        "queue": (manager._controllers[0], "stop_queue"),
+        "drained": (manager._controllers[0], "drained"),
+        "interrupt": (manager._controllers[0], "interrupt"),
+        "mappers": (manager.mappers, "stop"),
+        "cluster": (manager.cluster(), "stop"),
+        "servers": (manager._servers[0], "stop"),
+    }
+    for name, (part, method) in parts.items():
+        before = getattr(part, method)
+
+        def recorded(*arguments: Any, _name: str = name, _before: Any = before, **named: Any) -> Any:
+            calls.append(_name)
+            return _before(*arguments, **named)
+
+        monkeypatch.setattr(part, method, recorded)
+    manager.stop()
+
+    assert calls == ["queue", "drained", "interrupt", "mappers", "cluster", "servers"]
+
+
+def test_stopping_twice_gives_the_same_answer(make: Make, api: TinyApi) -> None:
+    manager, go_on = held(make, api)
+    answers: list[bool] = []
+    stoppers = [threading.Thread(target=lambda: answers.append(manager.stop(0.05))) for _ in range(4)]
+    for stopper in stoppers:
+        stopper.start()
+    for stopper in stoppers:
+        stopper.join(10)
+    go_on.set()
+
+    assert answers == [False] * 4
+    assert manager.stop() is False
+
+
+def test_a_stop_before_the_start_is_harmless_and_a_start_after_it_leaves_nothing(make: Make) -> None:
+    manager = make(Maps(), options=with_health())
+    assert manager.stop() is True
+    with contextlib.suppress(RuntimeError):
+        manager.start()
+
+    assert names_of_ours() == []
+
+
+@pytest.mark.parametrize("spawned", range(8))
+def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
+    make: Make, api: TinyApi, spawned: int, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    """The stop comes when so many threads run."""
+    manager = make(Maps(workers=4), server=api.url, options=with_health())
+    spawn, seen = manager._threads.spawn, []
+    stoppers: list[threading.Thread] = []
+
+    def stop_in_the_middle(role: str, key: str, target: Any) -> threading.Thread:
+        if len(seen) == spawned:
+            stoppers.append(threading.Thread(target=lambda: manager.stop(1)))
+            stoppers[0].start()
+            manager._stop.wait(10)
+        seen.append(role)
+        return spawn(role, key, target)
+
+    monkeypatch.setattr(manager._threads, "spawn", stop_in_the_middle)
+    with contextlib.suppress(RuntimeError):
+        manager.start()
+    stoppers[0].join(20)
+
+    eventually(lambda: names_of_ours() == [])
+    assert manager._failure == ""
+
+
+def test_a_body_that_raises_stops_the_manager_and_is_told(make: Make) -> None:
+    with pytest.raises(ZeroDivisionError), make(Maps()):
+        1 / 0  # noqa: B018 - it raises
+
+    assert names_of_ours() == []
+
+
+def test_it_may_run_on_any_thread(make: Make, api: TinyApi) -> None:
+    reconciler = Maps()
+    problems: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            with make(reconciler, server=api.url) as manager:
+                assert manager.wait_ready(10)
+                assert reconciler.began.wait(10)
+        except BaseException as error:  # noqa: BLE001 - for the main thread
+            problems.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(20)
+
+    assert problems == []
+
+
+# ---- failing threads (G2) --------------------------------------------------------------------------------------------
+
+
+def test_a_failing_thread_is_named_counted_and_stops_the_manager(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    manager = make(Maps())
+    manager.start()
+    manager.cluster()._loop.call(lambda: 1 / 0 and None)
+
+    assert manager._stop.wait(10)
+    assert manager._failure == "thread kc-cluster-local failed: ZeroDivisionError"
+    assert manager.healthz.run() == {"threads": "thread kc-cluster-local failed: ZeroDivisionError"}
+    assert "thread kc-cluster-local failed, the process stops: ZeroDivisionError: division by zero" in caplog.text
+    assert manager.metrics.registry.get_sample_value("kcontroller_thread_failures_total") == 1
+    manager.stop()
+
+
+@pytest.mark.parametrize("role", ["cluster", "worker", "health"])
+def test_whichever_thread_fails_the_run_ends_with_1(
+    make: Make, api: TinyApi, role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = make(Maps(), server=api.url, options=with_health())
+    spawn = manager._threads.spawn
+
+    def sabotage(of: str, key: str, target: Any) -> threading.Thread:
+        def fail() -> None:
+            raise RuntimeError(f"sabotage of {of}")
+
+        return spawn(of, key, fail if of == role else target)
+
+    monkeypatch.setattr(manager._threads, "spawn", sabotage)
+
+    assert manager.run() == 1
+    assert names_of_ours() == []
+
+
+# ---- run -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_signal_ends_the_run_with_0(make: Make, api: TinyApi) -> None:
+    reconciler = Maps(lambda _ctx, _request: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+
+    assert make(reconciler, server=api.url).run() == 0
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_stop_of_another_thread_ends_the_run_with_0(make: Make, api: TinyApi) -> None:
+    reconciler = Maps()
+    manager = make(reconciler, server=api.url)
+
+    def stop() -> None:
+        reconciler.began.wait(10)
+        manager.stop()
+
+    stopper = threading.Thread(target=stop)
+    stopper.start()
+    assert manager.run() == 0
+    stopper.join(10)
+
+
+def test_a_drain_time_that_ran_out_ends_the_run_with_1(make: Make, api: TinyApi) -> None:
+    go_on = threading.Event()
+
+    def act(_ctx: Context, _request: Request) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        go_on.wait(20)
+
+    options = ManagerOptions(
+        metrics_bind_address="0", health_probe_bind_address="0", switch_interval=0, graceful_shutdown_timeout=0.02
+    )
+    assert make(Maps(act), server=api.url, options=options).run() == 1
+    go_on.set()
+
+
+def test_a_port_that_is_taken_gives_the_signals_back(make: Make) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        options = ManagerOptions(
+            metrics_bind_address=f"127.0.0.1:{other.getsockname()[1]}", health_probe_bind_address="0"
+        )
+        with pytest.raises(ConfigError):
+            make(Maps(), options=options).run()
+
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert names_of_ours() == []
+
+
+# ---- G1: SIGTERM at any moment ---------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys, threading
+from kcontroller.controller import Reconciler
+from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.process import logs, signals
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import StaticCredentials
+
+class Maps(Reconciler):
+    name = "maps"
+    def setup(self, builder):
+        builder.for_("v1 ConfigMap").watches("v1 ConfigMap", lambda cluster, obj: [])
+    def reconcile(self, ctx, request):
+        ctx.log.info("here")
+
+logs.configure(sys.stderr, log_format="json", verbose=True)
+entered = signals.SignalWait.__enter__
+
+def tell(self):
+    entered(self)
+    print("signals are ours", flush=True)
+    return self
+
+signals.SignalWait.__enter__ = tell
+options = ManagerOptions(
+    metrics_bind_address="127.0.0.1:0", health_probe_bind_address="127.0.0.1:0", graceful_shutdown_timeout=5
+)
+manager = Manager(Config(sys.argv[1], StaticCredentials()), options=options)
+manager.add(Maps())
+code = manager.run()
+left = [thread.name for thread in threading.enumerate() if thread.name.startswith("kc-")]
+sys.exit(f"threads left: {left}" if left else code)
+"""
+
+
+def end_at_random_moments(server: str, seed: int, moments: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - not a secret
+    pause = threading.Event()
+    for _ in range(moments):
+        with subprocess.Popen(
+            [sys.executable, "-c", SCRIPT, server], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "signals are ours\n"
+            moment = rng.choice((0.0, rng.uniform(0, 0.02), rng.uniform(0, 0.2)))
+            pause.wait(moment)
+            process.terminate()
+            _, errors = process.communicate(timeout=15)
+        assert process.returncode == 0, f"after {moment:.4f} s: {errors}"
+        assert "Traceback" not in errors, f"after {moment:.4f} s: {errors}"
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sigterm_at_any_moment_ends_with_0_although_the_server_is_away(seed: int) -> None:
+    end_at_random_moments(f"http://127.0.0.1:{unused_port()}", seed, 5)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sigterm_at_any_moment_ends_with_0_beside_a_server_that_answers(seed: int, api: TinyApi) -> None:
+    end_at_random_moments(api.url, seed, 5)
