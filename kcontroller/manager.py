@@ -97,7 +97,7 @@ class Manager:
         self.mappers = Mappers(clock=clock)
         self.healthz = health.Checks("healthz")
         self.readyz = health.Checks("readyz")
-        self._lock = threading.Lock()
+        self._lifecycle = threading.Lock()  # Start, stop and late controllers take turns; each is short.
         self._stop = StopToken(clock=clock)
         self._failure = ""
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
@@ -121,6 +121,7 @@ class Manager:
 
         Raises:
             ConfigError: `setup` is wrong, or two controllers have one name.
+            RuntimeError: the manager has stopped.
         """
         for reconciler in reconcilers:
             controller = Controller(
@@ -129,14 +130,14 @@ class Manager:
                 max_concurrent_reconciles=self.options.max_concurrent_reconciles,
                 reconcile_timeout=self.options.reconcile_timeout,
             )
-            with self._lock:
+            with self._lifecycle:
+                self._refuse_after_stop()
                 if any(known.name == controller.name for known in self._controllers):
                     msg = f"two controllers are named {controller.name!r}; give one of the Reconcilers another `name`"
                     raise ConfigError(msg)
                 self._controllers.append(controller)
-                started = self._started
-            if started:
-                self._run_controller(controller)
+                if self._started:
+                    self._run_controller(controller)
 
     def run(self) -> int:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
@@ -162,25 +163,16 @@ class Manager:
 
         Raises:
             ConfigError: an address cannot be had; nothing is left running then.
-            RuntimeError: it was started before.
+            RuntimeError: it was started before, or has stopped.
         """
-        with self._lock:
+        with self._lifecycle:
+            self._refuse_after_stop()
             if self._started:
                 msg = "a manager starts once; make a new one"
                 raise RuntimeError(msg)
+            self._bind()
             self._started = True
-        self._bind()
-        if self.options.switch_interval:
-            sys.setswitchinterval(self.options.switch_interval)
-        raise_open_files_limit()
-        names = ", ".join(controller.name for controller in self._controllers)
-        _log.info("kcontroller %s starts", VERSION, server=self._cluster.config.server, controllers=names)
-        for server in self._servers:
-            server.start(self._threads)
-        self.mappers.start(self._threads)
-        self._cluster.start(self._threads)
-        for controller in self._controllers:
-            self._run_controller(controller)
+            self._start_all()
         self._engaged = True
 
     def stop(self, grace: float | None = None) -> bool:
@@ -192,12 +184,12 @@ class Manager:
         Returns:
             Whether all reconciles ended in time.
         """
-        with self._lock:
+        self._stop.stop("stop was called")
+        with self._lifecycle:
             first, self._stopping = not self._stopping, True
         if not first:
             self._ended.wait(_NO_LIMIT_SECONDS)
             return self._drained
-        self._stop.stop("stop was called")
         seconds = self.options.graceful_shutdown_timeout if grace is None else grace
         try:
             self._drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
@@ -249,9 +241,27 @@ class Manager:
 
     # ---- parts ---------------------------------------------------------------------------------------------------
 
+    def _refuse_after_stop(self) -> None:
+        if self._stopping:
+            msg = "the manager has stopped; make a new one"
+            raise RuntimeError(msg)
+
     def _run_controller(self, controller: Controller) -> None:
         controller.engage(self._cluster)
         controller.start(self._threads)
+
+    def _start_all(self) -> None:
+        if self.options.switch_interval:
+            sys.setswitchinterval(self.options.switch_interval)
+        raise_open_files_limit()
+        names = ", ".join(controller.name for controller in self._controllers)
+        _log.info("kcontroller %s starts", VERSION, server=self._cluster.config.server, controllers=names)
+        for server in self._servers:
+            server.start(self._threads)
+        self.mappers.start(self._threads)
+        self._cluster.start(self._threads)
+        for controller in self._controllers:
+            self._run_controller(controller)
 
     def _end(self) -> None:
         for controller in self._controllers:

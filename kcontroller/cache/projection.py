@@ -103,8 +103,9 @@ class Projection:
         self.paths = paths
         self._api_version = msgspec.Raw(_encode(gvk.api_version))
         self._kind = msgspec.Raw(_encode(gvk.kind))
-        self._steps = tuple(tuple(path.split(".")) for path in paths)
-        self._fields = _path_decoder(self._steps) if paths else None
+        split = [path.split(".") for path in paths]
+        self._steps = tuple(tuple((step, _attribute(step)) for step in steps) for steps in split)
+        self._fields = _path_decoder(split) if paths else None
 
     def entry(self, raw: bytes | msgspec.Raw) -> Entry:
         """Decode one object.
@@ -164,18 +165,18 @@ class Projection:
         return tuple(_walk(nested, steps) for steps in self._steps)
 
 
-def _walk(value: Any, steps: tuple[str, ...]) -> Any:
-    for step in steps:
+def _walk(value: Any, steps: tuple[tuple[str, str], ...]) -> Any:
+    for step, attribute in steps:
         if isinstance(value, dict):
             value = value.get(step)
         elif isinstance(value, msgspec.Struct):
-            value = getattr(value, _attribute(step))
+            value = getattr(value, attribute)
         else:
             return None
     return value
 
 
-def _path_decoder(paths: Iterable[tuple[str, ...]]) -> Any:
+def _path_decoder(paths: Iterable[list[str]]) -> Any:
     """Build a decoder that skips everything but the declared paths."""
     tree: dict[str, Any] = {}
     for steps in paths:

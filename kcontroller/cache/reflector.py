@@ -7,7 +7,7 @@ reflector (tools/cache/reflector.go; KEP-3157 for streaming lists), with these d
 * a watch that was cut is taken up from the last version without a list, at once if it had been healthy; so is one that
   the server refused for the moment (401, 429, 5xx);
 * versions have a lineage: older answers are dropped, and only a consistent read may declare that the server went back;
-* an expired version is listed anew at once, but only if the last list is half a minute old; else after a delay;
+* an expired version is listed anew at once, unless that follows closely and without a pause on another list;
 * backoff is reset by health (a stream that lived for half a minute), not by the mere passing of time;
 * an object that cannot be decoded is skipped, and its version counts.
 """
@@ -116,6 +116,7 @@ class Reflector:
         self._accepted_at: float | None = None  # When the server accepted the stream that is open.
         self._last_sign = 0.0
         self._listed_at = -HEALTHY_SECONDS
+        self._paused = False  # Whether there was a wait since the last list.
         self._events = 0
         self._scratch: dict[Key, Entry] = {}
         self._kept: set[Key] = set()
@@ -273,7 +274,7 @@ class Reflector:
             return [Dropped(), *self._close_if_streaming(), *self._list(now)]
         streamed = self.state is State.STREAMING
         self.version, self._consistent = version, False
-        self._listed_at = now
+        self._listed_at, self._paused = now, False
         self._stream_now = self._streaming
         actions: list[Action] = [Replace(entries, version, reset=older, kept=kept)]
         if streamed:
@@ -356,8 +357,8 @@ class Reflector:
         if self.state is State.WATCHING:
             self._consistent = _too_large(error)
             # A server whose versions expire as fast as we list them must not be asked all the time.
-            recent = now - self._listed_at < HEALTHY_SECONDS
-            return self._wait(error, now) if recent else self._list(now)
+            hasty = now - self._listed_at < HEALTHY_SECONDS and not self._paused
+            return self._wait(error, now) if hasty else self._list(now)
         if self.state is State.LISTING and self._token:
             # The list expired between two pages: ask for all of it at once.
             self._token, self._paged = "", False
@@ -383,7 +384,7 @@ class Reflector:
         self._stream_now = self._streaming and not (self.state is State.STREAMING and self._events)
         self.state = State.WAITING
         self._resume_watch = resume_watch
-        self._troubled = True
+        self._troubled = self._paused = True
         self._start_over()
         return [Troubled(error, delay), Timer(delay)]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cache.informer import Informer, Scope
-from kcontroller.cache.poison import UNREADABLE
 from kcontroller.client.discovery import discovery_target, kind_from
 from kcontroller.errors import KControllerError, NotSynced, TransportError, UnlistedNamespace
 from kcontroller.process.backoff import Backoff
@@ -232,7 +231,7 @@ class CachedKind:
         """Take the answer of discovery."""
         try:
             mapping = kind_from(body, status, self.gvk)
-        except (KControllerError, *UNREADABLE) as error:
+        except KControllerError as error:
             self.undiscovered(error)
             return
         self._mapper.learn(mapping)

@@ -196,12 +196,17 @@ def test_a_subscription_closed_before_the_list_is_not_synced(informer: Informer,
 
 
 def test_a_subscription_closed_while_others_are_synced_is_not_synced(informer: Informer, feed: FakeFeed) -> None:
-    listeners: list[Listener] = []
-    informer.subscribe(lambda _change: None, lambda: listeners[0].subscription.close())
-    listeners.append(Listener(informer))
+    others: list[Listener] = []
+
+    def close_the_other() -> None:
+        others[0].subscription.close()
+
+    informer.subscribe(lambda _change: None, close_the_other)
+    other = Listener(informer)
+    others.append(other)
     synced(informer, feed)
 
-    assert listeners[0].take() == []
+    assert other.take() == []
 
 
 def test_a_handler_that_raises_ends_the_loop_and_the_others_have_heard(informer: Informer, feed: FakeFeed) -> None:
