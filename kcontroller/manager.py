@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kcontroller.transport.config import Config
 
 _JOIN_SECONDS: Final = 5.0
+_ABANDON_SECONDS: Final = 0.5
 _NO_LIMIT_SECONDS: Final = 365 * 24 * 3600.0
 
 _log: Final = Log("kcontroller.manager")
@@ -143,11 +144,12 @@ class Manager:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
 
         Returns:
-            0 if it stopped in order; 1 if a thread failed or the drain time ran out. A second signal ends the process
-            with 1 at once.
+            0 if it stopped in order; 1 if a thread failed or the drain time ran out (0 asks not to wait, which is in
+            order). A second signal ends the process with 1 at once.
 
         Raises:
             ConfigError: an address cannot be had.
+            RuntimeError: this is not the main thread, or the manager was started before.
         """
         with SignalWait() as signals:
             self._stop.on_stop(signals.wake)
@@ -156,7 +158,8 @@ class Manager:
             if name:
                 _log.info("%s: stopping; once more to end at once", name)
             drained = self.stop()
-        return 0 if drained and not self._failure else 1
+        in_order = drained or not self.options.graceful_shutdown_timeout
+        return 0 if in_order and not self._failure else 1
 
     def start(self) -> None:
         """Start everything and return; readiness tells when the caches are synced.
@@ -172,7 +175,14 @@ class Manager:
                 raise RuntimeError(msg)
             self._bind()
             self._started = True
-            self._start_all()
+            try:
+                self._start_all()
+            except BaseException:
+                self._stop.stop("the start failed")
+                self._stopping = True
+                self._end()
+                self._ended.set()
+                raise
         self._engaged = True
 
     def stop(self, grace: float | None = None) -> bool:
@@ -270,7 +280,7 @@ class Manager:
         self._cluster.stop()
         for server in self._servers:
             server.stop(timeout=_JOIN_SECONDS)
-        left = self._threads.join(_JOIN_SECONDS if self._drained else 0.0)
+        left = self._threads.join(_JOIN_SECONDS if self._drained else _ABANDON_SECONDS)
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))
         _log.info("stopped" if self._drained else "stopped without waiting longer")

@@ -41,7 +41,8 @@ def set(  # noqa: A001 - read as conditions.set
         status: True, False, None for Unknown, or the word itself.
         reason: a CamelCase word; the API requires one.
         message: text for people.
-        observed_generation: the generation this says something about; the object's own unless given.
+        observed_generation: the generation this says something about; the object's own unless given, 0 for conditions
+            that have none (a Deployment's).
         now: the transition time where the status changes; the wall clock unless given.
 
     Raises:

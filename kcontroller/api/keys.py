@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from dataclasses import dataclass
 from typing import Final, NamedTuple
+
+import msgspec
 
 _API_VERSION: Final = re.compile(r"(?:(?P<group>[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?)/)?(?P<version>v[0-9][a-z0-9]*)")
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*")
@@ -51,8 +53,7 @@ class Request(NamedTuple):
         return f"{self.cluster}:{self.key}" if self.cluster else str(self.key)
 
 
-@dataclass(frozen=True, slots=True)
-class GVK:
+class GVK(msgspec.Struct, frozen=True):
     """Group, version and kind; the core group is ""."""
 
     group: str
@@ -85,16 +86,20 @@ class GVK:
         Raises:
             ValueError: `api_version` or `kind` is malformed.
         """
-        found = _API_VERSION.fullmatch(api_version)
-        if found is None or not _KIND.fullmatch(kind):
-            text = f"{api_version} {kind}".strip()
-            msg = f"{text!r} is not a kind; write it like 'apps/v1 Deployment' or 'v1 ConfigMap'"
-            raise ValueError(msg)
-        return cls(found["group"] or "", found["version"], kind)
+        return _gvk_of(api_version, kind)
 
 
-@dataclass(frozen=True, slots=True)
-class ResourceMapping:
+@functools.lru_cache(maxsize=1024)  # Every read names its kind, and there are few kinds.
+def _gvk_of(api_version: str, kind: str) -> GVK:
+    found = _API_VERSION.fullmatch(api_version)
+    if found is None or not _KIND.fullmatch(kind):
+        text = f"{api_version} {kind}".strip()
+        msg = f"{text!r} is not a kind; write it like 'apps/v1 Deployment' or 'v1 ConfigMap'"
+        raise ValueError(msg)
+    return GVK(found["group"] or "", found["version"], kind)
+
+
+class ResourceMapping(msgspec.Struct, frozen=True):
     """How a server serves a kind: the resource's plural name and whether it lives in namespaces."""
 
     gvk: GVK

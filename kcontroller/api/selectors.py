@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,8 +23,7 @@ _FIELD_TERM: Final = re.compile(r"(?P<path>[^\s\\,=!]+)\s*(?P<sign>!=|==|=)\s*(?
 _EXPRESSIONS: Final[dict[str, Operator]] = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 
-@dataclass(frozen=True, slots=True)
-class Requirement:
+class Requirement(msgspec.Struct, frozen=True):
     """One term of a label selector; terms are joined by AND.
 
     Raises:
@@ -73,8 +73,7 @@ class Requirement:
                 return f"{self.key} {self.operator} ({','.join(self.values)})"
 
 
-@dataclass(frozen=True, slots=True)
-class LabelSelector:
+class LabelSelector(msgspec.Struct, frozen=True):
     """A conjunction of requirements; without any it matches everything."""
 
     requirements: tuple[Requirement, ...] = ()
@@ -160,8 +159,7 @@ def _expression(expression: Mapping[str, Any]) -> Requirement:
     return Requirement(expression.get("key", ""), operator, tuple(expression.get("values") or ()))
 
 
-@dataclass(frozen=True, slots=True)
-class FieldSelector:
+class FieldSelector(msgspec.Struct, frozen=True):
     """Equality of fields, such as ``metadata.name=a,spec.nodeName!=b``; terms are (path, equal, value)."""
 
     terms: tuple[tuple[str, bool, str], ...] = ()

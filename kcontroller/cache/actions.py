@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import msgspec
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import Key
@@ -12,36 +13,31 @@ if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry
 
 
-@dataclass(frozen=True, slots=True)
-class OpenWatch:
+class OpenWatch(msgspec.Struct, frozen=True):
     """Open a watch on ``target`` for at most `seconds`."""
 
     target: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class OpenList:
+class OpenList(msgspec.Struct, frozen=True):
     """Get one page of a list."""
 
     target: str
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(msgspec.Struct, frozen=True):
     """Close the stream that is open."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timer:
+class Timer(msgspec.Struct, frozen=True):
     """Call `tick` after `seconds`; a later timer replaces this one."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Replace:
+class Replace(msgspec.Struct, frozen=True):
     """Swap the store's content.
 
     Attributes:
@@ -57,50 +53,43 @@ class Replace:
     kept: tuple[Key, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Apply:
+class Apply(msgspec.Struct, frozen=True):
     """Apply one live event to the store."""
 
     event: Upserted | Deleted
 
 
-@dataclass(frozen=True, slots=True)
-class Forget:
+class Forget(msgspec.Struct, frozen=True):
     """Take an object out whose deletion could not be decoded further."""
 
     key: Key
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(msgspec.Struct, frozen=True):
     """An object could not be decoded: say so, and go on without it."""
 
     object: Undecodable
 
 
-@dataclass(frozen=True, slots=True)
-class Advance:
+class Advance(msgspec.Struct, frozen=True):
     """The store has seen everything up to `version`."""
 
     version: int
 
 
-@dataclass(frozen=True, slots=True)
-class Dropped:
+class Dropped(msgspec.Struct, frozen=True):
     """An event or a list older than the store was dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Troubled:
+class Troubled(msgspec.Struct, frozen=True):
     """Something failed; the next try comes after `retry_after` seconds."""
 
     error: Exception
     retry_after: float
 
 
-@dataclass(frozen=True, slots=True)
-class Recovered:
+class Recovered(msgspec.Struct, frozen=True):
     """The watch is live again after trouble."""
 
 

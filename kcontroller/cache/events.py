@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,30 +18,26 @@ INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """KEP-3157: the bookmark that carries this annotation ends the initial events of a streaming list."""
 
 
-@dataclass(frozen=True, slots=True)
-class Upserted:
+class Upserted(msgspec.Struct, frozen=True):
     """An object was added or modified."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(msgspec.Struct, frozen=True):
     """An object was deleted; the entry is its last state and carries the version of the deletion."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class Bookmark:
+class Bookmark(msgspec.Struct, frozen=True):
     """Nothing of this kind changed up to `version`."""
 
     version: int
     initial_events_end: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """The server ends the watch with an error."""
 
     error: ApiError
@@ -69,8 +64,7 @@ _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkObject).decode
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(msgspec.Struct, frozen=True):
     """A page of a list; `token` continues it."""
 
     version: int

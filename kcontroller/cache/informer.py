@@ -6,8 +6,9 @@ thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from kcontroller.api.paths import collection_path
 from kcontroller.api.selectors import FieldSelector, LabelSelector
@@ -51,8 +52,7 @@ _NAMED_POISON: Final = 100  # So many undecodable objects are named in the log; 
 _log: Final = Log("kcontroller.cache")
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True):
     """Which objects of a kind an informer holds.
 
     Attributes:
@@ -62,16 +62,15 @@ class Scope:
     """
 
     namespace: str = ""
-    labels: LabelSelector = field(default_factory=LabelSelector)
-    fields: FieldSelector = field(default_factory=FieldSelector)
+    labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
 
     def query(self) -> tuple[tuple[str, str], ...]:
         """The selectors as parameters."""
         return (("labelSelector", str(self.labels)), ("fieldSelector", str(self.fields)))
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(msgspec.Struct, frozen=True):
     """What is true of an informer now.
 
     Attributes:

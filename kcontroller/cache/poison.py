@@ -8,7 +8,6 @@ once; what the cache knew of it before stays, because it does exist.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -25,8 +24,7 @@ UNREADABLE: Final = (ValueError, RecursionError)
 """What msgspec raises: DecodeError and UnicodeDecodeError are ValueErrors, deep nesting is its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Undecodable:
+class Undecodable(msgspec.Struct, frozen=True):
     """What can still be said of an object that cannot be decoded.
 
     Attributes:

@@ -6,8 +6,9 @@ One thread changes the store, any thread reads it. Readers copy references under
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(msgspec.Struct, frozen=True):
     """What a subscriber hears.
 
     Attributes:

@@ -6,8 +6,9 @@ explicit patch sends the difference between the object as it was read and as it 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+
+from msgspec.structs import replace
 
 from kcontroller.api import codec
 from kcontroller.api.keys import GVK

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
+
+import msgspec
 
 from kcontroller.api.selectors import FieldSelector, LabelSelector
 
@@ -14,8 +15,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import Key
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(msgspec.Struct, frozen=True):
     """Which objects of a kind a list asks for.
 
     Attributes:
@@ -26,8 +26,8 @@ class Selection:
     """
 
     namespace: str = ""
-    labels: LabelSelector = field(default_factory=LabelSelector)
-    fields: FieldSelector = field(default_factory=FieldSelector)
+    labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
+    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
     index: tuple[str, str] | None = None
 
 
@@ -43,8 +43,7 @@ class Reader(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(msgspec.Struct, frozen=True):
     """One write, ready to be sent.
 
     Attributes:

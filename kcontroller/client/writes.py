@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+
+import msgspec
+from msgspec.structs import replace
 
 from kcontroller.api import codec, patches
 from kcontroller.api.differences import merge_diff, touches_list
@@ -38,8 +40,7 @@ _SERVER_OWNED: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Ports:
+class Ports(msgspec.Struct, frozen=True):
     """Where a client reads and writes.
 
     Attributes:
@@ -55,8 +56,7 @@ class Ports:
     cluster: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class WriteOptions:
+class WriteOptions(msgspec.Struct, frozen=True):
     """What every write of a client carries.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.client.client import Client
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 _log: Final = Log("kcontroller.cluster")
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True):
     """A kind of a cluster that is not synced, and why."""
 
     cluster: str

@@ -12,8 +12,10 @@ The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
 
 from kcontroller.errors import StaleRead, WouldDeadlock
 from kcontroller.process.stop import Deadline
@@ -32,8 +34,7 @@ READ_SECONDS: Final = 1.0
 _PRUNE_AT: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Promise:
+class Promise(msgspec.Struct, frozen=True):
     """What the cache must show before a read of the key may be answered.
 
     Attributes:

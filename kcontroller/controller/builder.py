@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import replace
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
@@ -21,8 +23,7 @@ if TYPE_CHECKING:
     from kcontroller.controller.handlers import Handler
 
 
-@dataclass(frozen=True, slots=True)
-class Declaration:
+class Declaration(msgspec.Struct, frozen=True):
     """One kind to watch: which changes count, and whom they concern."""
 
     kind: KindRef
@@ -35,8 +36,7 @@ class Declaration:
         return self.handler.user_code or any(predicate.user_code for predicate in self.predicates)
 
 
-@dataclass(frozen=True, slots=True)
-class ControllerOptions:
+class ControllerOptions(msgspec.Struct, frozen=True):
     """How a controller works.
 
     Attributes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from kcontroller.controller.reconciler import Result
 from kcontroller.errors import NotSynced, StaleRead, TerminalError, Wait
@@ -13,8 +14,7 @@ from kcontroller.workqueue import Outcome
 Label = Literal["success", "requeue_after", "requeue", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What follows from one reconcile.
 
     Attributes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import uuid
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from kcontroller.workqueue import Outcome
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import GVK, Request
+    from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.controller import Host
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.controller.tally import Tally
@@ -72,21 +74,23 @@ class Worker:
             self._report(verdict, error, item)
 
     def _judge(self, item: Item[Request]) -> tuple[Verdict, BaseException | None]:
-        deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         try:
-            with self._stop.child() as stop:
-                return of_result(self._reconciler.reconcile(self._context(item, deadline, stop), item.request)), None
+            cluster = self._host.clusters.get(item.request.cluster)
         except ClusterNotFound:
             # The cluster left while its request waited; there is nothing to reconcile any more.
             return Verdict("success", Outcome.forget()), None
+        deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
+        try:
+            with self._stop.child() as stop:
+                context = self._context(item, cluster, deadline, stop)
+                return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
             return of_error(error), error
         finally:
             if deadline is not None and deadline.expired:
                 self._tally.timed_out()
 
-    def _context(self, item: Item[Request], deadline: Deadline | None, stop: StopToken) -> Context:
-        cluster = self._host.clusters.get(item.request.cluster)
+    def _context(self, item: Item[Request], cluster: Cluster, deadline: Deadline | None, stop: StopToken) -> Context:
         return Context(
             request=item.request,
             cluster=cluster,
@@ -117,5 +121,6 @@ class Worker:
             "cluster": request.cluster,
             "namespace": request.namespace,
             "name": request.name,
-            "reconcileID": str(uuid.uuid4()),
+            # Unique, not secret: the system's random source would let another thread in at every reconcile.
+            "reconcileID": str(uuid.UUID(int=random.getrandbits(128), version=4)),
         }

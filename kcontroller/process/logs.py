@@ -210,5 +210,4 @@ def configure(
     handler.setFormatter(TextFormatter(verbose=verbose) if chosen == "text" else JsonFormatter(verbose=verbose))
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
-    logging.getLogger("kcontroller").setLevel(level.upper())
+    root.setLevel(level.upper())  # Plugins log by loggers of their own.

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,7 +35,15 @@ class SignalWait:
         self._received_at = 0.0
 
     def __enter__(self) -> Self:
-        """Take the signals over."""
+        """Take the signals over.
+
+        Raises:
+            RuntimeError: this is not the main thread.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            self._close()
+            msg = "signals are heard on the main thread only; embed a manager with start() and stop() instead of run()"
+            raise RuntimeError(msg)
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -46,6 +54,9 @@ class SignalWait:
         """Give the signals back."""
         for number, before in self._before.items():
             signal.signal(number, before)
+        self._close()
+
+    def _close(self) -> None:
         self._reader.close()
         self._writer.close()
 
@@ -56,7 +67,7 @@ class SignalWait:
 
     def wait(self) -> str:
         """Wait for a signal or `wake`; returns the signal's name, or ""."""
-        select.select([self._reader], [], [])
+        self._reader.recv(1, socket.MSG_PEEK)  # A handler may run meanwhile; Python then goes on waiting (PEP 475).
         return self._received
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:

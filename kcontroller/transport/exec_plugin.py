@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime  # noqa: TC003 - msgspec reads it from the annotation
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec

@@ -85,7 +85,7 @@ ROWS: dict[str, tuple[Any, str, float | None, int]] = {
     "GeneratorExit": (raising(GeneratorExit()), "error", 0.005, 1),
     "wrong type": (giving("done"), "error", 0.005, 1),
     "endless wait": (raising(Wait(after=float("inf"))), "error", 0.005, 1),
-    "ClusterNotFound": (raising(ClusterNotFound("gone")), "success", None, 0),
+    "another cluster that is gone": (raising(ClusterNotFound("gone")), "error", 0.005, 1),
 }
 
 

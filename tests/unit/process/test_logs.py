@@ -116,13 +116,13 @@ def test_below_the_level_nothing_is_written_nor_formatted(start: Start) -> None:
     assert lines() == []
 
 
-def test_other_peoples_loggers_are_heard_from_warning_on(start: Start) -> None:
-    lines = start("text", level="debug")
-    logging.getLogger("urllib3").info("chatter")
-    logging.getLogger("urllib3").warning("trouble")
-    Log("kcontroller.x").debug("ours")
+def test_loggers_of_plugins_are_heard_from_the_same_level_on(start: Start) -> None:
+    lines = start("text", level="info")
+    for log in (logging.getLogger("my.plugin"), Log("kcontroller.x")):
+        log.debug("quiet")
+        log.info("loud")
 
-    assert [line.partition(": ")[2] for line in lines()] == ["trouble", "ours"]
+    assert [line.partition(": ")[2] for line in lines()] == ["loud", "loud"]
 
 
 def test_a_second_configuration_replaces_the_first(start: Start) -> None:
