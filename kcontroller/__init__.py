@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from kcontroller.controller import Builder, Context, ObjectReconciler, Reconciler, Result, predicates
     from kcontroller.errors import KControllerError, TerminalError, Wait
     from kcontroller.manager import Manager, ManagerOptions
-    from kcontroller.transport.config import Config, load_config
+    from kcontroller.transport.config import Config
+    from kcontroller.transport.loading import load_config
 
 __version__: Final = VERSION
 
@@ -62,7 +63,7 @@ _HOMES: Final = {
     "conditions": "kcontroller.api",
     "errors": "kcontroller",
     "finalizers": "kcontroller.api",
-    "load_config": "kcontroller.transport.config",
+    "load_config": "kcontroller.transport.loading",
     "owners": "kcontroller.api",
     "patches": "kcontroller.api",
     "predicates": "kcontroller.controller",

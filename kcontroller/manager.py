@@ -28,7 +28,7 @@ from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving import health
 from kcontroller.serving import metrics as metrics_page
 from kcontroller.serving.http import HttpServer
-from kcontroller.transport.config import load_config
+from kcontroller.transport.loading import load_config
 from kcontroller.version import VERSION
 
 if TYPE_CHECKING:

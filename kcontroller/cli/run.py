@@ -133,7 +133,7 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
 def _run(sources: tuple[str, ...], watched: tuple[str, ...], options: dict[str, Any]) -> int:
     # Imported here, because --help and usage errors should not pay for the framework.
     from kcontroller import plugins  # noqa: PLC0415
-    from kcontroller.transport.config import load_config  # noqa: PLC0415
+    from kcontroller.transport.loading import load_config  # noqa: PLC0415
 
     reconcilers = plugins.load(
         sources, modules=options["module"], entry_points=options["plugin"], all_plugins=options["all_plugins"]

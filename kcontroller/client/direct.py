@@ -9,7 +9,7 @@ from kcontroller.api.paths import collection_path, creation_path, object_path, w
 from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
 from kcontroller.client.discovery import REQUEST_SECONDS
 from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, RequestTimeout, TransportError
-from kcontroller.transport.requests import HttpRequest
+from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

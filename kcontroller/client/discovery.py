@@ -17,14 +17,14 @@ from kcontroller.api.paths import group_version_path
 from kcontroller.client.answers import SUCCESS, api_error, mapping_in
 from kcontroller.errors import KindNotServed, NotFound
 from kcontroller.process.clock import SYSTEM_CLOCK
-from kcontroller.transport.requests import HttpRequest
+from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.process.clock import Clock
     from kcontroller.process.stop import StopToken
-    from kcontroller.transport.requests import HttpResponse
+    from kcontroller.transport.messages import HttpResponse
 
 
 REQUEST_SECONDS: Final = 30.0

@@ -11,6 +11,7 @@
     mapping.py      runs user functions of sources off the cluster's thread, in order
     outcomes.py     what came back -> what the queue does, what is counted, what is logged
     worker.py       takes an item, calls the Reconciler, reports the outcome
+    host.py         what a controller asks of whoever runs it
     controller.py   one Reconciler with its queue, its sources in every cluster, its workers
 
 The cluster's thread runs the declarative part (predicates on the header, for and owner handlers). User functions never
@@ -22,7 +23,8 @@ from __future__ import annotations
 from kcontroller.api.keys import Key, Request
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.context import Context
-from kcontroller.controller.controller import Controller, Host
+from kcontroller.controller.controller import Controller
+from kcontroller.controller.host import Host
 from kcontroller.controller.reconciler import ObjectReconciler, Reconciler, Result
 
 __all__ = [

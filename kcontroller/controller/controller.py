@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.mapping import Lane
@@ -20,27 +20,11 @@ if TYPE_CHECKING:
 
     from kcontroller.api.keys import Request
     from kcontroller.cluster.cluster import Cluster
-    from kcontroller.controller.context import ClusterGetter
-    from kcontroller.controller.mapping import Mappers
+    from kcontroller.controller.host import Host
     from kcontroller.controller.reconciler import Reconciler
-    from kcontroller.process.clock import Clock
-    from kcontroller.process.metrics import Metrics
     from kcontroller.process.threads import ThreadGroup
 
 _log: Final = Log("kcontroller.controller")
-
-
-class Host(Protocol):
-    """What a controller asks of whoever runs it."""
-
-    clock: Clock
-    metrics: Metrics
-    mappers: Mappers
-
-    @property
-    def clusters(self) -> ClusterGetter:
-        """The engaged clusters."""
-        ...
 
 
 class Controller:

@@ -16,7 +16,7 @@ from kcontroller.workqueue import Outcome
 if TYPE_CHECKING:
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cluster.cluster import Cluster
-    from kcontroller.controller.controller import Host
+    from kcontroller.controller.host import Host
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.controller.tally import Tally
     from kcontroller.process.stop import StopToken

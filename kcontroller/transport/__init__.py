@@ -1,7 +1,7 @@
 """Bytes to and from one API server.
 
-* `config`, `kubeconfig`, `credentials`: which server, and who we are to it.
-* `requests`: blocking requests over HTTP/1.1, from any thread (`Requester.send`).
+* `config`, `loading`, `kubeconfig`, `credentials`: which server, who we are to it, and where that is written.
+* `messages`, `requests`: blocking requests over HTTP/1.1, from any thread (`Requester.send`).
 * `streams`: lists and watches over HTTP/2, on the thread of their cluster (`StreamLoop`); `lines` cuts them.
 * `curl`, `multi`, `pool`, `faults`, `retries`, `gate`, `measure`: what these two stand on.
 

@@ -7,7 +7,6 @@ the next one.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import pycurl as P  # noqa: N812 - see multi.py
@@ -17,69 +16,19 @@ from kcontroller.process.stop import StopToken
 from kcontroller.transport.curl import USER_AGENT, Endpoint, failure_of, parse_headers
 from kcontroller.transport.faults import error_of
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
+from kcontroller.transport.messages import METHODS, HttpResponse
 from kcontroller.transport.pool import HandlePool
 from kcontroller.transport.retries import Retries
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.transport.config import Config
+    from kcontroller.transport.messages import HttpRequest
     from kcontroller.transport.pool import Handle
 
-METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})  # A missing body is an empty one, with Content-Length: 0.
 _UNAUTHORIZED: Final = 401
-
-
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
-    """What to send.
-
-    Attributes:
-        method: one of `METHODS`.
-        target: path and query below `Config.server`; begins with ``/`` and is percent-encoded.
-        body: the bytes to send, or None.
-        content_type: the header of that name; the API server answers 415 to a body without one.
-        accept: the header of that name.
-        verb: RBAC's word for it (``list``), for metrics; "" means the method.
-        compressed: ask for gzip. Worth it for lists over a slow line; costs more than it saves on a LAN.
-    """
-
-    method: str
-    target: str
-    body: bytes | None = None
-    content_type: str = ""
-    accept: str = "application/json"
-    verb: str = ""
-    compressed: bool = False
-
-    @property
-    def read_only(self) -> bool:
-        """Whether sending it twice changes nothing."""
-        return self.method in {"GET", "HEAD"}
-
-
-@dataclass(frozen=True, slots=True)
-class HttpResponse:
-    """What came back, whatever its status.
-
-    Attributes:
-        status: the HTTP status.
-        headers: names in lower case; of equal names the last.
-        body: all of it.
-    """
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def retry_after(self) -> float | None:
-        """Seconds the server asks to wait; None without the header and, as in client-go, for its date form."""
-        value = self.headers.get("retry-after", "")
-        return float(value) if value.isascii() and value.isdigit() else None
 
 
 class Requester:

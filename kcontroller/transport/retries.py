@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import tenacity
 
     from kcontroller.process.clock import Clock
-    from kcontroller.transport.requests import HttpResponse
+    from kcontroller.transport.messages import HttpResponse
 
     Attempt = Callable[[], HttpResponse]
 

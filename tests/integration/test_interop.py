@@ -8,7 +8,7 @@ import pytest
 from kubernetes import client
 
 from kcontroller.cluster import Cluster
-from kcontroller.transport.config import load_config
+from kcontroller.transport.loading import load_config
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

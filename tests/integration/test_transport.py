@@ -17,7 +17,8 @@ from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, Tr
 from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials, bearer
 from kcontroller.transport.lines import LineSplitter
-from kcontroller.transport.requests import HttpRequest, Requester
+from kcontroller.transport.messages import HttpRequest
+from kcontroller.transport.requests import Requester
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from kcontroller.api.keys import Key
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
 from kcontroller.errors import AlreadyExists, Conflict, Invalid, NotFound
-from kcontroller.transport.requests import HttpResponse
+from kcontroller.transport.messages import HttpResponse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
     from kcontroller.client.ports import Selection, Write
     from kcontroller.process.stop import StopToken
-    from kcontroller.transport.requests import HttpRequest
+    from kcontroller.transport.messages import HttpRequest
 
 Answer = tuple[int, Any]
 

@@ -21,7 +21,7 @@ from tests.unit.api.kinds import Widget, WidgetSpec, body, meta, unstructured, w
 from tests.unit.client.servers import Answer, MemoryServer, ScriptedSender
 
 if TYPE_CHECKING:
-    from kcontroller.transport.requests import HttpRequest
+    from kcontroller.transport.messages import HttpRequest
 
 W = "/apis/example.com/v1/namespaces/default/widgets"
 KEY = Key("default", "w")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.errors import ConfigError
-from kcontroller.transport.config import Config, TLSConfig, load_config
+from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
+from kcontroller.transport.loading import load_config
 
 if TYPE_CHECKING:
     from pathlib import Path

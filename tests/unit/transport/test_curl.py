@@ -9,7 +9,7 @@ from kcontroller.errors import ConfigError
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
 from kcontroller.transport.curl import Endpoint, check_build, check_target, parse_headers
-from kcontroller.transport.requests import HttpRequest
+from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,13 @@ import pytest
 import yaml
 
 from kcontroller.errors import ConfigError, KControllerError
-from kcontroller.transport.config import Config, config_from_data, load_config
+from kcontroller.transport.loading import config_from_data, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from kcontroller.transport.config import Config
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"

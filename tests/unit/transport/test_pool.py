@@ -6,8 +6,8 @@ from typing import Any
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import ClientCertificate
 from kcontroller.transport.credentials import StaticCredentials
+from kcontroller.transport.messages import HttpRequest
 from kcontroller.transport.pool import HandlePool
-from kcontroller.transport.requests import HttpRequest
 from tests.unit.transport.scripted import AUTHORITY
 
 GET = HttpRequest("GET", "/api")

@@ -8,11 +8,11 @@ import ssl
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, Stopped, TLSFailed, TransportError
 from kcontroller.process.metrics import Metrics
@@ -20,7 +20,8 @@ from kcontroller.process.stop import StopToken
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
-from kcontroller.transport.requests import HttpRequest, HttpResponse, Requester
+from kcontroller.transport.messages import HttpRequest, HttpResponse
+from kcontroller.transport.requests import Requester
 from tests.unit.transport.scripted import AUTHORITY, STRANGER, Call, ok, relay, tls
 
 if TYPE_CHECKING:

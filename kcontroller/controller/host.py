@@ -1,0 +1,24 @@
+"""What a controller asks of whoever runs it; the manager is one, and so is a small fake."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from kcontroller.controller.context import ClusterGetter
+    from kcontroller.controller.mapping import Mappers
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+
+
+class Host(Protocol):
+    """What a controller asks of whoever runs it."""
+
+    clock: Clock
+    metrics: Metrics
+    mappers: Mappers
+
+    @property
+    def clusters(self) -> ClusterGetter:
+        """The engaged clusters."""
+        ...
