@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gzip
 import os
 import socket
@@ -339,7 +340,7 @@ def test_a_client_certificate_that_is_none_is_named(serve: Any, connect: Any) ->
 
 def test_a_server_without_tls_is_told_apart(serve: Any, connect: Any, configure: Any) -> None:
     server = serve(context=None)
-    requester = Requester(replace(configure(server), server=server.url.replace("http:", "https:")))
+    requester = Requester(dataclasses.replace(configure(server), server=server.url.replace("http:", "https:")))
 
     with pytest.raises(TLSFailed, match="does not speak TLS"):
         requester.send(GET)
