@@ -309,7 +309,7 @@ class Wait(KControllerError):
     """Raise it from any depth of a reconcile to be called again later; counted as requeue_after, not as an error.
 
     Args:
-        after: seconds until the next try.
+        after: seconds until the next try; 0 takes the object's backoff.
         why: one clause for the log, such as ``database not ready``.
     """
 

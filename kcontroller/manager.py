@@ -107,6 +107,7 @@ class Manager:
         )
         self._controllers: list[Controller] = []
         self._started = False
+        self._switch_before = 0.0
         self._engaged = False
         self._stopping = False
         self._ended = threading.Event()
@@ -262,6 +263,7 @@ class Manager:
 
     def _start_all(self) -> None:
         if self.options.switch_interval:
+            self._switch_before = sys.getswitchinterval()
             sys.setswitchinterval(self.options.switch_interval)
         raise_open_files_limit()
         names = ", ".join(controller.name for controller in self._controllers)
@@ -280,6 +282,8 @@ class Manager:
         self._cluster.stop()
         for server in self._servers:
             server.stop(timeout=_JOIN_SECONDS)
+        if self._switch_before:
+            sys.setswitchinterval(self._switch_before)
         left = self._threads.join(_JOIN_SECONDS if self._drained else _ABANDON_SECONDS)
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))

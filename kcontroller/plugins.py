@@ -249,7 +249,7 @@ def _make(wanted: _Wanted, kind: type[Reconciler]) -> Reconciler:
         raise PluginError(msg) from error
     try:
         return kind()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         msg = f"{wanted.text}: {kind.__name__}() failed: {_text(error)}"
         raise PluginError(msg) from error
 

@@ -112,6 +112,7 @@ class Reflector:
         self._consistent = True  # The next list must be a quorum read: first list, or the last version is of no use.
         self._stream_now = streaming  # False for the rest of a cycle in which the streaming list failed.
         self._failures = 0
+        self._absences = 0
         self._troubled = False
         self._accepted_at: float | None = None  # When the server accepted the stream that is open.
         self._last_sign = 0.0
@@ -374,11 +375,15 @@ class Reflector:
     def _wait(self, error: Exception, now: float, *, resume_watch: bool = False) -> list[Action]:
         if self.state is State.WATCHING and self._healthy(now):
             self._failures = 0
-        self._failures += 1
-        delay = self._backoff.delay(self._failures, rng=self._rng)
-        if isinstance(error, NotFound):
-            delay = min(delay, ABSENT_SECONDS)
-        elif isinstance(error, ApiError) and error.retry_after:
+        self._absences = self._absences + 1 if isinstance(error, NotFound) else 0
+        if self._absences:
+            # The server answers: its next trouble, such as the 429 of a CRD that is being set up, is its first.
+            self._failures = 0
+            delay = min(ABSENT_SECONDS, self._backoff.delay(self._absences, rng=self._rng))
+        else:
+            self._failures += 1
+            delay = self._backoff.delay(self._failures, rng=self._rng)
+        if not self._absences and isinstance(error, ApiError) and error.retry_after:
             delay = max(delay, min(error.retry_after, LONGEST_WAIT))
         # A streaming list that broke off half-way may be too long for this road; the next try goes by pages.
         self._stream_now = self._streaming and not (self.state is State.STREAMING and self._events)

@@ -39,7 +39,8 @@ class Context(msgspec.Struct, frozen=True):
         reasons: why this was queued, at most eight.
         deadline: when the reconcile's time is over; None without a time-out. Requests end with it; loops of your own
             should look.
-        stop: stops when the process does, after the drain time; waits and loops of your own should take it.
+        stop: stops at the deadline, and when the process does, after the drain time; waits and loops of your own should
+            take it.
     """
 
     request: Request
@@ -57,6 +58,4 @@ class Context(msgspec.Struct, frozen=True):
         Raises:
             Stopped: the process stops, or the reconcile's time is over.
         """
-        if self.deadline is not None and self.deadline.expired:
-            self.stop.stop("the reconcile's time is over")
         self.stop.raise_if_stopped()

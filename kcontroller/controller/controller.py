@@ -50,6 +50,9 @@ class Controller:
         except (TypeError, ValueError) as error:
             msg = f"{type(reconciler).__name__}.setup: {error}"
             raise ConfigError(msg) from error
+        except (Exception, SystemExit) as error:
+            msg = f"{type(reconciler).__name__}.setup failed: {type(error).__name__}: {error}"
+            raise ConfigError(msg) from error
         self._host = host
         self._gvk = builder.reconciled
         self._for = builder.for_kind

@@ -53,11 +53,14 @@ def of_result(result: Result | None) -> Verdict:
 def of_error(error: BaseException) -> Verdict:
     """Judge what was raised; a TerminalError counts also as the cause of another exception.
 
-    A `Wait` that names no time is an error as any other.
+    A `Wait` that names no time is an error as any other; one of no seconds waits the object's backoff, since an object
+    that asks to be called at once and for ever would take a whole core.
     """
     match error:
         case Wait(after=int() | float() as after, why=why) if after < sys.float_info.max:
-            return Verdict("requeue_after", Outcome.after(max(0.0, float(after))), str(why))
+            if after <= 0:
+                return Verdict("requeue", Outcome.retry(), str(why))
+            return Verdict("requeue_after", Outcome.after(float(after)), str(why))
         case StaleRead() | NotSynced():
             return Verdict("requeue", Outcome.retry(), str(error))
         case _ if _is_terminal(error):

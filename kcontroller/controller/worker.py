@@ -81,7 +81,7 @@ class Worker:
             return Verdict("success", Outcome.forget()), None
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         try:
-            with self._stop.child() as stop:
+            with self._stop.child(deadline=deadline) as stop:
                 context = self._context(item, cluster, deadline, stop)
                 return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others

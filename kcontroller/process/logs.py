@@ -35,7 +35,7 @@ _SECRETS: Final = (
     re.compile(r"(?i)(?<=://)[^/\s:@]+:[^/\s@]+(?=@)"),
     re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL),
     re.compile(
-        rf"(?i)(?<![\w-]){_SENSITIVE}[\"']?\s*[=:]\s*(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s\"',}}&]+)", re.DOTALL
+        rf"(?i)(?<![\w/.-]){_SENSITIVE}[\"']?\s*[=:]\s*(?:\"(?:[^\"\\]|\\.)*\"?|'[^']*'?|[^\s\"',}}&]+)", re.DOTALL
     ),
 )
 _JSON_ONLY: Final = frozenset(("controllerGroup", "controllerKind"))  # The controller's name says it to people.

@@ -1,7 +1,8 @@
 """SIGINT and SIGTERM: the first asks to stop, the second ends the process at once.
 
-A handler may run between any two instructions of the main thread, also inside a lock, so it only writes a byte to a
-socket; the main thread waits on the other end.
+The kernel may hand a signal to any thread, and Python runs its handler on the main thread, which may be blocked in a
+system call and then never gets to it. So the main thread waits on a socket that Python's own C handler writes the
+signal's number to (`signal.set_wakeup_fd`); the handler itself, which may interrupt anything, only notes what came.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ class SignalWait:
         self._before: dict[signal.Signals, Any] = {}
         self._received: str = ""
         self._received_at = 0.0
+        self._woken = False
+        self._wakeup_before = -1
 
     def __enter__(self) -> Self:
         """Take the signals over.
@@ -44,6 +47,7 @@ class SignalWait:
             self._close()
             msg = "signals are heard on the main thread only; embed a manager with start() and stop() instead of run()"
             raise RuntimeError(msg)
+        self._wakeup_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for number in SIGNALS:
             self._before[number] = signal.signal(number, self._handle)
         return self
@@ -54,6 +58,7 @@ class SignalWait:
         """Give the signals back."""
         for number, before in self._before.items():
             signal.signal(number, before)
+        signal.set_wakeup_fd(self._wakeup_before)
         self._close()
 
     def _close(self) -> None:
@@ -62,12 +67,16 @@ class SignalWait:
 
     def wake(self) -> None:
         """End `wait` without a signal; any thread."""
+        self._woken = True
         with contextlib.suppress(OSError):  # Full, or closed: the wait is over in both cases.
-            self._writer.send(b"w")
+            self._writer.send(b"\0")
 
     def wait(self) -> str:
         """Wait for a signal or `wake`; returns the signal's name, or ""."""
-        self._reader.recv(1, socket.MSG_PEEK)  # A handler may run meanwhile; Python then goes on waiting (PEP 475).
+        while not self._received and not self._woken:
+            (number,) = self._reader.recv(1)
+            if number in SIGNALS and not self._received:  # Others that the program handles are written here too.
+                self._received, self._received_at = signal.Signals(number).name, time.monotonic()
         return self._received
 
     def _handle(self, number: int, _frame: FrameType | None) -> None:
@@ -77,4 +86,3 @@ class SignalWait:
                 os._exit(SECOND_SIGNAL_EXIT)
             return
         self._received, self._received_at = signal.Signals(number).name, now
-        self.wake()

@@ -30,10 +30,14 @@ class StopToken:
     Args:
         parent: stops this token when it stops.
         clock: the time by which `wait` waits.
+        deadline: a moment at which the token counts as stopped; it is noticed when somebody looks or waits.
     """
 
-    def __init__(self, parent: StopToken | None = None, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self, parent: StopToken | None = None, *, clock: Clock | None = None, deadline: Deadline | None = None
+    ) -> None:
         """Make a token that is not stopped, unless its parent already is."""
+        self._deadline = deadline
         self.clock: Clock = clock or (parent.clock if parent else SYSTEM_CLOCK)
         self._condition = threading.Condition()
         self._stopped = False
@@ -46,7 +50,9 @@ class StopToken:
 
     @property
     def stopped(self) -> bool:
-        """Whether `stop` was called here or above."""
+        """Whether `stop` was called here or above, or the deadline has come."""
+        if not self._stopped and self._deadline is not None and self._deadline.expired:
+            self.stop("its time is over")
         return self._stopped
 
     @property
@@ -75,18 +81,20 @@ class StopToken:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until stopped or `timeout` seconds have passed; True if stopped."""
-        deadline = None if timeout is None else self.clock.monotonic() + timeout
+        ends = [self.clock.monotonic() + timeout] if timeout is not None else []
+        if self._deadline is not None:
+            ends.append(self._deadline.at)
         with self._condition:
             while not self._stopped:
-                remaining = None if deadline is None else deadline - self.clock.monotonic()
+                remaining = min(ends) - self.clock.monotonic() if ends else None
                 if remaining is not None and remaining <= 0:
                     break
                 self.clock.wait(self._condition, remaining)
-            return self._stopped
+        return self.stopped
 
     def raise_if_stopped(self) -> None:
         """Raise `Stopped` if the token is stopped."""
-        if self._stopped:
+        if self.stopped:
             raise Stopped(self._reason or "stopped")
 
     def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
@@ -104,9 +112,9 @@ class StopToken:
         with self._condition:
             self._callbacks.pop(number, None)
 
-    def child(self) -> StopToken:
-        """Make a token that stops with this one; close it (or use it in a ``with``) when its work is over."""
-        return StopToken(self)
+    def child(self, *, deadline: Deadline | None = None) -> StopToken:
+        """Make a token that stops with this one, or at a deadline; close it (or use ``with``) when its work is over."""
+        return StopToken(self, deadline=deadline)
 
     def close(self) -> None:
         """Leave the parent, so that a long-lived parent does not collect finished children."""

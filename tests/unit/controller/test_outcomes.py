@@ -52,8 +52,8 @@ def test_anything_else_is_a_type_error(result: Any) -> None:
     ("error", "verdict"),
     [
         (Wait(after=10, why="no database"), Verdict("requeue_after", Outcome.after(10), "no database")),
-        (Wait(after=0), Verdict("requeue_after", Outcome.after(0))),
-        (Wait(after=-5), Verdict("requeue_after", Outcome.after(0))),
+        (Wait(after=0), Verdict("requeue", Outcome.retry())),
+        (Wait(after=-5), Verdict("requeue", Outcome.retry())),
         (StaleRead("behind"), Verdict("requeue", Outcome.retry(), "behind")),
         (NotSynced("not yet"), Verdict("requeue", Outcome.retry(), "not yet")),
         (TerminalError("no use"), Verdict("error", Outcome.drop(), terminal=True)),

@@ -221,7 +221,7 @@ def test_check_stops_the_work_of_this_reconcile_only(host: FakeHost, records: An
 
     assert totals(host) == {"error": 1.0, "success": 1.0}
     (line,) = (each for each in records() if each["level"] == "error")
-    assert line["msg"] == "Reconciler error: Stopped: the reconcile's time is over"
+    assert line["msg"] == "Reconciler error: Stopped: its time is over"
 
 
 @pytest.mark.parametrize(

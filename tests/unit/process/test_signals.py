@@ -83,3 +83,25 @@ def test_a_second_signal_ends_the_process_with_1_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, check=False, timeout=30)
 
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"")
+
+
+FROZEN = """
+import signal, sys
+from kcontroller.process.signals import SignalWait
+import threading
+for _ in range(3):  # The kernel may choose any of them to receive the signal.
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+with SignalWait() as signals:
+    print("ready", flush=True)
+    sys.exit(0 if signals.wait() == "SIGTERM" else 1)
+"""
+
+
+def test_a_signal_that_arrives_while_the_process_is_frozen_is_not_lost() -> None:
+    for _ in range(5):
+        with subprocess.Popen([sys.executable, "-c", FROZEN], cwd=ROOT, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"ready\n"
+            for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGCONT):
+                process.send_signal(number)
+            assert process.wait(10) == 0

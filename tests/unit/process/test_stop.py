@@ -202,3 +202,21 @@ def test_a_deadline_counts_down_and_never_below_0(clock: VirtualClock) -> None:
     assert (deadline.remaining(), deadline.expired) == (0.0, True)
     clock.advance(3)
     assert deadline.remaining() == 0.0
+
+
+def test_a_deadline_stops_a_token_that_waits_and_one_that_is_looked_at() -> None:
+    clock = VirtualClock()
+    parent = StopToken(clock=clock)
+    waiting, looking = (parent.child(deadline=Deadline.after(5, clock=clock)) for _ in range(2))
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(waiting.wait(1000)))
+    thread.start()
+    clock.wait_for_waiters(1)
+    assert not looking.stopped
+    clock.advance(5)
+    thread.join(10)
+
+    assert ended == [True]
+    assert looking.stopped
+    assert looking.reason == "its time is over"
+    assert not parent.stopped
