@@ -338,7 +338,12 @@ class Manager:
             return "stopping"
         if not self._engaged:
             return "starting"
-        return "; ".join(map(str, self.pending())) or None
+        reasons = [str(each) for each in self.pending()]
+        if not reasons:
+            # The caches are complete; what is missing are the map functions of the first objects.
+            waiting = [each.name for each in self._controllers if each.waiting_for()]
+            reasons = [f"controller {name} has not queued its first objects" for name in waiting]
+        return "; ".join(reasons) or None
 
     def _thread_failed(self, name: str, error: BaseException) -> None:
         self.metrics.threads_failed.inc()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 import msgspec
 
 from kcontroller.api.differences import rebase
-from kcontroller.api.keys import GVK, ResourceMapping
+from kcontroller.api.keys import GVK, Key, ResourceMapping
 from kcontroller.api.objects import KubeObject, Object, tidy, tidy_metadata, without_content, without_none
 from kcontroller.errors import ModelMismatch
 
@@ -75,7 +75,7 @@ def decode(raw: bytes, kind: Any) -> Any:
             return Object(_decode_any(raw), source=raw)
         obj = _decode_model(raw, kind)
     except msgspec.DecodeError as error:
-        msg = f"the object does not fit {getattr(kind, '__name__', kind)}: {without_content(error)}"
+        msg = f"{_name_in(raw)} does not fit {getattr(kind, '__name__', kind)}: {without_content(error)}"
     except (UnicodeDecodeError, RecursionError) as error:
         msg = f"the object is not JSON: {type(error).__name__}"
     else:
@@ -83,6 +83,24 @@ def decode(raw: bytes, kind: Any) -> Any:
         return obj
     # Outside of the handlers: the original error, whose text may quote the content, must not be shown with this one.
     raise ModelMismatch(msg)
+
+
+class _Name(msgspec.Struct):
+    name: str = ""
+    namespace: str = ""
+
+
+class _Named(msgspec.Struct):
+    metadata: _Name = msgspec.field(default_factory=_Name)
+
+
+def _name_in(raw: bytes) -> str:
+    """Name an object that cannot be decoded, so that it can be found among the others of a list."""
+    try:
+        metadata = msgspec.json.decode(raw, type=_Named).metadata
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return "the object"
+    return str(Key(metadata.namespace, metadata.name)) if metadata.name else "the object"
 
 
 def _decode_model(raw: bytes, kind: type[Any]) -> Any:

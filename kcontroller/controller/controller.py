@@ -75,10 +75,13 @@ class Controller:
         )
         self._lock = threading.Lock()
         self._engaged: dict[str, list[KindSource]] = {}
+        self._unsynced: set[str] = set()
 
     def engage(self, cluster: Cluster) -> None:
         """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced."""
         self.queue.pause(cluster.name)
+        with self._lock:
+            self._unsynced.add(cluster.name)
         for kind, path in self._indexes:
             cluster.cache(kind).index((path,))
         if self._for is not None:
@@ -96,9 +99,15 @@ class Controller:
         """Let a cluster go: its events are no longer heard and its requests are forgotten."""
         with self._lock:
             sources = self._engaged.pop(name, [])
+            self._unsynced.discard(name)
         for source in sources:
             source.stop()
         self.queue.purge(name)
+
+    def waiting_for(self) -> tuple[str, ...]:
+        """The clusters whose first objects are not all queued yet; also a map function that hangs shows here."""
+        with self._lock:
+            return tuple(sorted(self._unsynced))
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the workers."""
@@ -118,6 +127,8 @@ class Controller:
         self._stop.stop("the process stops")
 
     def _synced(self, cluster: Cluster) -> None:
+        with self._lock:
+            self._unsynced.discard(cluster.name)
         self.queue.resume(cluster.name)
         _log.info("synced; reconciling", controller=self.name, cluster=cluster.name, workers=self._workers)
 

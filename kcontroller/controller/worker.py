@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import traceback
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.context import Context
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from kcontroller.controller.tally import Tally
     from kcontroller.process.stop import StopToken
     from kcontroller.workqueue import Item, WorkQueue
+
+_TEXT_LIMIT: Final = 1000
+_PACKAGE: Final = Path(__file__).parents[1]
 
 _log: Final = Log("kcontroller.controller")
 
@@ -109,7 +114,8 @@ class Worker:
         self._tally.count(verdict)
         if verdict.label == "error" and error is not None:
             again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
-            _log.exception_of(error, "Reconciler error: %s: %s", type(error).__name__, error, then=again)
+            text = f"{type(error).__name__}: {_text_of(error)}"
+            _log.exception_of(error, "Reconciler error: %s", text, at=_place_of(error), then=again)
         elif verdict.why:
             _log.info("waiting: %s", verdict.why)
 
@@ -124,3 +130,22 @@ class Worker:
             # Unique, not secret: the system's random source would let another thread in at every reconcile.
             "reconcileID": str(uuid.UUID(int=random.getrandbits(128), version=4)),
         }
+
+
+def _text_of(error: BaseException) -> str:
+    """The text of a user's exception: bounded, and without trust in its ``__str__``."""
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001 - user code
+        return f"(its text cannot be had: {type(failure).__name__})"
+    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}... ({len(text):,} characters)"
+
+
+def _place_of(error: BaseException) -> str:
+    """File and line of the innermost frame that is not ours, for those who read the log without tracebacks."""
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        path = Path(frame.f_code.co_filename)
+        if _PACKAGE not in path.parents:
+            place = f"{path.name}:{line}"
+    return place

@@ -644,3 +644,18 @@ def test_sigterm_at_any_moment_ends_with_0_although_the_server_is_away(seed: int
 @pytest.mark.parametrize("seed", range(5))
 def test_sigterm_at_any_moment_ends_with_0_beside_a_server_that_answers(seed: int, api: TinyApi) -> None:
     end_at_random_moments(api.url, seed, 5)
+
+
+def test_a_map_function_that_hangs_keeps_it_from_being_ready(make: Make, api: TinyApi, eventually: Any) -> None:
+    go_on = threading.Event()
+
+    class Hanging(Maps):
+        def setup(self, builder: Builder) -> None:
+            builder.watches(CONFIG_MAP, to=lambda _cluster, _obj: (go_on.wait(20) and []) or [])
+
+    manager = make(Hanging(), server=api.url)
+    manager.start()
+    eventually(lambda: manager.pending() == ())
+    assert manager.readyz.run() == {"caches": "controller maps has not queued its first objects"}
+    go_on.set()
+    assert manager.wait_ready(10)

@@ -328,3 +328,9 @@ def test_an_empty_spec_made_by_hand_is_kept() -> None:
 )
 def test_an_answer_of_another_kind_is_told(raw: bytes, *, says: bool) -> None:
     assert codec.says_kind(raw, GVK("example.com", "v1", "Widget")) is says
+
+
+def test_a_mismatch_names_the_object() -> None:
+    bad = b'{"metadata":{"namespace":"ns","name":"bad"},"spec":{"replicas":"three"}}'
+    with pytest.raises(ModelMismatch, match=r"^ns/bad does not fit Widget: .*spec\.replicas"):
+        codec.decode(bad, Widget)

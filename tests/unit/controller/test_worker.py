@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import itertools
 import logging
+import re
 import threading
 import weakref
 from typing import Any
@@ -327,6 +328,7 @@ def test_an_error_is_one_line_with_the_fields_of_controller_runtime(host: FakeHo
         "level": "error",
         "logger": "kcontroller.controller",
         "msg": "Reconciler error: Boom: no\nluck",
+        "at": line["at"] if re.fullmatch(r"test_worker\.py:\d+", line["at"]) else "the place in user code",
         "then": "retry 1",
         "controller": "scripted",
         "controllerKind": "ConfigMap",
@@ -520,3 +522,25 @@ def test_events_still_reach_a_stopped_controller_without_harm(host: FakeHost, cl
     cluster.tell(CONFIG_MAP, added(entry("a")))
 
     assert len(controller.queue) == 0
+
+
+def test_the_text_of_an_error_is_bounded_and_not_trusted(host: FakeHost, records: Any) -> None:
+    class Unsayable(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    errors = [Boom("z" * 100_000), Unsayable()]
+
+    def act(_ctx: Context, _request: Request) -> None:
+        raise errors.pop(0)
+
+    controller = started(host, Scripted(act))
+    controller.queue.add(A)
+    for _ in range(2):
+        settle(controller, host)
+        host.clock.advance(1)
+    long, unsayable = (each["msg"] for each in records() if each["level"] == "error")
+
+    assert len(long) < 1100
+    assert long.endswith("... (100,000 characters)")
+    assert unsayable == "Reconciler error: Unsayable: (its text cannot be had: ValueError)"
