@@ -562,7 +562,7 @@ def test_a_page_with_an_object_nested_too_deep_loses_only_that(informer: Informe
     body = page([pod("a", 5), pod("deep", 6, spec="HERE"), pod("c", 7)], 10)
     informer.start()
     feed.stream.refuse(400)
-    feed.stream.answer(body.replace(b'"HERE"', nested(5000).encode()))
+    feed.stream.answer(body.replace(b'"HERE"', nested(50_000).encode()))
 
     assert sorted(entry.key.name for entry in informer.store.entries()) == ["a", "c"]
 
