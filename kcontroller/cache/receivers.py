@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kcontroller.client.answers import api_error
@@ -52,7 +53,7 @@ def garbled(error: Exception) -> Garbled:
     return Garbled(f"the answer is not what a Kubernetes API server sends: {error}")
 
 
-class _Receiver:
+class _Receiver(abc.ABC):
     """Turns the pieces of one answer into one call of the listener; an error's body is collected and decoded.
 
     The loop survives an exception of a receiver and goes on without it, so that one of ours, unlike a bad answer, must
@@ -109,11 +110,13 @@ class _Receiver:
         self._body.append(chunk)
         self._size += len(chunk)
 
+    @abc.abstractmethod
     def _good(self, chunk: bytes) -> None:
-        raise NotImplementedError
+        """Take a piece of a good answer."""
 
+    @abc.abstractmethod
     def _complete(self) -> None:
-        raise NotImplementedError
+        """A good answer is whole."""
 
 
 class WatchReceiver(_Receiver):
