@@ -43,11 +43,6 @@ class Sender(Protocol):
         ...
 
 
-def discovery_target(gvk: GVK) -> str:
-    """Where the resources of the kind's group and version are listed."""
-    return group_version_path(gvk)
-
-
 def kind_from(body: bytes, status: int, gvk: GVK) -> ResourceMapping:
     """Read a discovery answer.
 
@@ -119,7 +114,7 @@ class RestMapper:
             absent = self._absent.get(gvk)
         if absent is not None:
             raise KindNotServed(absent)
-        answer = self._sender.send(HttpRequest("GET", discovery_target(gvk), verb="get"), timeout=timeout, stop=stop)
+        answer = self._sender.send(HttpRequest("GET", group_version_path(gvk), verb="get"), timeout=timeout, stop=stop)
         try:
             mapping = kind_from(answer.body, answer.status, gvk)
         except KindNotServed as error:

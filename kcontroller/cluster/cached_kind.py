@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kcontroller.api.paths import group_version_path
 from kcontroller.cache.informer import Informer, Scope
-from kcontroller.client.discovery import discovery_target, kind_from
+from kcontroller.client.discovery import REQUEST_SECONDS, kind_from
 from kcontroller.errors import KControllerError, NotSynced, TransportError, UnlistedNamespace
 from kcontroller.process.backoff import Backoff
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from kcontroller.process.metrics import Metrics
 
 _DISCOVERY: Final = Backoff(initial=0.5, cap=5.0, jitter=0.2)
-_DISCOVERY_SECONDS: Final = 30.0
 
 
 class KindSubscription:
@@ -225,7 +225,7 @@ class CachedKind:
 
     def _discover(self) -> None:
         if not self._closed:
-            self._feed.open(discovery_target(self.gvk), _Discovery(self), timeout=_DISCOVERY_SECONDS)
+            self._feed.open(group_version_path(self.gvk), _Discovery(self), timeout=REQUEST_SECONDS)
 
     def discovered(self, status: int, body: bytes) -> None:
         """Take the answer of discovery."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from kcontroller.controller.reconciler import Result
 from kcontroller.errors import NotSynced, StaleRead, TerminalError, Wait
 from kcontroller.workqueue import Outcome
+from kcontroller.workqueue.outcome import FORGET
 
 Label = Literal["success", "requeue_after", "requeue", "error"]
 
@@ -32,6 +33,10 @@ class Verdict(msgspec.Struct, frozen=True):
     panic: bool = False
 
 
+DONE: Final = Verdict("success", FORGET)
+"""How nearly every reconcile ends; made once."""
+
+
 def of_result(result: Result | None) -> Verdict:
     """Judge a return.
 
@@ -39,7 +44,7 @@ def of_result(result: Result | None) -> Verdict:
         TypeError: it is neither a Result nor None.
     """
     if result is None:
-        return Verdict("success", Outcome.forget())
+        return DONE
     if not isinstance(result, Result):
         msg = f"reconcile must return a Result or None, got {type(result).__name__}"
         raise TypeError(msg)
@@ -47,7 +52,7 @@ def of_result(result: Result | None) -> Verdict:
         return Verdict("requeue_after", Outcome.after(result.seconds, priority=result.priority))
     if result.requeue:
         return Verdict("requeue", Outcome.retry(priority=result.priority))
-    return Verdict("success", Outcome.forget())
+    return DONE
 
 
 def of_error(error: BaseException) -> Verdict:

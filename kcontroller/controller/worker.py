@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.context import Context
-from kcontroller.controller.outcomes import Verdict, of_error, of_result
+from kcontroller.controller.outcomes import DONE, of_error, of_result
 from kcontroller.errors import ClusterNotFound, Stopped
 from kcontroller.process.logs import Log, fields
 from kcontroller.process.stop import Deadline
-from kcontroller.workqueue import Outcome
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.host import Host
+    from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.controller.tally import Tally
     from kcontroller.process.stop import StopToken
@@ -83,7 +83,7 @@ class Worker:
             cluster = self._host.clusters.get(item.request.cluster)
         except ClusterNotFound:
             # The cluster left while its request waited; there is nothing to reconcile any more.
-            return Verdict("success", Outcome.forget()), None
+            return DONE, None
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         try:
             with self._stop.child(deadline=deadline) as stop:

@@ -49,6 +49,3 @@ RECONCILE: Final = Backoff(initial=0.005, cap=1000.0)
 
 REFLECTOR: Final = Backoff(initial=0.8, cap=30.0, jitter=1.0)
 """client-go's reflector: 0.8 s to 30 s, jitter 1.0."""
-
-CONNECT: Final = Backoff(initial=0.5, cap=30.0, jitter=0.5)
-"""A cluster that cannot be reached."""

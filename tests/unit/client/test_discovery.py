@@ -7,7 +7,8 @@ import pytest
 
 from kcontroller.api.keys import GVK, ResourceMapping
 from kcontroller.api.models import Model, Resource
-from kcontroller.client.discovery import ABSENT_SECONDS, RestMapper, discovery_target, kind_from
+from kcontroller.api.paths import group_version_path
+from kcontroller.client.discovery import ABSENT_SECONDS, RestMapper, kind_from
 from kcontroller.errors import Forbidden, KindNotServed, ServerError
 from kcontroller.process.stop import StopToken
 from kcontroller.testing.clock import VirtualClock
@@ -23,8 +24,8 @@ class Unlisted(Resource[Model, WidgetStatus], group="apps", version="v1", kind="
 
 
 def test_discovery_asks_only_for_the_group_and_version() -> None:
-    assert discovery_target(DEPLOYMENT) == "/apis/apps/v1"
-    assert discovery_target(GVK("", "v1", "Pod")) == "/api/v1"
+    assert group_version_path(DEPLOYMENT) == "/apis/apps/v1"
+    assert group_version_path(GVK("", "v1", "Pod")) == "/api/v1"
 
 
 def test_a_kind_is_discovered_once() -> None:
