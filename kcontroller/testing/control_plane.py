@@ -97,14 +97,16 @@ class ApiServer:
         _write_private(path, _kubeconfig([self], user=user))
         return path
 
-    def request(self, method: str, path: str, body: object = None, *, user: str = "admin") -> tuple[int, Any]:
+    def request(
+        self, method: str, path: str, body: object = None, *, user: str = "admin", accept: str = "application/json"
+    ) -> tuple[int, Any]:
         """Ask the server by the standard library alone; returns the status and the decoded JSON (or the text).
 
         Raises:
             OSError: no answer within ten seconds, or a certificate that cannot be verified.
         """
         data = None if body is None else json.dumps(body)
-        status, text = self._exchange(method, path, data, user=user, seconds=_REQUEST_SECONDS)
+        status, text = self._exchange(method, path, data, user=user, accept=accept, seconds=_REQUEST_SECONDS)
         try:
             return status, json.loads(text)
         except ValueError:
@@ -119,11 +121,14 @@ class ApiServer:
         except (OSError, http.client.HTTPException, ValueError):
             return False  # Not listening yet, or the certificate is half written.
 
-    def _exchange(self, method: str, path: str, data: str | None, *, user: str, seconds: float) -> tuple[int, str]:
+    def _exchange(
+        self, method: str, path: str, data: str | None, *, user: str, seconds: float, accept: str = "*/*"
+    ) -> tuple[int, str]:
         if self._tls is None:
             self._tls = ssl.create_default_context(cadata=self.ca_pem)
         connection = http.client.HTTPSConnection("127.0.0.1", self._port, timeout=seconds, context=self._tls)
         headers = {"Authorization": f"Bearer {self.user_token(user)}", "Content-Type": "application/json"}
+        headers["Accept"] = accept
         try:
             connection.request(method, path, body=data, headers=headers)
             answer = connection.getresponse()

@@ -1,0 +1,176 @@
+"""One request for a resource, parsed: who asks for which verb on what, and the options in its query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+from urllib.parse import unquote
+
+from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.embedded import statuses
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from kcontroller.embedded.kinds import Catalog, Kind
+
+_VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "HEAD": "get"}
+_MATCHES: Final = ("", "Exact", "NotOlderThan")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Who asks."""
+
+    name: str
+    groups: tuple[str, ...] = ()
+    extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request for a resource.
+
+    Attributes:
+        verb: as RBAC names it: get, list, watch, create, update, patch, delete, deletecollection.
+        plane: the control plane, empty for the root.
+        namespace: of the path; empty for cluster-scoped kinds and for requests over all namespaces.
+        name: of the path; empty for collections.
+        subresource: empty for the object itself.
+        query: the last value of each parameter.
+        agent: the User-Agent.
+    """
+
+    verb: str
+    plane: str
+    kind: Kind
+    namespace: str
+    name: str
+    subresource: str
+    query: Mapping[str, str]
+    user: User
+    agent: str = ""
+
+    @property
+    def dry_run(self) -> bool:
+        """Whether nothing may be stored.
+
+        Raises:
+            Refusal: the parameter has a value other than ``All``.
+        """
+        value = self.query.get("dryRun")
+        if value not in {None, "All"}:
+            cause = statuses.Cause(
+                "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"', "dryRun"
+            )
+            raise statuses.invalid(self.kind, "", [cause])
+        return value == "All"
+
+    @property
+    def manager(self) -> str:
+        """The field manager: the parameter, or the start of the User-Agent up to its first slash."""
+        return self.query.get("fieldManager") or self.agent.partition("/")[0] or "unknown"
+
+    @property
+    def validation(self) -> str:
+        """What happens with unknown fields: ``Ignore``, ``Warn`` or ``Strict``."""
+        return self.query.get("fieldValidation") or "Warn"
+
+    def flag(self, name: str) -> bool:
+        """Read a boolean parameter as Go's ParseBool-like conversion does: present and not ``false`` or ``0``."""
+        value = self.query.get(name)
+        return value is not None and value not in {"false", "0", "False", "f", "F", "FALSE"}
+
+    def number(self, name: str) -> int:
+        """Read a number; 0 if absent.
+
+        Raises:
+            Refusal: it is not a number.
+        """
+        value = self.query.get(name, "")
+        if not value:
+            return 0
+        try:
+            return int(value)
+        except ValueError:
+            raise statuses.bad_request(
+                f'unable to convert query parameter: strconv.ParseInt: parsing "{value}": invalid syntax'
+            ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a collection are meant."""
+
+    labels: LabelSelector
+    fields: FieldSelector
+
+    @classmethod
+    def of(cls, call: Call) -> Selection:
+        """Read both selectors of a request.
+
+        Raises:
+            Refusal: one cannot be parsed, or names a field that the kind does not offer.
+        """
+        try:
+            labels = LabelSelector.parse(call.query.get("labelSelector", ""))
+        except ValueError as error:
+            raise statuses.bad_request(f"unable to parse requirement: {error}") from None
+        try:
+            fields = FieldSelector.parse(call.query.get("fieldSelector", ""))
+        except ValueError as error:
+            raise statuses.bad_request(f"invalid field selector: {error}") from None
+        return cls(labels, fields)
+
+
+def parse(catalog: Catalog, method: str, path: str, query: Mapping[str, str], user: User, **rest: str) -> Call:
+    """Read the path below a control plane: ``/api/v1/…`` or ``/apis/GROUP/VERSION/…``.
+
+    `rest` gives `plane` and `agent`.
+
+    Raises:
+        Refusal: nothing is served there, or not with this method.
+    """
+    parts = [unquote(part) for part in path.strip("/").split("/")]
+    match parts:
+        case ["api", version, *tail]:
+            group = ""
+        case ["apis", group, version, *tail]:
+            pass
+        case _:
+            raise statuses.not_served()
+    namespace = ""
+    # A namespace is itself a resource: below it only what is not one of its own subresources belongs to others.
+    if tail[:1] == ["namespaces"] and len(tail) > 2 and not (group == "" and tail[2] in {"status", "finalize"}):  # noqa: PLR2004
+        namespace, tail = tail[1], tail[2:]
+    if not tail or len(tail) > 3 or "" in tail:  # noqa: PLR2004 - plural, name, subresource
+        raise statuses.not_served()
+    plural, name, subresource = (*tail, "", "")[:3]
+    kind = catalog.find(group, version, plural)
+    if kind is None or (namespace and not kind.namespaced) or (subresource and subresource not in kind.subresources):
+        raise statuses.not_served()
+    call = Call(
+        _verb(method, name, query),
+        rest.get("plane", ""),
+        kind,
+        namespace,
+        name,
+        subresource,
+        query,
+        user,
+        rest.get("agent", ""),
+    )
+    allowed = kind.subresources[subresource].verbs if subresource else kind.verbs
+    if call.verb not in allowed or (kind.namespaced and not namespace and (name or call.verb == "create")):
+        raise statuses.method_not_allowed()
+    return call
+
+
+def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
+    if method == "GET":
+        if query.get("watch") in {"1", "true", "True"}:
+            return "watch"
+        return "get" if name else "list"
+    if method == "DELETE":
+        return "delete" if name else "deletecollection"
+    return _VERBS.get(method, method.lower())
