@@ -1,10 +1,10 @@
 """Start and stop, in order.
 
-Start: HTTP servers, the cluster, the controllers' sources, the workers. A kind that cannot be synced does not end the
+Start: HTTP servers, the clusters, the controllers' sources, the workers. A kind that cannot be synced does not end the
 process: it is pending, readiness and the log say why, and the others work.
 
 Stop, in reverse: the queues hand out nothing more, running reconciles get the drain time, then their tokens stop;
-mappers, cluster and HTTP servers end last, so that probes are answered to the end.
+mappers, clusters and HTTP servers end last, so that probes are answered to the end.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.cluster import Cluster
+from kcontroller.cluster import Cluster, Fleet
 from kcontroller.controller import Controller
 from kcontroller.controller.mapping import Mappers
-from kcontroller.errors import ClusterNotFound, ConfigError
+from kcontroller.errors import ConfigError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.descriptors import raise_open_files_limit
 from kcontroller.process.logs import Log
@@ -32,6 +32,7 @@ from kcontroller.transport.loading import load_config
 from kcontroller.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
     from typing import Self
 
@@ -75,23 +76,33 @@ _DEFAULTS: Final = ManagerOptions()
 
 
 class Manager:
-    """Runs Reconcilers against an API server.
+    """Runs Reconcilers against an API server, or the same ones against several.
 
     `run` blocks and owns the signals. `start` and `stop`, or a ``with`` block, embed it in a program or a test, from
     any thread; a manager runs once.
 
     Args:
         config: how to reach the server; by default what `load_config` finds.
+        clusters: instead of `config`, several servers by the names that `Request.cluster` and `ctx.clusters.get` use.
         options: see there.
         clock: the time.
 
     Raises:
         ConfigError: there is no usable configuration.
+        TypeError: both `config` and `clusters` are given.
     """
 
     def __init__(
-        self, config: Config | None = None, *, options: ManagerOptions = _DEFAULTS, clock: Clock = SYSTEM_CLOCK
+        self,
+        config: Config | None = None,
+        *,
+        clusters: Mapping[str, Config] | None = None,
+        options: ManagerOptions = _DEFAULTS,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
+        if config is not None and clusters is not None:
+            msg = "a manager takes either config or clusters; the name of a single cluster is ''"
+            raise TypeError(msg)
         self.options = options
         self.clock = clock
         self.metrics = Metrics()
@@ -102,8 +113,10 @@ class Manager:
         self._stop = StopToken(clock=clock)
         self._failure = ""
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
-        self._cluster = Cluster(
-            config or load_config(), namespaces=options.namespaces, clock=clock, metrics=self.metrics
+        configs = {"": config or load_config()} if clusters is None else clusters
+        self.clusters = Fleet(
+            Cluster(each, name=name, namespaces=options.namespaces, clock=clock, metrics=self.metrics)
+            for name, each in configs.items()
         )
         self._controllers: list[Controller] = []
         self._started = False
@@ -210,19 +223,16 @@ class Manager:
         return self._drained
 
     def cluster(self, name: str = "") -> Cluster:
-        """The cluster of that name; "" is the only one there is yet.
+        """The cluster of that name; a single one is named "".
 
         Raises:
             ClusterNotFound: there is no such cluster.
         """
-        if name:
-            msg = f"no cluster {name!r} is engaged"
-            raise ClusterNotFound(msg)
-        return self._cluster
+        return self.clusters.get(name)
 
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why; empty when the manager is ready."""
-        return self._cluster.pending()
+        return self.clusters.pending()
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
@@ -231,6 +241,15 @@ class Manager:
             if self._stop.wait(min(0.02, deadline.remaining())):
                 return False
         return not self._not_ready()
+
+    def observe(self) -> None:
+        """Bring the gauges of `metrics` up to date, as is done before each scrape."""
+        for controller in self._controllers:
+            controller.queue.observe()
+        for cluster in self.clusters:
+            cluster.observe()
+            depth = sum(controller.queue.depth(cluster.name) for controller in self._controllers)
+            self.metrics.cluster_queue_depth.labels(cluster.name).set(depth)
 
     def __enter__(self) -> Self:
         """Start."""
@@ -243,13 +262,6 @@ class Manager:
         """Stop."""
         self.stop()
 
-    # ---- what controllers ask ------------------------------------------------------------------------------------
-
-    @property
-    def clusters(self) -> _Clusters:
-        """The engaged clusters."""
-        return _Clusters(self)
-
     # ---- parts ---------------------------------------------------------------------------------------------------
 
     def _refuse_after_stop(self) -> None:
@@ -258,7 +270,8 @@ class Manager:
             raise RuntimeError(msg)
 
     def _run_controller(self, controller: Controller) -> None:
-        controller.engage(self._cluster)
+        for cluster in self.clusters:
+            controller.engage(cluster)
         controller.start(self._threads)
 
     def _start_all(self) -> None:
@@ -267,19 +280,25 @@ class Manager:
             sys.setswitchinterval(self.options.switch_interval)
         raise_open_files_limit()
         names = ", ".join(controller.name for controller in self._controllers)
-        _log.info("kcontroller %s starts", VERSION, server=self._cluster.config.server, controllers=names)
+        _log.info("kcontroller %s starts", VERSION, **self._where(), controllers=names)
         for server in self._servers:
             server.start(self._threads)
         self.mappers.start(self._threads)
-        self._cluster.start(self._threads)
+        self.clusters.start(self._threads)
         for controller in self._controllers:
             self._run_controller(controller)
+
+    def _where(self) -> dict[str, str]:
+        single, *others = self.clusters
+        if not others and not single.name:
+            return {"server": single.config.server}
+        return {"clusters": ", ".join(cluster.name for cluster in self.clusters)}
 
     def _end(self) -> None:
         for controller in self._controllers:
             controller.interrupt()
         self.mappers.stop()
-        self._cluster.stop()
+        self.clusters.stop()
         for server in self._servers:
             server.stop(timeout=_JOIN_SECONDS)
         if self._switch_before:
@@ -302,7 +321,7 @@ class Manager:
         pages = (
             (
                 self.options.metrics_bind_address,
-                metrics_page.application(self.metrics, before_scrape=(self._observe,)),
+                metrics_page.application(self.metrics, before_scrape=(self.observe,)),
                 "metrics",
                 "--metrics-bind-address",
             ),
@@ -328,11 +347,6 @@ class Manager:
                 server.stop()
             raise
 
-    def _observe(self) -> None:
-        for controller in self._controllers:
-            controller.queue.observe()
-        self._cluster.observe()
-
     def _not_ready(self) -> str | None:
         if self._stop.stopped:
             return "stopping"
@@ -350,13 +364,3 @@ class Manager:
         self._failure = f"thread {name} failed: {type(error).__name__}"
         _log.exception_of(error, "thread %s failed, the process stops: %s: %s", name, type(error).__name__, error)
         self._stop.stop(self._failure)
-
-
-class _Clusters:
-    """Finds clusters by name, for a Context."""
-
-    def __init__(self, manager: Manager) -> None:
-        self._manager = manager
-
-    def get(self, name: str) -> Cluster:
-        return self._manager.cluster(name)

@@ -24,6 +24,7 @@ class Tally:
 
     def __init__(self, metrics: Metrics, controller: str, *, workers: int) -> None:
         labels = ("success", "error", "requeue", "requeue_after")
+        self._by_cluster = metrics.cluster_reconciles
         self._total = {label: metrics.reconcile_total.labels(controller, label) for label in labels}
         self._errors = metrics.reconcile_errors.labels(controller)
         self._terminal = metrics.terminal_errors.labels(controller)
@@ -44,9 +45,10 @@ class Tally:
             self._active.dec()
             self._seconds.observe(clock.monotonic() - began)
 
-    def count(self, verdict: Verdict) -> None:
+    def count(self, verdict: Verdict, cluster: str) -> None:
         """Count the end of a reconcile."""
         self._total[verdict.label].inc()
+        self._by_cluster.labels(cluster, verdict.label).inc()
         if verdict.label == "error":
             self._errors.inc()
         if verdict.terminal:

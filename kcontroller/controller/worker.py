@@ -111,7 +111,7 @@ class Worker:
         if isinstance(error, Stopped) and self._stop.stopped:
             _log.debug("stopped in the middle of a reconcile")
             return
-        self._tally.count(verdict)
+        self._tally.count(verdict, item.request.cluster)
         if verdict.label == "error" and error is not None:
             again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
             text = f"{type(error).__name__}: {_text_of(error)}"

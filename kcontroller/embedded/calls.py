@@ -147,11 +147,13 @@ def parse(catalog: Catalog, method: str, path: str, query: Mapping[str, str], us
         raise statuses.not_served()
     plural, name, subresource = (*tail, "", "")[:3]
     kind = catalog.find(group, version, plural)
+    # Definitions are global: what one control plane defines is served in all of them (Milo's restoptions.go).
+    plane = "" if plural == "customresourcedefinitions" else rest.get("plane", "")
     if kind is None or (namespace and not kind.namespaced) or (subresource and subresource not in kind.subresources):
         raise statuses.not_served()
     call = Call(
         _verb(method, name, query),
-        rest.get("plane", ""),
+        plane,
         kind,
         namespace,
         name,

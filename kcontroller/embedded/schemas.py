@@ -30,7 +30,7 @@ class Schema:
         self, node: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]] = _OPEN, *, builtin: bool = False
     ) -> None:
         self.reference: str = ""
-        """Name of the definition this node was reached by (``io.k8s.api.core.v1.Container``); empty for an inline one."""
+        """The definition that this node was reached by (``io.k8s.api.core.v1.Container``); empty for an inline one."""
         outer = node
         while "$ref" in node:
             self.reference = node["$ref"].rpartition("/")[2]
@@ -49,7 +49,7 @@ class Schema:
 
     @property
     def type(self) -> str:
-        """``object``, ``array``, ``string``, ``integer``, ``number``, ``boolean``, or empty where anything may stand."""
+        """``object``, ``array``, ``string``, ``integer``, ``number``, ``boolean``; empty where anything may stand."""
         return str(self.node.get("type", ""))
 
     @property

@@ -38,6 +38,7 @@ class Stored:
     """One version of one object, as bytes: a reader decodes its own copy."""
 
     key: Key
+    uid: str
     version: int
     labels: Mapping[str, str]
     api_version: str
@@ -45,11 +46,16 @@ class Stored:
 
     @classmethod
     def of(cls, document: dict[str, Any], version: int) -> Stored:
-        """Stamp the version into a document and encode it; the document belongs to the store afterwards."""
+        """Stamp the version into a document and encode it; 0 is the version of what was never stored."""
         metadata = document["metadata"]
-        metadata["resourceVersion"] = str(version)
+        if version:
+            metadata["resourceVersion"] = str(version)
+        else:
+            metadata.pop("resourceVersion", None)
         key = Key(metadata.get("namespace", ""), metadata["name"])
-        return cls(key, version, metadata.get("labels") or {}, document["apiVersion"], _encode(document))
+        return cls(
+            key, metadata["uid"], version, metadata.get("labels") or {}, document["apiVersion"], _encode(document)
+        )
 
     def document(self, api_version: str = "") -> dict[str, Any]:
         """Decode a copy that the caller may change; in another version only apiVersion differs."""
@@ -86,6 +92,7 @@ class Topic:
         self._by_path: dict[str, Key] = {}
         self._changes: deque[Change] = deque()
         self._waiting: set[asyncio.Event] = set()
+        self.ended = 0
 
     def changes_after(self, version: int, *, upto: int | None = None, limit: int = 500) -> list[Change]:
         """Give the next changes after a version that is not below `oldest`, at most `limit`."""
@@ -164,6 +171,11 @@ class Topic:
         """Let every watch look again."""
         for event in self._waiting:
             event.set()
+
+    def end(self) -> None:
+        """End every watch that is open: the resource is not served any more, or not as it was."""
+        self.ended += 1
+        self.wake()
 
     def attach(self, event: asyncio.Event) -> None:
         """Set the event at every change from now on."""

@@ -125,6 +125,12 @@ class Metrics:
         self.stale_reads = self._counter(
             "kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ("cluster",)
         )
+        self.cluster_reconciles = self._counter(
+            "kcontroller_cluster_reconciles", "Reconciliations per cluster and result.", ("cluster", "result")
+        )
+        self.cluster_queue_depth = self._gauge(
+            "kcontroller_cluster_queue_depth", "Items of a cluster that are ready, in all queues.", ("cluster",)
+        )
         self.threads_failed = self._counter("kcontroller_thread_failures", "Threads that ended by an exception.", ())
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:

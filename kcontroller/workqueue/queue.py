@@ -189,6 +189,12 @@ class WorkQueue(Generic[R]):
             self._schedule.promote(self._clock.monotonic())
             return self._schedule.ready
 
+    def depth(self, cluster: str) -> int:
+        """Count the items of one cluster that are ready."""
+        with self._lock:
+            self._schedule.promote(self._clock.monotonic())
+            return self._schedule.ready_of(cluster)
+
     def __bool__(self) -> bool:
         """Be true also when empty, so that ``queue or ...`` does not surprise."""
         return True

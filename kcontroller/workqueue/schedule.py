@@ -73,6 +73,11 @@ class Schedule(Generic[R]):
         """How many items are in work."""
         return len(self._processing)
 
+    def ready_of(self, cluster: str) -> int:
+        """How many items of one cluster are ready."""
+        share = self._shares.get(cluster)
+        return 0 if share is None else share.ready
+
     def in_flight_of(self, cluster: str) -> int:
         """How many items of one cluster are in work."""
         share = self._shares.get(cluster)

@@ -238,6 +238,100 @@ def test_there_is_one_cluster(make: Make) -> None:
         manager.cluster("eu")
 
 
+# ---- several clusters ------------------------------------------------------------------------------------------------
+
+
+def configs(**urls: str) -> dict[str, Config]:
+    return {name: Config(url, StaticCredentials()) for name, url in urls.items()}
+
+
+def test_the_same_reconciler_works_on_every_cluster_and_finds_the_others(api: TinyApi) -> None:
+    seen: dict[str, str] = {}
+    all_seen = threading.Event()
+
+    def act(ctx: Context, request: Request) -> None:
+        other = ctx.clusters.get("us" if request.cluster == "eu" else "eu")
+        seen[str(request)] = f"{ctx.cluster.name}, beside {other.name}"
+        if len(seen) == 3:
+            all_seen.set()
+
+    with TinyApi("c") as us:
+        manager = Manager(clusters=configs(eu=api.url, us=us.url), options=QUIET)
+        manager.add(Maps(act))
+        with manager:
+            assert all_seen.wait(10)
+            assert manager.wait_ready(10)
+
+    assert seen == {
+        "eu:default/a": "eu, beside us",
+        "eu:default/b": "eu, beside us",
+        "us:default/c": "us, beside eu",
+    }
+    assert names_of_ours() == []
+
+
+def test_a_cluster_that_is_away_is_pending_by_its_name_and_the_others_work(api: TinyApi) -> None:
+    reconciler = Maps()
+    manager = Manager(clusters=configs(eu=api.url, us=f"http://127.0.0.1:{unused_port()}"), options=QUIET)
+    manager.add(reconciler)
+    with manager:
+        assert reconciler.began.wait(10)
+        assert not manager.wait_ready(0.05)
+        assert {each.cluster for each in manager.pending()} == {"us"}
+        assert str(manager.readyz.run()["caches"]).startswith("cluster us: v1 ConfigMap is not synced: ")
+
+
+def test_metrics_count_each_cluster_for_itself(api: TinyApi, eventually: Any) -> None:
+    def act(_ctx: Context, request: Request) -> None:
+        if request.cluster == "us":
+            raise RuntimeError("no")
+
+    def value(name: str, **labels: str) -> float | None:
+        return manager.metrics.registry.get_sample_value(name, labels)
+
+    reconciles = "kcontroller_cluster_reconciles_total"
+    with TinyApi("c") as us:
+        manager = Manager(clusters=configs(eu=api.url, us=us.url), options=QUIET)
+        manager.add(Maps(act))
+        with manager:
+            eventually(lambda: value(reconciles, cluster="eu", result="success") == 2)
+            eventually(lambda: (value(reconciles, cluster="us", result="error") or 0) >= 2)
+            manager.observe()
+            assert value("kcontroller_cluster_queue_depth", cluster="eu") == 0
+            assert value(reconciles, cluster="eu", result="error") is None
+
+
+def test_a_controller_that_comes_later_works_on_every_cluster(api: TinyApi) -> None:
+    seen: set[str] = set()
+    both = threading.Event()
+
+    def act(_ctx: Context, request: Request) -> None:
+        seen.add(request.cluster)
+        if len(seen) == 2:
+            both.set()
+
+    with TinyApi("c") as us, Manager(clusters=configs(eu=api.url, us=us.url), options=QUIET) as manager:
+        manager.add(Maps(act))
+        assert both.wait(10)
+
+
+def test_the_log_names_the_clusters(api: TinyApi, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    with Manager(clusters=configs(eu=api.url, us=api.url), options=QUIET):
+        pass
+
+    record = next(each for each in caplog.records if each.getMessage().endswith("starts"))
+    assert record.__dict__["kc_fields"] == {"clusters": "eu, us", "controllers": ""}
+
+
+def test_one_configuration_or_several() -> None:
+    config = Config("https://127.0.0.1:1", StaticCredentials())
+    with pytest.raises(TypeError, match="either config or clusters"):
+        Manager(config, clusters={"eu": config})
+    with pytest.raises(ConfigError, match="there is no cluster to work on"):
+        Manager(clusters={})
+
+
 # ---- readiness -------------------------------------------------------------------------------------------------------
 
 

@@ -44,6 +44,17 @@ def test_len_counts_what_is_ready_and_not_what_is_in_work_or_delayed(queue: Queu
     assert (before, len(queue), queue.in_flight) == (0, 1, 1)
 
 
+def test_the_depth_of_a_cluster_counts_what_is_ready_of_it(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(SOUTH)
+    queue.add(NORTH, after=5)
+    before = queue.depth("north"), queue.depth("south"), queue.depth("east")
+    clock.advance(5)
+    take(queue)
+
+    assert before == (0, 1, 0)
+    assert (queue.depth("north"), queue.depth("south")) == (1, 0)
+
+
 # Delays
 
 

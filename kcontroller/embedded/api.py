@@ -1,0 +1,178 @@
+"""The verbs of the API, on one backend: what the HTTP application calls once a request is parsed.
+
+One request's way: `calls.parse` -> `Api.write` -> `bodies.decode` -> `patching` or `managed` (for a patch) ->
+`writes` or `deletion` -> `store` -> every `watches.Watch` on that topic -> `representation`. The control loops that a
+cluster needs to feel alive (`loops`) observe the store and act after the request.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from kcontroller.api.keys import Key
+from kcontroller.embedded import bodies, deletion, managed, patching, reads, scale, statuses, watches, writes
+from kcontroller.embedded.store import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from kcontroller.embedded.backend import Backend
+    from kcontroller.embedded.calls import Call
+    from kcontroller.embedded.loops import Loops
+    from kcontroller.embedded.milo import ColdStorage
+    from kcontroller.embedded.representation import Representation
+
+_APPLY: Final = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What goes back: status, body, warnings."""
+
+    code: int
+    body: bytes
+    warnings: tuple[str, ...] = ()
+
+
+class Api:
+    """Get, list, watch and the writes, for every control plane. Used from the server's loop only."""
+
+    def __init__(self, backend: Backend, loops: Loops, cold: ColdStorage | None) -> None:
+        self.backend = backend
+        self.loops = loops
+        self._cold = cold
+
+    def get(self, call: Call, representation: Representation, *, frozen: int | None = None) -> bytes:
+        """Answer a GET of one object or of its scale.
+
+        Raises:
+            Refusal: it is not there, or the options are wrong.
+        """
+        if call.subresource == "scale":
+            stored = self._existing(call)
+            return msgspec.json.encode(scale.scale_of(call.kind, stored.document()))
+        return reads.get(self.backend, call, representation, frozen=frozen)
+
+    def list(self, call: Call, representation: Representation, *, frozen: int | None = None) -> bytes:
+        """Answer a GET of a collection.
+
+        Raises:
+            Refusal: the options are wrong, or the version asked for is not kept.
+        """
+        self._warm_up(call)
+        return reads.list_objects(self.backend, call, representation, frozen=frozen)
+
+    def watch(
+        self, call: Call, representation: Representation, *, frozen: Callable[[], int | None] = lambda: None
+    ) -> AsyncIterator[bytes]:
+        """Start a watch; each chunk holds whole lines.
+
+        Raises:
+            Refusal: the options are wrong.
+        """
+        self._warm_up(call)
+        return watches.open_watch(self.backend, call, representation, frozen=frozen)
+
+    def write(self, call: Call, body: bytes, content_type: str, representation: Representation) -> Answer:
+        """Do a create, update, patch, delete or deletecollection.
+
+        Raises:
+            Refusal: nothing was stored.
+        """
+        match call.verb:
+            case "create":
+                outcome = self._create(call, bodies.decode(body, content_type))
+            case "update":
+                outcome = self._update(call, bodies.decode(body, content_type))
+            case "patch":
+                outcome = self._patch(call, body, content_type)
+            case "delete":
+                return self._delete(call, body, content_type, representation)
+            case _:
+                options = self._delete_options(call, body, content_type)
+                gone = deletion.delete_collection(self.backend, call, options)
+                meta = {"resourceVersion": str(self.backend.store.version)}
+                return Answer(200, representation.listing(call.kind, gone, meta))
+        if call.subresource == "scale":
+            shown = scale.scale_of(call.kind, outcome.stored.document())
+            return Answer(outcome.code, msgspec.json.encode(shown), outcome.warnings)
+        return Answer(outcome.code, representation.one(call.kind, outcome.stored), outcome.warnings)
+
+    def _warm_up(self, call: Call) -> None:
+        if self._cold is not None:
+            self._cold.check(call)
+
+    def _existing(self, call: Call) -> Stored:
+        stored = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
+        if stored is None:
+            raise statuses.not_found(call.kind, call.name)
+        return stored
+
+    def _create(self, call: Call, document: dict[str, Any]) -> writes.Outcome:
+        return writes.create(self.backend, call, document)
+
+    def _update(self, call: Call, document: dict[str, Any]) -> writes.Outcome:
+        old = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
+        if old is None:
+            if writes.may_create(call):
+                return writes.create_by_update(self.backend, call, document)
+            raise statuses.not_found(call.kind, call.name)
+        if call.subresource == "scale":
+            document = scale.with_scale(call.kind, old.document(call.kind.api_version), document)
+        return writes.update(self.backend, call, document, old=old)
+
+    def _patch(self, call: Call, body: bytes, content_type: str) -> writes.Outcome:
+        if content_type.partition(";")[0].strip() == _APPLY:
+            return self._apply(call, bodies.decode(body, "application/yaml"))
+        if call.flag("force"):
+            cause = statuses.Cause(
+                "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"
+            )
+            raise reads.invalid_options([cause], kind="PatchOptions")
+        old = self._existing(call)
+        before = old.document(call.kind.api_version)
+        if call.subresource == "scale":
+            shown = patching.patched(call.kind, scale.scale_of(call.kind, before), body, content_type)
+            return writes.update(self.backend, call, scale.with_scale(call.kind, before, shown), old=old)
+        document = patching.patched(call.kind, before, body, content_type)
+        return writes.update(self.backend, call, document, old=old)
+
+    def _apply(self, call: Call, config: dict[str, Any]) -> writes.Outcome:
+        if not call.query.get("fieldManager"):
+            cause = statuses.Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
+            raise reads.invalid_options([cause], kind="PatchOptions")
+        writes.check_kind(call.kind, config)
+        old = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
+        if old is None and call.subresource:
+            raise statuses.not_found(call.kind, call.name)
+        writes.check_address(call, config)
+        warnings = writes.check_fields(call, config)
+        live = old.document(call.kind.api_version) if old is not None else None
+        merged = managed.apply(
+            call.kind,
+            live,
+            config,
+            manager=call.manager,
+            force=call.flag("force"),
+            subresource=call.subresource,
+            now=self.backend.timestamp(),
+        )
+        if old is None:
+            outcome = writes.create(self.backend, call, merged, tracked=False)
+        else:
+            outcome = writes.update(self.backend, call, merged, old=old, tracked=False)
+        return writes.Outcome(outcome.code, outcome.stored, warnings + outcome.warnings)
+
+    def _delete(self, call: Call, body: bytes, content_type: str, representation: Representation) -> Answer:
+        options = self._delete_options(call, body, content_type)
+        done = deletion.delete(self.backend, call, self._existing(call), options)
+        if isinstance(done, Stored):
+            return Answer(200, representation.one(call.kind, done))
+        return Answer(200, msgspec.json.encode(done))
+
+    @staticmethod
+    def _delete_options(call: Call, body: bytes, content_type: str) -> deletion.Options:
+        return deletion.Options.of(call, bodies.decode(body, content_type) if body.strip() else {})

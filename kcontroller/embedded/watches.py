@@ -1,0 +1,198 @@
+"""Watches: a position in the history of one topic, told as lines of JSON.
+
+A watch holds no events: it reads the next ones from the topic when it is woken. One that falls behind the window is
+ended, as kube-apiserver ends a watcher that does not keep up; the client comes back and is told 410.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kcontroller.api.keys import Key
+from kcontroller.embedded import statuses
+from kcontroller.embedded.calls import Selection
+from kcontroller.embedded.reads import check_match, invalid_options
+from kcontroller.embedded.selection import matcher
+from kcontroller.embedded.store import Stored
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from kcontroller.embedded.backend import Backend
+    from kcontroller.embedded.calls import Call
+    from kcontroller.embedded.representation import Representation
+    from kcontroller.embedded.statuses import Refusal
+    from kcontroller.embedded.store import Change, EventType, Topic
+
+BOOKMARK_SECONDS: Final = 60.0
+"""How often an idle watch is told how far it has come; kube-apiserver's own period."""
+
+_DEFAULT_SECONDS: Final = 1800.0  # kube-apiserver's --min-request-timeout; it adds up to as much again at random.
+_LAST_BOOKMARK_SECONDS: Final = 2.0  # Before the end of a watch with a time limit (bookmarkFrequency of the cacher).
+_CHUNK_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One watch, parsed; `stream` is its life."""
+
+    backend: Backend
+    call: Call
+    representation: Representation
+    topic: Topic
+    matches: Callable[[Stored], bool] | None
+    frozen: Callable[[], int | None]
+
+    async def stream(self) -> AsyncIterator[bytes]:
+        """Yield chunks of whole lines until the time limit, or until the watch falls out of the window."""
+        woken = asyncio.Event()
+        self.topic.attach(woken)
+        try:
+            async for chunk in self._told(woken):
+                yield chunk
+        finally:
+            self.topic.detach(woken)
+
+    async def _told(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
+        position, first = self._start()
+        for chunk in first:
+            yield chunk
+        loop = asyncio.get_running_loop()
+        end = loop.time() + (self.call.number("timeoutSeconds") or _DEFAULT_SECONDS)
+        bookmarks = self.call.flag("allowWatchBookmarks")
+        ended = self.topic.ended
+        bookmark_at = min(loop.time() + BOOKMARK_SECONDS, end - _LAST_BOOKMARK_SECONDS)
+        while True:
+            woken.clear()
+            if position < self.topic.oldest or self.topic.ended != ended:
+                return
+            frozen = self.frozen()
+            changes = self.topic.changes_after(position, upto=frozen)
+            if changes:
+                position = changes[-1].version
+                lines = b"".join(filter(None, map(self._line, changes)))
+                if lines:
+                    yield lines
+                continue
+            now = loop.time()
+            if now >= end:
+                return
+            if bookmarks and now >= bookmark_at:
+                # Nothing is pending, so that everything up to the newest version has been told.
+                position = max(position, self.backend.store.version if frozen is None else frozen)
+                yield self.representation.bookmark(self.call.kind, position, initial_end=False)
+                bookmark_at = now + BOOKMARK_SECONDS
+            until = min(end, bookmark_at) if bookmarks and bookmark_at > now else end
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(woken.wait(), until - now)
+
+    def _start(self) -> tuple[int, Iterator[bytes]]:
+        """Find where the changes begin, and what is told before them."""
+        frozen = self.frozen()
+        now = self.backend.store.version if frozen is None else frozen
+        text = self.call.query.get("resourceVersion", "")
+        initial = self.call.query.get("sendInitialEvents")
+        if self.call.flag("sendInitialEvents"):
+            return now, self._initial(now, end_marked=self.call.flag("allowWatchBookmarks"))
+        version = int(text) if text else 0
+        if version == 0 and initial is None:
+            return now, self._initial(now, end_marked=False)
+        return version or now, iter(())
+
+    def _initial(self, version: int, *, end_marked: bool) -> Iterator[bytes]:
+        kind, chunk = self.call.kind, bytearray()
+        for _, stored in self.topic.in_order(self.topic.at(version), namespace=self.call.namespace):
+            if self.matches is None or self.matches(stored):
+                chunk += self.representation.event(kind, "ADDED", stored)
+            if len(chunk) > _CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+        if end_marked:
+            chunk += self.representation.bookmark(kind, version, initial_end=True)
+        if chunk:
+            yield bytes(chunk)
+
+    def _line(self, change: Change) -> bytes | None:
+        """Tell a change as this watch sees it: for a selector an object comes and goes with its labels."""
+        namespace = self.call.namespace
+        if namespace and change.after.key.namespace != namespace:
+            return None
+        told: tuple[EventType, Stored] = (change.type, change.after)
+        if self.matches is not None:
+            was = change.before is not None and self.matches(change.before)
+            is_now = change.type != "DELETED" and self.matches(change.after)
+            if change.type == "DELETED":
+                if not was:
+                    return None
+            elif is_now:
+                told = ("MODIFIED" if was else "ADDED", change.after)
+            elif was and change.before is not None:
+                told = ("DELETED", Stored.of(change.before.document(), change.version))
+            else:
+                return None
+        return self.representation.event(self.call.kind, *told)
+
+
+def open_watch(
+    backend: Backend,
+    call: Call,
+    representation: Representation,
+    *,
+    frozen: Callable[[], int | None] = lambda: None,
+) -> AsyncIterator[bytes]:
+    """Check the options of a watch and start it.
+
+    Raises:
+        Refusal: the options are refused before the stream begins. A version that is too old is told in the stream.
+    """
+    match, initial = call.query.get("resourceVersionMatch", ""), call.query.get("sendInitialEvents")
+    if initial is not None:
+        _check_initial(match)
+    elif match:
+        check_match(call, match)
+        why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        raise invalid_options([_cause("resourceVersionMatch", why)])
+    text = call.query.get("resourceVersion", "")
+    if text and not text.isdecimal():
+        cause = statuses.Cause(
+            "FieldValueInvalid",
+            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
+            "resourceVersion",
+        )
+        raise statuses.invalid(call.kind, "", [cause])
+    topic = backend.store.topic(call.plane, call.kind.storage)
+    matches = _matches(call)
+    if text and 0 < int(text) < topic.oldest:
+        return _only(_error_line(statuses.too_old(int(text), topic.oldest)))
+    return Watch(backend, call, representation, topic, matches, frozen).stream()
+
+
+def _matches(call: Call) -> Callable[[Stored], bool] | None:
+    matches = matcher(call.kind, Selection.of(call))
+    if not call.name:
+        return matches
+    key = Key(call.namespace, call.name)
+    return lambda stored: stored.key == key and (matches is None or matches(stored))
+
+
+def _check_initial(match: str) -> None:
+    if match != "NotOlderThan":
+        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+        raise invalid_options([_cause("resourceVersionMatch", why)])
+
+
+def _cause(field: str, why: str) -> statuses.Cause:
+    return statuses.Cause("FieldValueForbidden", f"Forbidden: {why}", field)
+
+
+def _error_line(refusal: Refusal) -> bytes:
+    return msgspec.json.encode({"type": "ERROR", "object": refusal.document()}) + b"\n"
+
+
+async def _only(line: bytes) -> AsyncIterator[bytes]:
+    yield line

@@ -1,0 +1,86 @@
+"""The two servers that cases are sent to, and the count at the end of the run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kcontroller.testing.binaries import KUBERNETES_VERSION
+from tests.contract.cases import PARTS
+from tests.contract.dialogue import Target, transcript
+from tests.contract.recorded_answers import RecordedAnswers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from kcontroller.testing.control_plane import ControlPlane
+    from tests.contract.cases import Case
+    from tests.contract.dialogue import Transcript
+
+USERS = ("admin", "nobody")
+AT_A_TIME = 16
+
+
+@pytest.fixture(scope="session")
+def recorded() -> Iterator[RecordedAnswers]:
+    answers = RecordedAnswers()
+    yield answers
+    if answers.rewriting:
+        answers.write()
+
+
+@pytest.fixture(scope="session")
+def real(request: pytest.FixtureRequest, control_plane: ControlPlane) -> Iterator[Callable[[Case], Transcript]]:
+    """Hold the dialogues of this run with a real API server, some at a time; give what came of one.
+
+    kube-apiserver keeps the first object of a new CRD waiting for two seconds.
+    """
+    server = control_plane.servers[1]  # Other tests fill the first.
+    _status, version = server.request("GET", "/version")
+    if version["gitVersion"] != f"v{KUBERNETES_VERSION}":
+        pytest.skip(f"the answers are recorded from kube-apiserver {KUBERNETES_VERSION}, not {version['gitVersion']}")
+    target = Target(server.url, server.ca_pem, {user: server.user_token(user) for user in USERS})
+    asking = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        held = {case: pool.submit(transcript, case, target) for case in (item.callspec.params["case"] for item in asking)}
+        yield lambda case: held[case].result()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="session")
+def embedded() -> Iterator[Target]:
+    from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - recording needs none
+
+    with EmbeddedServer(controllers=False) as server:
+        yield Target(server.url, server.ca_pem, {"admin": server.token})
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts = [
+        value
+        for outcome in ("passed", "failed")
+        for report in terminalreporter.getreports(outcome)
+        for name, value in report.user_properties
+        if name == "contract"
+    ]
+    if not counts:
+        return
+    cases = Counter(part for part, _open, _known in counts)
+    open_ = Counter[str]()
+    documented = Counter[str]()
+    for part, differing, listed in counts:
+        open_[part] += differing
+        documented[part] += listed
+    terminalreporter.section("contract")
+    for part in PARTS:
+        if cases[part]:
+            terminalreporter.write_line(f"{part}: {_said(cases[part], open_[part], documented[part])}")
+    terminalreporter.write_line(_said(cases.total(), open_.total(), documented.total()))
+
+
+def _said(cases: int, differences: int, documented: int) -> str:
+    more = f" ({documented} documented)" if documented else ""
+    return f"{cases} cases, {differences} differences{more}"

@@ -1,0 +1,376 @@
+"""Requests to one API server by the standard library, and the record of what was asked and answered."""
+
+from __future__ import annotations
+
+import copy
+import http.client
+import json
+import ssl
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
+from urllib.parse import quote, urlencode, urlsplit
+
+from tests.contract.objects import Defined, crd, namespace
+from tests.contract.transcripts import normalised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from tests.contract.cases import Case
+
+Transcript: TypeAlias = list[dict[str, Any]]
+"""What was asked and answered in one case, masked."""
+AGENT: Final = "contract/1.0"
+JSON: Final = "application/json"
+PATCHES: Final = {
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+    "strategic": "application/strategic-merge-patch+json",
+    "apply": "application/apply-patch+yaml",
+}
+_SECONDS: Final = 10.0
+_PAUSE: Final = 0.01
+_GOOD: Final = range(200, 300)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An API server and the tokens of the users ``admin`` and ``nobody``."""
+
+    url: str
+    ca_pem: str
+    tokens: Mapping[str, str]
+
+
+class _Line:
+    """The way to a target for one thread; keeps one connection for all but watches."""
+
+    def __init__(self, target: Target) -> None:
+        self._address = urlsplit(target.url)
+        self._tls = ssl.create_default_context(cadata=target.ca_pem)
+        self._tokens = target.tokens
+        self._kept: http.client.HTTPSConnection | None = None
+
+    def connect(self, seconds: float = _SECONDS) -> http.client.HTTPSConnection:
+        host, port = self._address.hostname or "", self._address.port
+        return http.client.HTTPSConnection(host, port, timeout=seconds, context=self._tls)
+
+    def headers(self, user: str, given: Mapping[str, str]) -> dict[str, str]:
+        """`user` may also be ``nobody`` without rights, ``stranger`` with a wrong token, or empty: no token."""
+        headers = {"User-Agent": AGENT, "Accept": JSON, **given}
+        if user:
+            headers["Authorization"] = f"Bearer {self._tokens.get(user, 'wrong')}"
+        return headers
+
+    def exchange(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[http.client.HTTPResponse, bytes]:
+        for again in (True, False):
+            fresh = self._kept is None
+            connection = self._kept = self._kept or self.connect()
+            try:
+                connection.request(method, path, body=body, headers=dict(headers))
+                response = connection.getresponse()
+                text = response.read()
+            except (http.client.HTTPException, ConnectionError):
+                self.close()
+                if fresh or not again:
+                    raise
+                continue  # The kept connection had been closed meanwhile.
+            if response.will_close:
+                self.close()
+            return response, text
+        raise AssertionError
+
+    def close(self) -> None:
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back; indexing reads the body."""
+
+    code: int
+    body: Any
+
+    def __getitem__(self, field: str) -> Any:
+        return self.body[field]
+
+    @property
+    def version(self) -> str:
+        return str(self.body["metadata"]["resourceVersion"])
+
+    @property
+    def uid(self) -> str:
+        return str(self.body["metadata"]["uid"])
+
+    @property
+    def name(self) -> str:
+        return str(self.body["metadata"]["name"])
+
+    @property
+    def more(self) -> str:
+        """The continue token of a list."""
+        return str(self.body["metadata"].get("continue", ""))
+
+    def but(self, **changes: Any) -> dict[str, Any]:
+        """Give a copy with these fields merged in; None takes a field away."""
+        return _merged(copy.deepcopy(self.body), changes)
+
+
+def _merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    for field, value in changes.items():
+        if value is None:
+            document.pop(field, None)
+        elif isinstance(value, dict):
+            document[field] = _merged(document.get(field) or {}, value)
+        else:
+            document[field] = value
+    return document
+
+
+class Stream:
+    """An open watch."""
+
+    def __init__(
+        self, connection: http.client.HTTPSConnection, response: http.client.HTTPResponse, record: dict[str, Any]
+    ) -> None:
+        self._connection = connection
+        self._response = response
+        self._record = record
+
+    def read(self, count: int = 1) -> list[Any]:
+        """Take the next `count` events, or fewer if the watch ends or a time limit passes."""
+        events: list[Any] = self._record.setdefault("events", [])
+        start = len(events)
+        while len(events) < start + count:
+            event = self._next()
+            if isinstance(event, str):
+                self._record["end"] = event
+                break
+            events.append(event)
+        return events[start:]
+
+    def end(self) -> None:
+        """Take what still comes until the server ends the watch."""
+        self.read(1_000_000)
+
+    def _next(self) -> Any:
+        try:
+            line = self._response.readline()
+        except TimeoutError:
+            return "nothing more came"
+        return json.loads(line) if line else "ended by the server"
+
+    def close(self) -> None:
+        self._response.close()
+        self._connection.close()
+
+
+class Dialogue:
+    """What a case speaks through. Every request is recorded unless it says otherwise.
+
+    Attributes:
+        namespace: made for the case, and nothing else is in it.
+        group: an API group for the case's own CustomResourceDefinitions.
+        exchanges: what was asked and answered.
+        surprises: the answers whose code is not the one that the case expects.
+    """
+
+    def __init__(self, target: Target, name: str) -> None:
+        self.namespace = name
+        self.group = f"{name}.contract.test"
+        self.exchanges: list[dict[str, Any]] = []
+        self.surprises: list[str] = []
+        self._line = _Line(target)
+        self._streams: list[Stream] = []
+
+    def __enter__(self) -> Self:
+        self.quietly("POST", "/api/v1/namespaces", namespace(self.namespace))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for stream in self._streams:
+            stream.close()
+        self._line.close()
+
+    def path(self, plural: str, api_version: str = "v1") -> str:
+        """Name a collection in the case's namespace."""
+        return f"/{'apis' if '/' in api_version else 'api'}/{api_version}/namespaces/{self.namespace}/{plural}"
+
+    @property
+    def config_maps(self) -> str:
+        return self.path("configmaps")
+
+    def get(self, path: str, **more: Any) -> Answer:
+        return self.request("GET", path, **more)
+
+    def post(self, path: str, body: object, **more: Any) -> Answer:
+        return self.request("POST", path, body, **more)
+
+    def put(self, path: str, body: object, **more: Any) -> Answer:
+        return self.request("PUT", path, body, **more)
+
+    def patch(self, path: str, body: object, kind: str = "merge", **more: Any) -> Answer:
+        """Patch; `kind` is ``merge``, ``json``, ``strategic`` or ``apply``."""
+        return self.request("PATCH", path, body, content_type=PATCHES[kind], **more)
+
+    def apply(self, path: str, body: object, manager: str = "one", **more: Any) -> Answer:
+        return self.patch(path, body, "apply", fieldManager=manager, **more)
+
+    def delete(self, path: str, body: object = None, **more: Any) -> Answer:
+        return self.request("DELETE", path, body, **more)
+
+    def watch(self, path: str, *, user: str = "admin", accept: str = JSON, expect: int = 200, **query: Any) -> Stream:
+        """Open a watch; the events are recorded with it."""
+        asked = _query({"watch": 1, **query})
+        connection = self._line.connect()
+        connection.request("GET", path + _joined(asked), headers=self._line.headers(user, {"Accept": accept}))
+        response = connection.getresponse()
+        record = _record("GET", path, asked, response)
+        self.exchanges.append(record)
+        stream = Stream(connection, response, record)
+        self._streams.append(stream)
+        if response.status != http.HTTPStatus.OK:
+            record["body"] = _decoded(response.read())
+        self._meet(record, expect)
+        return stream
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        expect: int | None = None,
+        user: str = "admin",
+        accept: str = JSON,
+        content_type: str = JSON,
+        headers: Mapping[str, str] | None = None,
+        only: Callable[[Any], Any] | None = None,
+        **query: Any,
+    ) -> Answer:
+        """Ask and record.
+
+        Args:
+            method: of HTTP.
+            path: without the query.
+            body: a document, or text or bytes that are sent as they are.
+            expect: the status; by default any that means success.
+            user: ``admin``, ``nobody``, ``stranger`` (a wrong token) or empty (none).
+            accept: the media types wanted.
+            content_type: of the body.
+            headers: further ones.
+            only: what of the body is recorded, where the rest belongs to other cases.
+            query: its parameters; a trailing underscore is dropped (``continue_``).
+        """
+        asked = _query(query)
+        given = {"Accept": accept, **({} if body is None else {"Content-Type": content_type}), **(headers or {})}
+        response, text = self._line.exchange(
+            method, path + _joined(asked), _encoded(body), self._line.headers(user, given)
+        )
+        document = _decoded(text)
+        record = _record(method, path, asked, response)
+        record["body"] = only(document) if only and response.status in _GOOD else document
+        self.exchanges.append(record)
+        self._meet(record, expect)
+        return Answer(response.status, document)
+
+    def quietly(self, method: str, path: str, body: object = None, **query: Any) -> Answer:
+        """Ask without a record: for what prepares a case and is not what it is about."""
+        headers = self._line.headers("admin", {"Content-Type": JSON})
+        response, text = self._line.exchange(method, path + _joined(_query(query)), _encoded(body), headers)
+        return Answer(response.status, _decoded(text))
+
+    def until(self, path: str, holds: Callable[[Answer], bool], **query: Any) -> Answer:
+        """Ask without a record until the answer is the wanted one: for what a server does a moment later."""
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            answer = self.quietly("GET", path, **query)
+            if holds(answer):
+                return answer
+            assert time.monotonic() < deadline, f"GET {path} did not come to what the case waits for: {answer}"
+            time.sleep(_PAUSE)
+
+    def define(self, **how: Any) -> Defined:
+        """Install a CustomResourceDefinition without a record and wait until it is served; see `objects.crd`."""
+        definition = crd(self.group, **how)
+        made = self.quietly("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        assert made.code == http.HTTPStatus.CREATED, made
+        defined = Defined(definition, self.namespace)
+        self.served(defined)
+        return defined
+
+    def served(self, defined: Defined) -> None:
+        """Wait until a resource answers."""
+        self.until(defined.path, lambda answer: answer.code == http.HTTPStatus.OK)
+
+    def note(self, what: str, seen: object) -> None:
+        """Record something that the answers show only before they are masked, such as whether two times are equal."""
+        self.exchanges.append({"note": what, "seen": seen})
+
+    def _meet(self, record: dict[str, Any], expect: int | None) -> None:
+        if record["code"] not in ((expect,) if expect else _GOOD):
+            said = record.get("body")
+            message = said.get("message", said) if isinstance(said, dict) else said
+            self.surprises.append(f"{record['ask']}: {record['code']}, not {expect or 'a success'}: {message}")
+
+
+def _query(given: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        name.rstrip("_"): str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()
+    }
+
+
+def _joined(query: Mapping[str, str]) -> str:
+    return f"?{urlencode(query, quote_via=quote)}" if query else ""
+
+
+def _encoded(body: object) -> bytes | None:
+    match body:
+        case None:
+            return None
+        case bytes():
+            return body
+        case str():
+            return body.encode()
+        case _:
+            return json.dumps(body).encode()
+
+
+def _decoded(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text.decode(errors="backslashreplace")
+
+
+def _record(method: str, path: str, query: dict[str, str], response: http.client.HTTPResponse) -> dict[str, Any]:
+    record: dict[str, Any] = {"ask": f"{method} {path}", "code": response.status}
+    if query:
+        record["query"] = query
+    for name in ("Content-Type", "Retry-After", "Warning"):
+        values = response.headers.get_all(name)
+        if values:
+            record[name] = values if name == "Warning" else values[0]
+    return record
+
+
+def transcript(case: Case, target: Target, *, may_break: bool = False) -> Transcript:
+    """Hold a dialogue.
+
+    With `may_break` a failure in the case's own code is part of the transcript: an answer lacked what it needs. Without
+    it answers must have the codes that the case expects.
+    """
+    with Dialogue(target, case.namespace) as dialogue:
+        try:
+            case.speak(dialogue)
+        except Exception as error:
+            if not may_break:
+                raise
+            dialogue.exchanges.append({"the case broke off": f"{type(error).__name__}: {error}"})
+        assert may_break or not dialogue.surprises, "\n".join(dialogue.surprises)
+    return normalised(dialogue.exchanges)
