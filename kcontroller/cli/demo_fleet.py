@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import yaml
@@ -18,7 +19,7 @@ from kcontroller.api.objects import Object
 from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
-from kcontroller.client.writes import Ports
+from kcontroller.client.writes import Ports, WriteOptions
 from kcontroller.embedded.milo import GROUP, Milo, control_plane_path
 from kcontroller.embedded.server import EmbeddedServer
 from kcontroller.errors import ControlPlaneError, Stopped
@@ -27,8 +28,10 @@ from kcontroller.transport.credentials import StaticCredentials, bearer
 from kcontroller.transport.requests import Requester
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
 _PROJECT: Final = f"{GROUP}/v1alpha1"
 _CRD: Final = "apiextensions.k8s.io/v1 CustomResourceDefinition"
@@ -38,43 +41,54 @@ _LOOK_SECONDS: Final = 0.02
 
 
 class Fleet:
-    """A running server; `projects` makes the control planes.
+    """A server that runs while its ``with`` block does; `projects` makes its control planes.
 
     Args:
-        stack: closes what was opened.
         wait: waits so many seconds, or less and says True if the demo should end.
     """
 
-    def __init__(self, stack: contextlib.ExitStack, wait: Callable[[float], bool]) -> None:
-        self._stack = stack
+    root: Config
+
+    def __init__(self, wait: Callable[[float], bool]) -> None:
         self._wait = wait
-        self._server = stack.enter_context(EmbeddedServer(milo=_MILO))
-        token = bearer(self._server.token, what="the embedded server's token")
-        ca = self._server.ca_pem
-        self.root = Config(
-            self._server.url,
-            StaticCredentials(token),
-            TLSConfig(ca=ca.encode() if isinstance(ca, str) else ca),
-            source="the embedded API server",
-        )
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        server = self._stack.enter_context(EmbeddedServer(milo=_MILO))
+        token = bearer(server.token, what="the token of the embedded API server")
+        tls = TLSConfig(ca=server.ca_pem.encode())
+        self.root = Config(server.url, StaticCredentials(token), tls, source="the embedded API server")
         self._root_user = self.user(self.root)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self._stack.close()
 
     def user(self, config: Config) -> Client:
         """Make a client that asks the server each time, as kubectl does."""
         requester = Requester(config)
         self._stack.callback(requester.close)
         port = DirectPort(requester, RestMapper(requester))
-        return Client(Ports(reader=port, live=port, writer=port))
+        return Client(Ports(reader=port, live=port, writer=port), WriteOptions(field_owner="demo"))
 
     def projects(self, count: int) -> dict[str, Config]:
         """Make the projects, wait until they are ready, and return how each control plane is reached."""
         names = [f"project-{number}" for number in range(1, count + 1)]
         owner = {"kind": "Organization", "name": _MILO.organization}
         for name in names:
-            project = {"apiVersion": _PROJECT, "kind": "Project", "metadata": {"name": name}, "spec": {"ownerRef": owner}}
+            project = {
+                "apiVersion": _PROJECT,
+                "kind": "Project",
+                "metadata": {"name": name},
+                "spec": {"ownerRef": owner},
+            }
             self._root_user.create(Object(project))
         for name in names:
-            self._until(f"project {name} is ready", lambda name=name: self._is(f"{_PROJECT} Project", name, "Ready"))
+            self._until(f"project {name} is ready", partial(self._is, f"{_PROJECT} Project", name, "Ready"))
         return {name: self.root.with_server(f"{self.root.server}{control_plane_path(name)}") for name in names}
 
     def install(self, file: Path) -> None:
@@ -82,7 +96,7 @@ class Fleet:
         crd = Object(yaml.safe_load(file.read_text(encoding="utf-8")))
         self._root_user.create(crd)
         name = crd.metadata.name
-        self._until(f"CustomResourceDefinition {name} is established", lambda: self._is(_CRD, name, "Established"))
+        self._until(f"CustomResourceDefinition {name} is established", partial(self._is, _CRD, name, "Established"))
 
     def _is(self, kind: str, name: str, condition: str) -> bool:
         return conditions.is_true(self._root_user.get(kind, Key("", name)), condition)
@@ -96,10 +110,3 @@ class Fleet:
             if time.monotonic() > deadline:
                 msg = f"waited {_PATIENCE_SECONDS:g} s in vain until {what}"
                 raise ControlPlaneError(msg)
-
-
-@contextlib.contextmanager
-def fleet(wait: Callable[[float], bool]) -> Iterator[Fleet]:
-    """Start the server; it ends with the block."""
-    with contextlib.ExitStack() as stack:
-        yield Fleet(stack, wait)

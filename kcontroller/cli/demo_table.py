@@ -20,6 +20,7 @@ from kcontroller.cli.demo_visitor import NAMESPACE, WIDGET
 from kcontroller.errors import CacheError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -32,18 +33,30 @@ if TYPE_CHECKING:
 _LINE_SECONDS: Final = 5.0
 _DEEDS: Final = 4
 _PICTURE_WIDTH: Final = 84
+_RESULTS: Final = ("success", "error", "requeue", "requeue_after")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cluster at one moment; the figures of work come from the manager's metrics."""
+    """One cluster at one moment; what is not about Widgets comes from the manager's metrics."""
 
     cluster: str
-    widgets: int
-    ready: int
-    reconciles: int
-    queue: int
-    errors: int
+    widgets: int = 0
+    ready: int = 0
+    reconciles: int = 0
+    queue: int = 0
+    errors: int = 0
+
+    def __add__(self, other: Row) -> Row:
+        """Sum the figures."""
+        return Row(
+            self.cluster,
+            self.widgets + other.widgets,
+            self.ready + other.ready,
+            self.reconciles + other.reconciles,
+            self.queue + other.queue,
+            self.errors + other.errors,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +67,138 @@ class Snapshot:
 
     @classmethod
     def of(cls, manager: Manager) -> Snapshot:
-        """Read the manager's caches and metrics; a cluster that is not synced shows no Widgets."""
+        """Read the manager's caches and metrics."""
         manager.observe()
         return cls(tuple(_row(manager, cluster.name, cluster.client) for cluster in manager.clusters))
 
     @property
     def total(self) -> Row:
         """The sum of all clusters."""
-        sums = [sum(column) for column in zip(*((r.widgets, r.ready, r.reconciles, r.queue, r.errors) for r in self.rows))]
-        return Row(f"{len(self.rows)} clusters" if len(self.rows) != 1 else "1 cluster", *sums)
+        count = len(self.rows)
+        return sum(self.rows, Row(f"{count} cluster" if count == 1 else f"{count} clusters"))
 
     def __str__(self) -> str:
         """Say it in one line."""
-        sum_ = self.total
+        all_ = self.total
         return (
-            f"{sum_.ready} of {sum_.widgets} widgets ready in {sum_.cluster}; {sum_.reconciles} reconciles, "
-            f"queue {sum_.queue}, {sum_.errors} errors"
+            f"{all_.ready} of {all_.widgets} widgets ready in {all_.cluster}, {all_.reconciles} reconciles, "
+            f"queue {all_.queue}, {all_.errors} errors"
         )
+
+
+def is_ready(widget: Object) -> bool:
+    """Whether the status says that the spec as it is now has come true."""
+    return (
+        conditions.is_true(widget, "Ready")
+        and widget.get("status.observedGeneration") == widget.metadata.generation
+        and widget.get("status.readyReplicas", 0) == widget.get("spec.replicas")
+    )
+
+
+def _row(manager: Manager, cluster: str, client: Client) -> Row:
+    sample = manager.metrics.registry.get_sample_value
+    counts = {
+        result: int(sample("kcontroller_cluster_reconciles_total", {"cluster": cluster, "result": result}) or 0)
+        for result in _RESULTS
+    }
+    try:
+        widgets = client.list(WIDGET, namespace=NAMESPACE)
+    except CacheError:  # Its first list is not in yet.
+        widgets = []
+    return Row(
+        cluster,
+        widgets=len(widgets),
+        ready=sum(map(is_ready, widgets)),
+        reconciles=sum(counts.values()),
+        queue=int(sample("kcontroller_cluster_queue_depth", {"cluster": cluster}) or 0),
+        errors=counts["error"],
+    )
+
+
+class Screen:
+    """Shows a run while its ``with`` block lasts; nothing that is logged meanwhile destroys the table.
+
+    Args:
+        console: where to.
+        configure_logs: sends the logs to `sys.stderr`, which the table takes over while it lives on a terminal.
+    """
+
+    def __init__(self, console: Console, configure_logs: Callable[[], None]) -> None:
+        self._console = console
+        self._configure_logs = configure_logs
+        self._live: Live | None = None
+        self._said: list[str] = []
+        self._said_before = 0
+        self._deeds: deque[str] = deque(maxlen=_DEEDS)
+        self._frame: RenderableType = ""
+        self._next_line = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Begin; the table appears with the first `show`."""
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
+            self._live = Live(
+                console=self._console,
+                auto_refresh=False,
+                redirect_stdout=sys.stdout.isatty(),
+                redirect_stderr=sys.stderr.isatty(),
+            )
+            self._live.start()
+        self._configure_logs()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the last table on the terminal."""
+        if self._live is not None:
+            self._live.stop()
+            self._configure_logs()
+
+    def say(self, text: str) -> None:
+        """Write a line, above the table."""
+        self._said.append(text)
+        self._console.print(Text(text))
+
+    def done(self, deed: str) -> None:
+        """Note a deed for the next `show`."""
+        self._deeds.append(deed)
+
+    def show(self, snapshot: Snapshot, caption: str) -> None:
+        """Show how things are: at once on a terminal, every five seconds elsewhere."""
+        if not self._frame:
+            self._said_before = len(self._said)
+        self._frame = _frame(snapshot, caption, self._deeds)
+        if self._live is not None:
+            self._live.update(self._frame, refresh=True)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + _LINE_SECONDS
+            self._console.print(Text(f"{caption}: {snapshot}"), soft_wrap=True)
+
+    def picture(self, command: str) -> str:
+        """Draw the terminal as SVG: the command, what was said, and the last table where it stood."""
+        paper = Console(record=True, file=io.StringIO(), width=_PICTURE_WIDTH, force_terminal=True)
+        paper.print(Text.assemble(("$ ", "green"), (command, "bold")))
+        before, after = self._said[: self._said_before], self._said[self._said_before :]
+        paper.print(*map(Text, before), self._frame, *map(Text, after), sep="\n")
+        return paper.export_svg(title="kcontroller", unique_id="demo")
+
+
+def _frame(snapshot: Snapshot, caption: str, deeds: deque[str]) -> RenderableType:
+    table = Table(box=SIMPLE_HEAD, show_footer=True)
+    total = snapshot.total
+    table.add_column("Cluster", footer=total.cluster, min_width=12)
+    for heading, name in (("Widgets", "widgets"), ("Ready", "ready"), ("Reconciles", "reconciles"), ("Queue", "queue")):
+        table.add_column(heading, footer=str(getattr(total, name)), justify="right", min_width=8)
+    table.add_column("Errors", footer=str(total.errors), justify="right", min_width=8)
+    for row in snapshot.rows:
+        table.add_row(
+            row.cluster,
+            str(row.widgets),
+            Text(str(row.ready), "green" if row.ready == row.widgets else "yellow"),
+            str(row.reconciles),
+            str(row.queue),
+            Text(str(row.errors), "red" if row.errors else ""),
+        )
+    # Always as many lines, so that the table does not jump.
+    lines = [*deeds, *[""] * (_DEEDS - len(deeds))]
+    return Group(table, *(Text(f"  {line}", "dim") for line in lines), Text(f"  {caption}"))

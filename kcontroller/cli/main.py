@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COMMANDS: Final[Mapping[str, str]] = {
+    "demo": "kcontroller.cli.demo",
     "run": "kcontroller.cli.run",
     "version": "kcontroller.cli.version",
 }

@@ -22,7 +22,7 @@ One request's way, by file:
 4. Writes: ``bodies`` (with ``protobuf``) decodes; ``patching`` (with ``strategic``) and ``managed`` (with ``fields`` and
    ``merging``) make of a patch a document; ``writes`` takes it through ``structural``, ``validation``, ``metadata`` and
    ``strategies``; ``deletion`` deletes; ``scale`` is the subresource.
-5. ``loops`` run after the request: ``crds`` (with ``definitions``), ``namespaces``, ``garbage``, ``milo``.
+5. ``loops`` run after the request: ``crds`` (with ``definitions``), ``namespaces``, ``garbage``, ``projects``.
 
 ``boot`` puts it together. ``recorded`` reads the built-in kinds from ``data/``, which ``kcontroller.testing.recording``
 wrote from a real kube-apiserver; ``schemas`` is how everything reads a schema, ``statuses`` how everything refuses.

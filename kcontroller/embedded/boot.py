@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import definitions, milo
+from kcontroller.embedded import definitions, milo, projects
 from kcontroller.embedded.api import Api
 from kcontroller.embedded.backend import Backend
 from kcontroller.embedded.calls import Call, User
@@ -52,19 +52,19 @@ def boot(
     if controllers:
         loops += [Namespaces(backend), Garbage(backend)]
     if options is not None:
-        loops.append(milo.Projects(backend, options))
+        loops.append(projects.Projects(backend, options))
     runner = Loops(loops, soon)
     backend.store.observe(runner.observe)
     for name in _NAMESPACES:
-        backend.store.put(ROOT, "namespaces", milo.new_namespace(backend, name))
+        backend.store.put(ROOT, "namespaces", projects.new_namespace(backend, name))
     if options is not None:
         _boot_milo(backend, options)
     return Api(backend, runner, milo.ColdStorage() if options is not None and options.cold_storage else None)
 
 
 def _boot_milo(backend: Backend, options: milo.Milo) -> None:
-    backend.store.put(ROOT, "namespaces", milo.new_namespace(backend, "milo-system"))
-    for document in milo.definitions():
+    backend.store.put(ROOT, "namespaces", projects.new_namespace(backend, "milo-system"))
+    for document in projects.definitions():
         definitions.complete(document)
         _create(backend, "apiextensions.k8s.io/v1", "customresourcedefinitions", document)
         # Served at once: the projects below need it, and the control loop only comes after this.

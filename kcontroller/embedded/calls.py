@@ -8,6 +8,8 @@ from urllib.parse import unquote
 
 from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.embedded import statuses
+from kcontroller.embedded.milo import visible
+from kcontroller.embedded.store import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,6 +27,7 @@ class User:
     name: str
     groups: tuple[str, ...] = ()
     extra: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,9 @@ def parse(catalog: Catalog, method: str, path: str, query: Mapping[str, str], us
     plural, name, subresource = (*tail, "", "")[:3]
     kind = catalog.find(group, version, plural)
     # Definitions are global: what one control plane defines is served in all of them (Milo's restoptions.go).
-    plane = "" if plural == "customresourcedefinitions" else rest.get("plane", "")
+    plane = ROOT if plural == "customresourcedefinitions" else rest.get("plane", ROOT)
+    if kind is not None and not visible(plane, kind):
+        kind = None
     if kind is None or (namespace and not kind.namespaced) or (subresource and subresource not in kind.subresources):
         raise statuses.not_served()
     call = Call(

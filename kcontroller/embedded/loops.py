@@ -2,7 +2,7 @@
 
 kube-apiserver itself serves what a CustomResourceDefinition defines (`crds`). The rest is the work of
 kube-controller-manager, as far as clients count on it: namespaces are emptied (`namespaces`), dependents follow their
-owners (`garbage`); and Milo's controller makes projects ready (`milo`).
+owners (`garbage`); and Milo's controller makes projects ready (`projects`).
 """
 
 from __future__ import annotations

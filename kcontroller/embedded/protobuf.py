@@ -1,76 +1,63 @@
 """Reads bodies that Go clients send as ``application/vnd.kubernetes.protobuf``.
 
-Such a body is four bytes of magic and a ``runtime.Unknown``: apiVersion, kind, and the object as protobuf. Field numbers,
-JSON names and what Go's JSON leaves out are data, recorded from the Go types by testing/protobuf_recording.py; the
-document is the one that a Go server would write as JSON after reading the same body.
+Such a body is four bytes of magic and a ``runtime.Unknown``: apiVersion, kind, and the object as protobuf. Field
+numbers, JSON names and what Go's JSON leaves out are data, recorded from the Go types by testing/protobuf_recording.py;
+the document is the one that a Go server would write as JSON after reading the same body.
 """
 
 from __future__ import annotations
 
 import base64
-import gzip
 import struct
 from datetime import UTC, datetime, timedelta
-from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kcontroller.embedded import statuses, wire
+from kcontroller.embedded.messages import SCALARS, message, message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from kcontroller.embedded.kinds import Kind
+    from kcontroller.embedded.messages import Field
+
 MAGIC: Final = b"k8s\0"
 """What every body starts with."""
 
-META_KINDS: Final = frozenset(
-    {"CreateOptions", "DeleteOptions", "GetOptions", "List", "ListOptions", "PatchOptions", "Status", "UpdateOptions"}
-)
-"""Kinds of apimachinery, the same in every group and version."""
-
-_DATA: Final = "data/protobuf-1.36.3.json.gz"
 # Hostile bodies: two bytes can be a message whose zero values take hundreds.
 _MAX_DEPTH: Final = 100
-_MAX_MESSAGES: Final = 200_000
+_MAX_MESSAGES: Final = 100_000
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ZERO_TIME: Final = datetime(1, 1, 1, tzinfo=UTC)
 _SCHEMA: Final = "apiextensions.v1.JSONSchemaProps"
-_SCALARS: Final[dict[str, tuple[int, Any]]] = {  # Wire type, and what is read where nothing was sent.
-    "string": (wire.BYTES, ""),
-    "bytes": (wire.BYTES, None),
-    "bool": (wire.VARINT, False),
-    "int32": (wire.VARINT, 0),
-    "int64": (wire.VARINT, 0),
-    "float64": (wire.FIXED64, 0),
-}
 
 
-def decode(raw: bytes, *, api_version: str = "", kind: str = "") -> dict[str, Any]:
+def decode(raw: bytes, *, kind: Kind | None = None) -> dict[str, Any]:
     """Turn a body into the JSON document that it stands for.
 
     Args:
         raw: the whole body.
-        api_version: what the path expects; fills what the body leaves open, and with `kind` is named in refusals.
-        kind: likewise.
+        kind: what the path asks for: fills what the body leaves open, and is named in refusals. None for DeleteOptions.
 
     Raises:
-        Refusal: 400, worded as kube-apiserver does: no such envelope, an unknown kind, or an object that cannot be read.
+        Refusal: 400, worded as kube-apiserver does: no such envelope, an unknown kind, or an object that is broken.
     """
     try:
         sent_version, sent_kind, body = _open(raw)
     except wire.MalformedError as error:
         raise statuses.bad_request(_unrecognized(raw, kind, str(error))) from None
-    actual_version, actual_kind = sent_version or api_version, sent_kind or kind
+    wanted = (kind.api_version, kind.kind) if kind else ("", "")
+    version, name = sent_version or wanted[0], sent_kind or wanted[1]
     try:
-        document = _Decoder().object(actual_version, actual_kind, body, 0)
+        return _Decoder().object(version, name, body, 0)
     except (wire.MalformedError, msgspec.DecodeError, RecursionError) as error:
-        version = actual_version.rpartition("/")[2]
-        as_what = f'{actual_kind} in version "{version}" cannot be handled as a {kind}: ' if kind else ""
+        as_what = (
+            f'{name} in version "{version.rpartition("/")[2]}" cannot be handled as a {kind.kind}: ' if kind else ""
+        )
         raise statuses.bad_request(f"{as_what}{error}") from None
-    return document
 
 
 def _open(raw: bytes) -> tuple[str, str, bytes]:
@@ -87,54 +74,12 @@ def _open(raw: bytes) -> tuple[str, str, bytes]:
     return wire.text(names, 1), wire.text(names, 2), wire.last(envelope, 2, b"")
 
 
-def _unrecognized(raw: bytes, kind: str, why: str) -> str:
-    if not kind:
+def _unrecognized(raw: bytes, kind: Kind | None, why: str) -> str:
+    if kind is None:
         return why
     shown = raw[:30].decode(errors="replace") if raw.startswith(b"{") else raw[:30].hex()
     summary = f"{shown} ..." if len(raw) > 30 else shown or "<empty>"  # noqa: PLR2004 - as summarizeData does
-    return f"the object provided is unrecognized (must be of type {kind}): {why} ({summary})"
-
-
-class _Field(msgspec.Struct, frozen=True):
-    """A field of a message; `flags` as the recording writes them."""
-
-    number: int
-    name: str
-    held: str
-    wire: int
-    pointer: bool
-    repeated: bool
-    map: bool
-    inline: bool
-    omit_empty: bool
-    omit_zero: bool
-
-
-class _Message(msgspec.Struct, frozen=True):
-    name: str
-    fields: tuple[_Field, ...]
-    wires: Mapping[int, int]
-    is_list: bool
-
-
-@cache
-def _recorded() -> dict[str, Any]:
-    data = resources.files("kcontroller.embedded").joinpath(_DATA).read_bytes()
-    recorded: dict[str, Any] = msgspec.json.decode(gzip.decompress(data))
-    return recorded
-
-
-@cache
-def _message(name: str) -> _Message:
-    fields = tuple(_field(*row) for row in _recorded()["messages"][name])
-    is_list = any("l" in row[2] for row in _recorded()["messages"][name])
-    return _Message(name.rpartition(".")[2], fields, {field.number: field.wire for field in fields}, is_list)
-
-
-def _field(number: int, name: str, flags: str, held: str) -> _Field:
-    encoded = wire.BYTES if "m" in flags else _SCALARS.get(held, (wire.BYTES, None))[0]
-    pointer, repeated, mapped, inline, empty, zero = (flag in flags for flag in "prmioz")
-    return _Field(number, name, held, encoded, pointer, repeated, mapped, inline, empty, zero)
+    return f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({summary})"
 
 
 class _Decoder:
@@ -156,12 +101,11 @@ class _Decoder:
 
     def object(self, api_version: str, kind: str, data: bytes, depth: int) -> dict[str, Any]:
         """Read what an envelope holds."""
-        kinds = _recorded()["kinds"]
         if not kind:
             msg = f"Object 'Kind' is missing in 'runtime.TypeMeta{{APIVersion:\"{api_version}\", Kind:\"\"}}'"
             raise wire.MalformedError(msg)
-        name = kinds.get(f"v1/{kind}" if kind in META_KINDS else f"{api_version}/{kind}")
-        if name is None:
+        name = message_of(api_version, kind)
+        if not name:
             where = 'in scheme "pkg/runtime/scheme.go:111"'
             raise wire.MalformedError(f'no kind "{kind}" is registered for version "{api_version}" {where}')
         return {"kind": kind, "apiVersion": api_version, **self._read(name, data, depth)}
@@ -170,20 +114,20 @@ class _Decoder:
         self._messages += 1
         if depth > _MAX_DEPTH or self._messages > _MAX_MESSAGES:
             raise wire.MalformedError("proto: too many or too deeply nested messages")
-        message = _message(name)
-        seen = wire.gather(data, message.name, message.wires)
-        if message.is_list:
-            return self._value(message.fields[0], seen.get(1, []), depth)
+        shape = message(name)
+        seen = wire.gather(data, shape.name, shape.wires)
+        if shape.is_list:
+            return self._value(shape.fields[0], seen.get(1, []), depth)
         document: dict[str, Any] = {}
-        for field in message.fields:
+        for field in shape.fields:
             value = self._value(field, seen.get(field.number, []), depth)
             if field.inline:
                 document.update(value)
-            elif not _left_out(field, value):
+            elif not field.left_out(value):
                 document[field.name] = value
         return document
 
-    def _value(self, field: _Field, seen: list[Any], depth: int) -> Any:
+    def _value(self, field: Field, seen: list[Any], depth: int) -> Any:
         if field.map:
             return self._map(field.held, seen, depth) if seen else None
         if field.repeated:
@@ -191,18 +135,18 @@ class _Decoder:
         if not seen:
             if field.pointer:
                 return None
-            return _SCALARS[field.held][1] if field.held in _SCALARS else self._one(field.held, b"", depth)
+            return SCALARS[field.held][1] if field.held in SCALARS else self._one(field.held, b"", depth)
         # A message that comes in pieces is merged; joining their bytes is the same.
-        whole = seen[-1] if field.held in _SCALARS or len(seen) == 1 else b"".join(seen)
+        whole = seen[-1] if field.held in SCALARS or len(seen) == 1 else b"".join(seen)
         return self._one(field.held, whole, depth)
 
     def _map(self, held: str, entries: Iterable[bytes], depth: int) -> dict[str, Any]:
-        encoded, absent = _SCALARS.get(held, (wire.BYTES, b""))
+        encoded, absent = SCALARS.get(held, (wire.BYTES, b""))
         result = {}
         for entry in entries:
             seen = wire.gather(entry, "entry", {1: wire.BYTES, 2: encoded})
             value = wire.last(seen, 2, None)
-            if value is not None or held not in _SCALARS:
+            if value is not None or held not in SCALARS:
                 value = self._one(held, b"" if value is None else value, depth)
             else:
                 value = absent
@@ -210,7 +154,7 @@ class _Decoder:
         return result
 
     def _one(self, held: str, sent: Any, depth: int) -> Any:
-        if held in _SCALARS:
+        if held in SCALARS:
             return _scalar(held, sent)
         special = self._specials.get(held)
         return self._read(held, sent, depth + 1) if special is None else special(sent, depth)
@@ -242,19 +186,6 @@ class _Decoder:
 
     def _schema(self, seen: Mapping[int, list[Any]], number: int, depth: int) -> Any:
         return self._read(_SCHEMA, wire.joined(seen, number), depth + 1) if number in seen else None
-
-
-def _left_out(field: _Field, value: Any) -> bool:
-    if value is None:
-        return field.pointer and field.omit_empty or field.omit_zero or (field.omit_empty and _may_be_empty(field))
-    return field.omit_empty and not field.pointer and not value and _may_be_empty(field)
-
-
-def _may_be_empty(field: _Field) -> bool:
-    # To Go's JSON no struct is empty; a message that is a named list is no struct.
-    if field.map or field.repeated or field.held in _SCALARS:
-        return True
-    return field.held in _recorded()["messages"] and _message(field.held).is_list
 
 
 def _scalar(held: str, sent: Any) -> Any:

@@ -24,7 +24,7 @@ class Schema:
             artefact of the generator and not applied, and a missing required list or map is not an error.
     """
 
-    __slots__ = ("_children", "_definitions", "_items", "_values", "builtin", "node", "reference")
+    __slots__ = ("_children", "_definitions", "_items", "_values", "builtin", "compiled", "node", "reference")
 
     def __init__(
         self, node: Mapping[str, Any], definitions: Mapping[str, Mapping[str, Any]] = _OPEN, *, builtin: bool = False
@@ -40,6 +40,8 @@ class Schema:
         self.node = node
         self.builtin = builtin
         self._definitions = definitions
+        self.compiled: dict[str, Any] = {}
+        """What the modules that read schemas make of this node once and for all, by a name of their own."""
         self._children: dict[str, Schema] = {}
         self._items: Schema | None = None
         self._values: Schema | None = None

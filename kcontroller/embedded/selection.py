@@ -91,12 +91,10 @@ def _text(document: dict[str, Any], paths: tuple[str, ...], absent: str) -> str:
         for part in path.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         match value:
-            case None | "":
+            case None | "" | list():  # The server files nothing under a Pod's status.podIPs.
                 continue
             case bool():
                 return "true" if value else "false"
-            case list():  # Of a Pod's status.podIPs.
-                return ",".join(str(item.get("ip", "")) for item in value)
             case _:
                 return str(value)
     return absent

@@ -81,7 +81,9 @@ class VirtualClock:
         try:
             if not condition.wait(_PATIENCE):
                 who = "; ".join(self.waits())
-                msg = f"nothing ended a wait of {timeout} virtual seconds within {_PATIENCE:g} real ones; waiting: {who}"
+                msg = (
+                    f"nothing ended a wait of {timeout} virtual seconds within {_PATIENCE:g} real ones; waiting: {who}"
+                )
                 raise AssertionError(msg)
         finally:
             with self._lock:
@@ -93,11 +95,19 @@ class VirtualClock:
     def advance(self, seconds: float) -> None:
         """Move the time and wake every wait that it has reached."""
         with self._lock:
-            conditions = self._move_locked(self._seconds + seconds)
-        _notify(conditions)
+            self._seconds += seconds
+            now = self._seconds
+            due = [ticket for ticket, wait in self._waiting.items() if wait.until is not None and wait.until <= now]
+            # Taken out here, so that nobody counts as waiting who has yet to notice that its time has come.
+            conditions = [self._waiting.pop(ticket).condition for ticket in due]
+        for condition in conditions:
+            with condition:
+                condition.notify_all()
 
     def jump(self, *, within: float = math.inf) -> bool:
         """Wait (in real time) until all registered threads wait, then move to the next moment that anybody waits for.
+
+        One wait ends; of several with the same moment the one that began first, and the others at the next jumps.
 
         Args:
             within: jump no further than so many seconds.
@@ -113,11 +123,14 @@ class VirtualClock:
 
     def _jump(self, within: float) -> bool:
         with self._lock:
-            due = min((wait.until for wait in self._waiting.values() if wait.until is not None), default=math.inf)
+            dues = ((wait.until, ticket) for ticket, wait in self._waiting.items() if wait.until is not None)
+            due, ticket = min(dues, default=(math.inf, 0))
             if due == math.inf or due > self._seconds + within:
                 return False
-            conditions = self._move_locked(due)
-        _notify(conditions)
+            self._seconds = max(self._seconds, due)
+            condition = self._waiting.pop(ticket).condition
+        with condition:
+            condition.notify_all()
         return True
 
     @contextlib.contextmanager
@@ -215,12 +228,6 @@ class VirtualClock:
         ours = sum(wait.condition is condition for wait in self._waiting.values())
         return inside is not None and len(inside) < ours
 
-    def _move_locked(self, until: float) -> list[threading.Condition]:
-        self._seconds = until
-        due = [ticket for ticket, wait in self._waiting.items() if wait.until is not None and wait.until <= until]
-        # Taken out here, so that nobody counts as waiting who has yet to notice that its time has come.
-        return [self._waiting.pop(ticket).condition for ticket in due]
-
     def _who_is_busy(self) -> str:
         with self._lock:
             busy = ", ".join(thread.name for thread in self._busy_locked()) or "none for long enough"
@@ -230,9 +237,3 @@ class VirtualClock:
 
 def _may_run(thread: threading.Thread) -> bool:
     return thread.ident is None or thread.is_alive()  # One that has not started yet is about to.
-
-
-def _notify(conditions: list[threading.Condition]) -> None:
-    for condition in conditions:
-        with condition:
-            condition.notify_all()

@@ -138,7 +138,11 @@ func sorted(text string) string {
 	return strings.Join(letters, "")
 }
 
-// fill sets every field that the chance allows; nothing that JSON and protobuf are known to lose (empty lists, nanoseconds).
+// The fields that some sample has: all of them, in the end.
+var filled = map[string]bool{}
+
+// fill sets the fields that no sample has yet and those that the chance allows; nothing that JSON and protobuf are known
+// to lose (empty lists, nanoseconds).
 func fill(v reflect.Value, random *rand.Rand, chance float64, depth int) {
 	number := int64(random.Intn(300) - 20)
 	switch target := v.Addr().Interface().(type) {
@@ -167,16 +171,28 @@ func fill(v reflect.Value, random *rand.Rand, chance float64, depth int) {
 		target.Raw = []byte(`{"a":[1,2.5,null]}`)
 		return
 	case *apiextensions.JSONSchemaPropsOrBool:
-		target.Allows = number%2 == 0
-		if number%3 != 0 || depth > 6 {
-			return
+		target.Allows = number%3 != 1
+		if number%3 == 2 {
+			target.Schema = &apiextensions.JSONSchemaProps{}
+			fill(reflect.ValueOf(target.Schema).Elem(), random, chance, depth+1)
 		}
-		target.Allows = true
+		return
 	case *apiextensions.JSONSchemaPropsOrStringArray:
 		if number%2 == 0 {
 			target.Property = []string{"a", "b"}
 			return
 		}
+		target.Schema = &apiextensions.JSONSchemaProps{}
+		fill(reflect.ValueOf(target.Schema).Elem(), random, chance, depth+1)
+		return
+	case *apiextensions.JSONSchemaPropsOrArray:
+		if number%2 == 0 {
+			target.JSONSchemas = []apiextensions.JSONSchemaProps{{Type: "a"}, {}}
+			return
+		}
+		target.Schema = &apiextensions.JSONSchemaProps{}
+		fill(reflect.ValueOf(target.Schema).Elem(), random, chance, depth+1)
+		return
 	}
 	switch v.Kind() {
 	case reflect.Pointer:
@@ -194,17 +210,27 @@ func fill(v reflect.Value, random *rand.Rand, chance float64, depth int) {
 		}
 	case reflect.Map:
 		v.Set(reflect.MakeMap(v.Type()))
-		for range 1 + random.Intn(2) {
+		for i := range 1 + random.Intn(2) {
 			value := reflect.New(v.Type().Elem()).Elem()
 			fill(value, random, chance, depth+1)
 			key := reflect.New(v.Type().Key()).Elem()
-			key.SetString(fmt.Sprintf("k%d", random.Intn(5)))
+			key.SetString(fmt.Sprintf("k%d", i))
 			v.SetMapIndex(key, value)
 		}
 	case reflect.Struct:
+		inner := chance
+		if v.Type() == reflect.TypeOf(apiextensions.JSONSchemaProps{}) {
+			inner /= float64(depth) // It holds itself in a dozen fields.
+		}
 		for i := 0; i < v.NumField(); i++ {
 			tag := v.Type().Field(i).Tag.Get("protobuf")
-			if tag != "" && tag != "-" && random.Float64() < chance && (depth < 14 || simple(v.Field(i).Kind())) {
+			if tag == "" || tag == "-" {
+				continue
+			}
+			name := v.Type().PkgPath() + "." + v.Type().Name() + "." + v.Type().Field(i).Name
+			wanted := chance > 0 && (depth == 0 || !filled[name])
+			if wanted || random.Float64() < inner || simple(v.Field(i)) && random.Float64() < chance {
+				filled[name] = true
 				fill(v.Field(i), random, chance, depth+1)
 			}
 		}
@@ -219,8 +245,12 @@ func fill(v reflect.Value, random *rand.Rand, chance float64, depth int) {
 	}
 }
 
-func simple(kind reflect.Kind) bool {
-	return kind != reflect.Struct && kind != reflect.Pointer && kind != reflect.Slice && kind != reflect.Map
+func simple(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Struct, reflect.Pointer, reflect.Slice, reflect.Map:
+		return false
+	}
+	return true
 }
 
 type sample struct {
@@ -265,7 +295,14 @@ func main() {
 			continue
 		}
 		random := rand.New(rand.NewSource(int64(len(name)*1000 + len(kind))))
-		for _, chance := range []float64{0, 0.3, 0.6} {
+		chances := []float64{0, 0.3, 0.6}
+		if strings.HasSuffix(kind, "List") {
+			chances = []float64{0.2} // Its items are recorded as themselves.
+		}
+		if kind == "CustomResourceDefinition" {
+			chances = append(chances, 0.9, 0.9, 0.9, 0.9) // Its schemas have more shapes than any other kind.
+		}
+		for _, chance := range chances {
 			object, err := known.New(gvk)
 			check(err)
 			object.GetObjectKind().SetGroupVersionKind(gvk)

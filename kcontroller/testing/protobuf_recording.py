@@ -1,4 +1,4 @@
-"""Asks the Go types of Kubernetes how its objects are encoded as protobuf, and writes what the embedded server reads them by.
+"""Asks the Go types of Kubernetes how objects are encoded as protobuf, for the embedded server to read them.
 
 ::
 
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import kcontroller.embedded
-from kcontroller.embedded.protobuf import META_KINDS
+from kcontroller.embedded.messages import META_KINDS
 from kcontroller.testing.binaries import KUBERNETES_VERSION
 
 if TYPE_CHECKING:

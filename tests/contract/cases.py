@@ -27,11 +27,16 @@ _LONGEST: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One dialogue, named by the sentence that its function's name is."""
+    """One dialogue, named by the sentence that its function's name is.
+
+    Attributes:
+        forgetful: whether the server must forget old versions within seconds, for which a real one needs its own etcd.
+    """
 
     part: str
     name: str
     speak: Callable[[Dialogue], None]
+    forgetful: bool = False
 
     def __str__(self) -> str:
         return f"{self.part}: {self.name}"
@@ -46,12 +51,12 @@ CASES: Final[dict[str, Case]] = {}
 """Every case, by its namespace."""
 
 
-def part(name: str) -> Callable[[Callable[[Dialogue], None]], Case]:
+def part(name: str, *, forgetful: bool = False) -> Callable[[Callable[[Dialogue], None]], Case]:
     """Give the decorator that makes cases of a part out of functions."""
     assert name in PARTS, name
 
     def case(speak: Callable[[Dialogue], None]) -> Case:
-        made = Case(name, speak.__name__.replace("_", " "), speak)
+        made = Case(name, speak.__name__.replace("_", " "), speak, forgetful)
         assert made.namespace not in CASES, f"two cases would share the namespace {made.namespace!r}"
         CASES[made.namespace] = made
         return made

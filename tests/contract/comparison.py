@@ -27,7 +27,7 @@ class Difference:
     seen: str
 
     def __str__(self) -> str:
-        return f"{self.where}\n    kube-apiserver: {self.recorded}\n    embedded:       {self.seen}"
+        return f"{self.where}\n    recorded: {self.recorded}\n    answered: {self.seen}"
 
 
 def differences(recorded: Any, seen: Any, where: str = "") -> Iterator[Difference]:

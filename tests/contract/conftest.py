@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kcontroller.testing.binaries import KUBERNETES_VERSION
+from kcontroller.testing.control_plane import ControlPlane
 from tests.contract.cases import PARTS
-from tests.contract.dialogue import Target, transcript
+from tests.contract.dialogue import transcript
 from tests.contract.recorded_answers import RecordedAnswers
+from tests.contract.targets import Target
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kcontroller.testing.control_plane import ControlPlane
+    from kcontroller.testing.control_plane import ApiServer
     from tests.contract.cases import Case
     from tests.contract.dialogue import Transcript
 
 USERS = ("admin", "nobody")
 AT_A_TIME = 16
+WINDOW = 300
 
 
 @pytest.fixture(scope="session")
@@ -38,23 +41,35 @@ def real(request: pytest.FixtureRequest, control_plane: ControlPlane) -> Iterato
 
     kube-apiserver keeps the first object of a new CRD waiting for two seconds.
     """
-    server = control_plane.servers[1]  # Other tests fill the first.
+    target = _target(control_plane.servers[1])  # Other tests fill the first.
+    asking = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
+    with ThreadPoolExecutor(AT_A_TIME) as pool:
+        held = {
+            case: pool.submit(transcript, case, target) for case in (item.callspec.params["case"] for item in asking)
+        }
+        yield lambda case: held[case].result()
+        pool.shutdown(cancel_futures=True)
+
+
+@pytest.fixture(scope="session")
+def forgetful(control_plane: ControlPlane) -> Iterator[Target]:
+    """A real API server of its own that forgets old versions after some ten seconds."""
+    with ControlPlane(1, arguments=("--etcd-compaction-interval=1s",)) as plane:
+        yield _target(plane.servers[0])
+
+
+def _target(server: ApiServer) -> Target:
     _status, version = server.request("GET", "/version")
     if version["gitVersion"] != f"v{KUBERNETES_VERSION}":
         pytest.skip(f"the answers are recorded from kube-apiserver {KUBERNETES_VERSION}, not {version['gitVersion']}")
-    target = Target(server.url, server.ca_pem, {user: server.user_token(user) for user in USERS})
-    asking = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
-        held = {case: pool.submit(transcript, case, target) for case in (item.callspec.params["case"] for item in asking)}
-        yield lambda case: held[case].result()
-        pool.shutdown(cancel_futures=True)
+    return Target(server.url, server.ca_pem, {user: server.user_token(user) for user in USERS})
 
 
 @pytest.fixture(scope="session")
 def embedded() -> Iterator[Target]:
     from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - recording needs none
 
-    with EmbeddedServer(controllers=False) as server:
+    with EmbeddedServer(controllers=False, window=WINDOW) as server:
         yield Target(server.url, server.ca_pem, {"admin": server.token})
 
 

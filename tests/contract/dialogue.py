@@ -5,24 +5,23 @@ from __future__ import annotations
 import copy
 import http.client
 import json
-import ssl
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self, TypeAlias
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
-from tests.contract.objects import Defined, crd, namespace
+from tests.contract.objects import CRDS, Defined, config_map, crd, namespace
+from tests.contract.targets import EVENT_SECONDS, JSON, Line, Stream
 from tests.contract.transcripts import normalised
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.contract.cases import Case
+    from tests.contract.targets import Target
 
 Transcript: TypeAlias = list[dict[str, Any]]
 """What was asked and answered in one case, masked."""
-AGENT: Final = "contract/1.0"
-JSON: Final = "application/json"
 PATCHES: Final = {
     "merge": "application/merge-patch+json",
     "json": "application/json-patch+json",
@@ -30,63 +29,9 @@ PATCHES: Final = {
     "apply": "application/apply-patch+yaml",
 }
 _SECONDS: Final = 10.0
+_FORGETTING_SECONDS: Final = 40.0
 _PAUSE: Final = 0.01
 _GOOD: Final = range(200, 300)
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An API server and the tokens of the users ``admin`` and ``nobody``."""
-
-    url: str
-    ca_pem: str
-    tokens: Mapping[str, str]
-
-
-class _Line:
-    """The way to a target for one thread; keeps one connection for all but watches."""
-
-    def __init__(self, target: Target) -> None:
-        self._address = urlsplit(target.url)
-        self._tls = ssl.create_default_context(cadata=target.ca_pem)
-        self._tokens = target.tokens
-        self._kept: http.client.HTTPSConnection | None = None
-
-    def connect(self, seconds: float = _SECONDS) -> http.client.HTTPSConnection:
-        host, port = self._address.hostname or "", self._address.port
-        return http.client.HTTPSConnection(host, port, timeout=seconds, context=self._tls)
-
-    def headers(self, user: str, given: Mapping[str, str]) -> dict[str, str]:
-        """`user` may also be ``nobody`` without rights, ``stranger`` with a wrong token, or empty: no token."""
-        headers = {"User-Agent": AGENT, "Accept": JSON, **given}
-        if user:
-            headers["Authorization"] = f"Bearer {self._tokens.get(user, 'wrong')}"
-        return headers
-
-    def exchange(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str]
-    ) -> tuple[http.client.HTTPResponse, bytes]:
-        for again in (True, False):
-            fresh = self._kept is None
-            connection = self._kept = self._kept or self.connect()
-            try:
-                connection.request(method, path, body=body, headers=dict(headers))
-                response = connection.getresponse()
-                text = response.read()
-            except (http.client.HTTPException, ConnectionError):
-                self.close()
-                if fresh or not again:
-                    raise
-                continue  # The kept connection had been closed meanwhile.
-            if response.will_close:
-                self.close()
-            return response, text
-        raise AssertionError
-
-    def close(self) -> None:
-        if self._kept is not None:
-            self._kept.close()
-            self._kept = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,44 +77,6 @@ def _merged(document: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     return document
 
 
-class Stream:
-    """An open watch."""
-
-    def __init__(
-        self, connection: http.client.HTTPSConnection, response: http.client.HTTPResponse, record: dict[str, Any]
-    ) -> None:
-        self._connection = connection
-        self._response = response
-        self._record = record
-
-    def read(self, count: int = 1) -> list[Any]:
-        """Take the next `count` events, or fewer if the watch ends or a time limit passes."""
-        events: list[Any] = self._record.setdefault("events", [])
-        start = len(events)
-        while len(events) < start + count:
-            event = self._next()
-            if isinstance(event, str):
-                self._record["end"] = event
-                break
-            events.append(event)
-        return events[start:]
-
-    def end(self) -> None:
-        """Take what still comes until the server ends the watch."""
-        self.read(1_000_000)
-
-    def _next(self) -> Any:
-        try:
-            line = self._response.readline()
-        except TimeoutError:
-            return "nothing more came"
-        return json.loads(line) if line else "ended by the server"
-
-    def close(self) -> None:
-        self._response.close()
-        self._connection.close()
-
-
 class Dialogue:
     """What a case speaks through. Every request is recorded unless it says otherwise.
 
@@ -178,6 +85,7 @@ class Dialogue:
         group: an API group for the case's own CustomResourceDefinitions.
         exchanges: what was asked and answered.
         surprises: the answers whose code is not the one that the case expects.
+        unrecorded: the bodies of answers that are not recorded.
     """
 
     def __init__(self, target: Target, name: str) -> None:
@@ -185,7 +93,8 @@ class Dialogue:
         self.group = f"{name}.contract.test"
         self.exchanges: list[dict[str, Any]] = []
         self.surprises: list[str] = []
-        self._line = _Line(target)
+        self.unrecorded: list[Any] = []
+        self._line = Line(target)
         self._streams: list[Stream] = []
 
     def __enter__(self) -> Self:
@@ -225,9 +134,9 @@ class Dialogue:
         return self.request("DELETE", path, body, **more)
 
     def watch(self, path: str, *, user: str = "admin", accept: str = JSON, expect: int = 200, **query: Any) -> Stream:
-        """Open a watch; the events are recorded with it."""
+        """Open a watch; the events are recorded with it. A query value of None takes the parameter away."""
         asked = _query({"watch": 1, **query})
-        connection = self._line.connect()
+        connection = self._line.connect(EVENT_SECONDS)
         connection.request("GET", path + _joined(asked), headers=self._line.headers(user, {"Accept": accept}))
         response = connection.getresponse()
         record = _record("GET", path, asked, response)
@@ -236,7 +145,7 @@ class Dialogue:
         self._streams.append(stream)
         if response.status != http.HTTPStatus.OK:
             record["body"] = _decoded(response.read())
-        self._meet(record, expect)
+        self._meet(record, expect, record.get("body"))
         return stream
 
     def request(
@@ -264,7 +173,7 @@ class Dialogue:
             accept: the media types wanted.
             content_type: of the body.
             headers: further ones.
-            only: what of the body is recorded, where the rest belongs to other cases.
+            only: what of the body is recorded, where the rest belongs to other cases; of an expected answer alone.
             query: its parameters; a trailing underscore is dropped (``continue_``).
         """
         asked = _query(query)
@@ -274,22 +183,27 @@ class Dialogue:
         )
         document = _decoded(text)
         record = _record(method, path, asked, response)
-        record["body"] = only(document) if only and response.status in _GOOD else document
+        met = self._meet(record, expect, document)
+        record["body"] = only(document) if only and met else document
+        self.unrecorded.append(document)
         self.exchanges.append(record)
-        self._meet(record, expect)
         return Answer(response.status, document)
 
-    def quietly(self, method: str, path: str, body: object = None, **query: Any) -> Answer:
+    def quietly(self, method: str, path: str, body: object = None, *, accept: str = JSON, **query: Any) -> Answer:
         """Ask without a record: for what prepares a case and is not what it is about."""
-        headers = self._line.headers("admin", {"Content-Type": JSON})
+        headers = self._line.headers("admin", {"Content-Type": JSON, "Accept": accept})
         response, text = self._line.exchange(method, path + _joined(_query(query)), _encoded(body), headers)
-        return Answer(response.status, _decoded(text))
+        answer = Answer(response.status, _decoded(text))
+        self.unrecorded.append(answer.body)
+        return answer
 
-    def until(self, path: str, holds: Callable[[Answer], bool], **query: Any) -> Answer:
+    def until(
+        self, path: str, holds: Callable[[Answer], bool], *, accept: str = JSON, seconds: float = _SECONDS
+    ) -> Answer:
         """Ask without a record until the answer is the wanted one: for what a server does a moment later."""
-        deadline = time.monotonic() + _SECONDS
+        deadline = time.monotonic() + seconds
         while True:
-            answer = self.quietly("GET", path, **query)
+            answer = self.quietly("GET", path, accept=accept)
             if holds(answer):
                 return answer
             assert time.monotonic() < deadline, f"GET {path} did not come to what the case waits for: {answer}"
@@ -298,7 +212,7 @@ class Dialogue:
     def define(self, **how: Any) -> Defined:
         """Install a CustomResourceDefinition without a record and wait until it is served; see `objects.crd`."""
         definition = crd(self.group, **how)
-        made = self.quietly("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        made = self.quietly("POST", CRDS, definition)
         assert made.code == http.HTTPStatus.CREATED, made
         defined = Defined(definition, self.namespace)
         self.served(defined)
@@ -308,20 +222,35 @@ class Dialogue:
         """Wait until a resource answers."""
         self.until(defined.path, lambda answer: answer.code == http.HTTPStatus.OK)
 
+    def outdate(self, version: str) -> None:
+        """Write elsewhere until the server has forgotten a version."""
+        elsewhere = f"/api/v1/namespaces/default/configmaps/{self.namespace}"
+        self.quietly("POST", elsewhere.rpartition("/")[0], config_map(self.namespace))
+
+        def forgotten(answer: Answer) -> bool:
+            self.quietly("PUT", elsewhere, config_map(self.namespace, {"at": str(time.monotonic())}))
+            return answer.code == http.HTTPStatus.GONE
+
+        exact = f"{self.config_maps}?resourceVersion={version}&resourceVersionMatch=Exact"
+        self.until(exact, forgotten, seconds=_FORGETTING_SECONDS)
+
     def note(self, what: str, seen: object) -> None:
         """Record something that the answers show only before they are masked, such as whether two times are equal."""
         self.exchanges.append({"note": what, "seen": seen})
 
-    def _meet(self, record: dict[str, Any], expect: int | None) -> None:
-        if record["code"] not in ((expect,) if expect else _GOOD):
-            said = record.get("body")
+    def _meet(self, record: dict[str, Any], expect: int | None, said: Any) -> bool:
+        met: bool = record["code"] in ((expect,) if expect else _GOOD)
+        if not met:
             message = said.get("message", said) if isinstance(said, dict) else said
             self.surprises.append(f"{record['ask']}: {record['code']}, not {expect or 'a success'}: {message}")
+        return met
 
 
 def _query(given: Mapping[str, Any]) -> dict[str, str]:
     return {
-        name.rstrip("_"): str(value).lower() if isinstance(value, bool) else str(value) for name, value in given.items()
+        name.rstrip("_"): str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in given.items()
+        if value is not None
     }
 
 
@@ -373,4 +302,4 @@ def transcript(case: Case, target: Target, *, may_break: bool = False) -> Transc
                 raise
             dialogue.exchanges.append({"the case broke off": f"{type(error).__name__}: {error}"})
         assert may_break or not dialogue.surprises, "\n".join(dialogue.surprises)
-    return normalised(dialogue.exchanges)
+    return normalised(dialogue.exchanges, dialogue.unrecorded, case.namespace)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+CRDS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 STRING: Final = {"type": "string"}
 INTEGER: Final = {"type": "integer"}
 ANYTHING: Final = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
@@ -80,7 +81,7 @@ class Defined:
     @property
     def at(self) -> str:
         """The path of the CRD itself."""
-        return f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{self.definition['metadata']['name']}"
+        return f"{CRDS}/{self.definition['metadata']['name']}"
 
     @property
     def path(self) -> str:

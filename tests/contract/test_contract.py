@@ -19,13 +19,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.contract.cases import Case
-    from tests.contract.dialogue import Target, Transcript
+    from tests.contract.dialogue import Transcript
     from tests.contract.recorded_answers import RecordedAnswers
+    from tests.contract.targets import Target
 
 for _module in pkgutil.iter_modules(parts.__path__):
     import_module(f"{parts.__name__}.{_module.name}")
 
 EVERY_CASE = pytest.mark.parametrize("case", CASES.values(), ids=str)
+LASTING_CASES = pytest.mark.parametrize("case", [case for case in CASES.values() if not case.forgetful], ids=str)
+FORGETFUL_CASES = pytest.mark.parametrize("case", [case for case in CASES.values() if case.forgetful], ids=str)
 LEAST = 15
 
 
@@ -45,16 +48,27 @@ def test_the_embedded_server_answers_as_recorded(
     assert not stale, f"no longer different: take {', '.join(map(str, stale))} out of DIFFERENCES.md"
 
 
-@EVERY_CASE
-def test_the_recorded_answers_are_those_of_the_real_server(
-    case: Case, real: Callable[[Case], Transcript], recorded: RecordedAnswers
-) -> None:
-    seen = real(case)
+def compare(case: Case, recorded: RecordedAnswers, seen: Transcript) -> None:
     if recorded.rewriting:
         recorded.keep(case, seen)
         return
     found = list(differences(recorded.of(case), seen))
     assert not found, f"set {REWRITE}=1 if kube-apiserver changed\n" + "\n".join(map(str, found))
+
+
+@LASTING_CASES
+def test_the_recorded_answers_are_those_of_the_real_server(
+    case: Case, real: Callable[[Case], Transcript], recorded: RecordedAnswers
+) -> None:
+    compare(case, recorded, real(case))
+
+
+@FORGETFUL_CASES
+@pytest.mark.long
+def test_the_recorded_answers_are_those_of_a_real_server_that_forgets(
+    case: Case, forgetful: Target, recorded: RecordedAnswers
+) -> None:
+    compare(case, recorded, transcript(case, forgetful))
 
 
 def test_every_case_is_recorded_and_nothing_else(recorded: RecordedAnswers) -> None:

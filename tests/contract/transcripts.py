@@ -25,9 +25,15 @@ _SUFFIX: Final = r"[bcdfghjklmnpqrstvwxz2456789]{5}\b"
 _NEAR: Final = timedelta(days=1)
 
 
-def normalised(exchanges: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Mask what differs between runs; the same value has the same name throughout."""
-    versions = _Versions(exchanges)
+def normalised(exchanges: list[dict[str, Any]], unrecorded: list[Any], own: str) -> list[dict[str, Any]]:
+    """Mask what differs between runs; the same value has the same name throughout.
+
+    Args:
+        exchanges: what is masked.
+        unrecorded: further bodies that the case saw; their versions may have been asked for.
+        own: the case's namespace, a long name that is written as ``<own>`` to keep the record short.
+    """
+    versions = _Versions(exchanges, unrecorded)
     labels = _Labels()
     prefixes = sorted({text for field, text in _strings(exchanges) if field == "generateName" and text})
     generated = re.compile("|".join(f"(?<={re.escape(prefix)}){_SUFFIX}" for prefix in prefixes)) if prefixes else None
@@ -44,7 +50,7 @@ def normalised(exchanges: list[dict[str, Any]]) -> list[dict[str, Any]]:
         for token in versions.tokens:
             if token in value:
                 value = value.replace(token, labels.of("continue", token))
-        return value
+        return value.replace(own, "<own>")
 
     return [_walked(exchange, text, versions) for exchange in exchanges]
 
@@ -71,7 +77,10 @@ def _field(owner: dict[str, Any], name: str, text: Callable[[str], str], version
     if name == "query" and "resourceVersion" in value:
         return _walked({**value, "resourceVersion": versions.included(value["resourceVersion"])}, text, versions)
     if name == "cells":
-        return ["<age>" if isinstance(cell, str) and _AGE.fullmatch(cell) else _walked(cell, text, versions) for cell in value]
+        return [
+            "<age>" if isinstance(cell, str) and _AGE.fullmatch(cell) else _walked(cell, text, versions)
+            for cell in value
+        ]
     if name == "object" and owner.get("type") == "BOOKMARK":
         return _walked({**value, "bookmark": True}, text, versions)
     return _walked(value, text, versions)
@@ -104,13 +113,15 @@ class _Labels:
 class _Versions:
     """The versions and continue tokens that the server gave out."""
 
-    def __init__(self, exchanges: list[dict[str, Any]]) -> None:
-        exact, moments = set(), set()
-        self.tokens = {text for field, text in _strings(exchanges) if field == "continue" and text}
-        for owner, version in _versions(exchanges):
-            (moments if _is_list(owner) else exact).add(int(version))
+    def __init__(self, exchanges: list[dict[str, Any]], unrecorded: list[Any]) -> None:
+        recorded = list(_documents(exchanges))
+        seen = [*recorded, *_documents(unrecorded)]
+        self.tokens = {
+            str(document["metadata"]["continue"]) for document in seen if document["metadata"].get("continue")
+        }
+        exact = {int(_version(document)) for document in recorded if not _is_list(document) and _version(document)}
         self._ranks = {version: rank for rank, version in enumerate(sorted(exact), 1)}
-        self._known = exact | moments
+        self._known = {int(_version(document)) for document in seen if _version(document)}
 
     def exact(self, version: str) -> str:
         return f"v{self._ranks[int(version)]}" if version.isdigit() and int(version) in self._ranks else version
@@ -121,17 +132,22 @@ class _Versions:
         return f"at v{sum(rank <= int(version) for rank in self._ranks)}"
 
 
-def _versions(node: Any) -> Iterator[tuple[dict[str, Any], str]]:
+def _documents(node: Any) -> Iterator[dict[str, Any]]:
+    """Find everything that has metadata."""
     if isinstance(node, list):
         for item in node:
-            yield from _versions(item)
+            yield from _documents(item)
     elif isinstance(node, dict):
-        metadata = node.get("metadata")
-        if isinstance(metadata, dict) and str(metadata.get("resourceVersion", "")).isdigit():
-            yield node, metadata["resourceVersion"]
+        if isinstance(node.get("metadata"), dict):
+            yield node
         bookmark = node.get("type") == "BOOKMARK"
         for name, value in node.items():
-            yield from _versions({**value, "bookmark": True} if bookmark and name == "object" else value)
+            yield from _documents({**value, "bookmark": True} if bookmark and name == "object" else value)
+
+
+def _version(document: dict[str, Any]) -> str:
+    version = str(document["metadata"].get("resourceVersion", ""))
+    return version if version.isdigit() else ""
 
 
 def _strings(node: Any, field: str = "") -> Iterator[tuple[str, str]]:

@@ -217,9 +217,7 @@ def a_custom_resource_has_no_strategic_patch(api: Dialogue) -> None:
 def a_patch_may_demand_a_version(api: Dialogue) -> None:
     made = api.post(api.config_maps, config_map("a"))
     api.patch(f"{api.config_maps}/a", {"metadata": {"resourceVersion": made.version}, "data": {"k": "1"}})
-    api.patch(
-        f"{api.config_maps}/a", {"metadata": {"resourceVersion": made.version}, "data": {"k": "2"}}, expect=409
-    )
+    api.patch(f"{api.config_maps}/a", {"metadata": {"resourceVersion": made.version}, "data": {"k": "2"}}, expect=409)
 
 
 @case
@@ -253,61 +251,32 @@ def a_patch_of_nothing_is_not_found(api: Dialogue) -> None:
 
 
 @case
-def a_dry_run_stores_nothing(api: Dialogue) -> None:
-    api.post(api.config_maps, config_map("a", {"k": "1"}), dryRun="All")
-    api.get(f"{api.config_maps}/a", expect=404)
-    made = api.post(api.config_maps, config_map("a", {"k": "1"}))
-    api.put(f"{api.config_maps}/a", made.but(data={"k": "2"}), dryRun="All")
-    api.patch(f"{api.config_maps}/a", {"data": {"k": "3"}}, dryRun="All")
-    api.patch(f"{api.config_maps}/b", config_map("b"), "apply", fieldManager="one", dryRun="All")
-    api.get(api.config_maps)
-
-
-@case
-def a_dry_run_is_refused_like_the_real_run(api: Dialogue) -> None:
-    made = api.post(api.config_maps, config_map("a"))
-    api.post(api.config_maps, config_map("a"), dryRun="All", expect=409)
-    api.put(f"{api.config_maps}/a", made.but(metadata={"resourceVersion": "1"}), dryRun="All", expect=409)
-    api.post(api.config_maps, config_map("b"), dryRun="some", expect=422)
-    api.patch(f"{api.config_maps}/a", {}, dryRun="some", expect=422)
-
-
-@case
-def unknown_fields_are_ignored_named_or_refused(api: Dialogue) -> None:
-    body = {**config_map("a", {"k": "v"}), "unknown": 1, "other": {"x": 1}}
-    api.post(api.config_maps, body, fieldValidation="Strict", expect=400)
-    api.post(api.config_maps, body, fieldValidation="Warn", dryRun="All")
-    api.post(api.config_maps, body, fieldValidation="Ignore", dryRun="All")
-    api.post(api.config_maps, body, fieldValidation="Perhaps", expect=422)
-    api.post(api.config_maps, body)
-
-
-@case
-def doubled_fields_are_ignored_named_or_refused(api: Dialogue) -> None:
-    body = '{"metadata": {"name": "a"}, "data": {"k": "1"}, "data": {"k": "2", "k": "3"}}'
-    api.post(api.config_maps, body, fieldValidation="Strict", expect=400)
-    api.post(api.config_maps, body, fieldValidation="Ignore", dryRun="All")
-    api.post(api.config_maps, body)
-
-
-@case
-def unknown_fields_of_an_update_are_named_or_refused(api: Dialogue) -> None:
-    made = api.post(api.config_maps, config_map("a"))
-    api.put(f"{api.config_maps}/a", made.but(unknown=1), fieldValidation="Strict", expect=400)
-    api.put(f"{api.config_maps}/a", made.but(metadata={"unknown": 1}))
-
-
-@case
-def unknown_fields_of_a_patch_are_named_or_refused(api: Dialogue) -> None:
-    api.post(api.config_maps, config_map("a"))
-    api.patch(f"{api.config_maps}/a", {"unknown": 1}, fieldValidation="Strict", expect=422)
-    api.patch(f"{api.config_maps}/a", {"unknown": 1})
-    api.patch(f"{api.config_maps}/a", {"unknown": 1}, "strategic", fieldValidation="Strict", expect=422)
-    api.patch(f"{api.config_maps}/a", {"unknown": 1}, "strategic")
-
-
-@case
 def a_body_may_be_yaml(api: Dialogue) -> None:
     body = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  k: |\n    two\n    lines\n"
     api.post(api.config_maps, body, content_type="application/yaml")
     api.put(f"{api.config_maps}/a", body.replace("two", "2"), content_type="application/yaml")
+
+
+@case
+def a_deployment_has_defaults(api: Dialogue) -> None:
+    labels = {"app": "a"}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    body = {"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
+    api.post(api.path("deployments", "apps/v1"), body)
+
+
+@case
+def a_pod_has_defaults(api: Dialogue) -> None:
+    api.post(api.path("pods"), {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+
+
+@case
+def a_headless_service_has_defaults(api: Dialogue) -> None:
+    spec = {"clusterIP": "None", "selector": {"app": "a"}, "ports": [{"port": 80}]}
+    api.post(api.path("services"), {"metadata": {"name": "a"}, "spec": spec})
+
+
+@case
+def a_secret_has_defaults(api: Dialogue) -> None:
+    api.post(api.path("secrets"), {"metadata": {"name": "a"}, "stringData": {"k": "v"}, "data": {"l": "dg=="}})
+    api.post(api.path("secrets"), {"metadata": {"name": "b"}, "data": {"l": "v"}}, expect=400)

@@ -128,7 +128,7 @@ def test_every_state_of_the_past_is_the_one_that_was(steps: list[tuple[str, bool
 
     for version, expected in states.items():
         assert set(names(topic, version)) == expected
-        told = {name for name in expected}
+        told = set(expected)
         for change in topic.changes_after(version):
             (told.discard if change.type == "DELETED" else told.add)(change.after.key.name)
         assert told == {key.name for key in topic.objects}

@@ -1,0 +1,83 @@
+"""``kcontroller demo``: the whole way from an API server to reconciled objects in several clusters, in one command.
+
+::
+
+    demo.py           the command and its options
+    demo_run.py       the order of things, and the verdict
+    demo_fleet.py     the embedded API server, its projects and their control planes
+    demo_visitor.py   adds, scales, damages and deletes Widgets meanwhile
+    demo_table.py     what is shown
+
+The Widget controller is that of ``examples/widget``, and the Manager is the one that ``kcontroller run`` uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from kcontroller.cli.durations import duration
+from kcontroller.cli.failures import EPILOG, FAILED, Unusable, failure_of, trace_of
+from kcontroller.cli.options import GroupedCommand, Option
+
+_MOST: Final = 100
+
+
+@click.command("demo", cls=GroupedCommand, epilog=EPILOG)
+@click.option(
+    "--duration",
+    cls=Option,
+    type=duration,
+    metavar="DURATION",
+    default="20s",
+    show_default=True,
+    help="How long Widgets are added, changed and deleted; 0 ends as soon as all are ready.",
+)
+@click.option(
+    "--projects",
+    cls=Option,
+    type=click.IntRange(1, _MOST),
+    default=3,
+    show_default=True,
+    help="How many projects, each with a control plane of its own.",
+)
+@click.option(
+    "--widgets",
+    cls=Option,
+    type=click.IntRange(1, _MOST),
+    default=5,
+    show_default=True,
+    help="How many Widgets in each project.",
+)
+@click.option(
+    "--json", "as_json", cls=Option, is_flag=True, help="Write the result to standard output, in one line of JSON."
+)
+@click.option("-v", "--verbose", cls=Option, is_flag=True, help="Log what the manager does, with tracebacks.")
+@click.option("--svg", cls=Option, metavar="FILE", hidden=True, help="Draw the terminal into a file at the end.")
+@click.pass_context
+def command(ctx: click.Context, /, **options: Any) -> None:
+    """Watch a controller work on a fleet of control planes. Needs no cluster: all of it runs in this process.
+
+    Starts the embedded API server with a few projects, and the Widget controller of examples/widget on all of them,
+    while Widgets are added, changed and deleted. Ctrl-C ends it early. The exit code is 0 if all Widgets became ready.
+    """
+    try:
+        # Imported here, because --help should not pay for the framework, and the extra may be missing.
+        from kcontroller.cli import demo_run  # noqa: PLC0415
+
+        ready = demo_run.run(demo_run.Options(**options))
+    except ModuleNotFoundError as error:
+        raise _needs_extra(error) from error
+    except Exception as error:
+        if options["verbose"]:
+            click.echo(trace_of(error), err=True, nl=False)
+        raise failure_of(error) from error
+    ctx.exit(0 if ready else FAILED)
+
+
+def _needs_extra(error: ModuleNotFoundError) -> click.ClickException:
+    missing = (error.name or "").partition(".")[0]
+    if missing in {"", "kcontroller"}:
+        return failure_of(error)
+    return Unusable(f"the module '{missing}' is not installed; the demo needs pip install 'kcontroller[embedded]'")

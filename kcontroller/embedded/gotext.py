@@ -1,0 +1,112 @@
+"""How Go writes values into messages: clients and people compare them with what a real server said."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SHORT: Final = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_FOR_HTML: Final = str.maketrans(
+    {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+)
+_SPECIAL: Final = re.compile(r'[\x00-\x1f\x7f"\\]')
+_SMALLEST_PLAIN: Final = 1e-4
+_LARGEST_PLAIN: Final = 1e21
+
+
+def quoted(text: str) -> str:
+    """Write a string as ``%q`` does."""
+
+    def escape(match: re.Match[str]) -> str:
+        character = match[0]
+        if character in '"\\':
+            return f"\\{character}"
+        return _SHORT.get(character) or f"\\x{ord(character):02x}"
+
+    return f'"{_SPECIAL.sub(escape, text)}"'
+
+
+def quoted_list(texts: Iterable[str]) -> str:
+    """Write strings as ``%q`` does a list of them."""
+    return f"[{' '.join(map(quoted, texts))}]"
+
+
+def plain(value: Any) -> str:
+    """Write decoded JSON as ``%v`` does: ``map[a:1 b:[x y]]``."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case dict():
+            return f"map[{' '.join(f'{key}:{plain(value[key])}' for key in sorted(value))}]"
+        case list():
+            return f"[{' '.join(map(plain, value))}]"
+        case float():
+            return _number(value)
+    return str(value)
+
+
+def typed(value: Any) -> str:
+    """Write decoded JSON as ``%#v`` does: ``map[string]interface {}{"a":1}``."""
+    match value:
+        case None:
+            return "interface {}(nil)"
+        case str():
+            return quoted(value)
+        case dict():
+            inner = ", ".join(f"{quoted(key)}:{typed(value[key])}" for key in sorted(value))
+            return f"map[string]interface {{}}{{{inner}}}"
+        case list():
+            return f"[]interface {{}}{{{', '.join(map(typed, value))}}}"
+    return plain(value)
+
+
+def in_path(value: Any) -> str:
+    """Write a value as structured-merge-diff does in paths: strings in quotes."""
+    match value:
+        case None:
+            return "null"
+        case str():
+            return quoted(value)
+        case list():
+            return f"[{','.join(map(in_path, value))}]"
+    return plain(value)
+
+
+def json(value: Any) -> str:
+    """Write JSON as ``encoding/json`` does: keys in order, whole numbers without a point, fit for HTML."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return msgspec.json.encode(value, order="sorted").decode().translate(_FOR_HTML)
+
+
+def type_of(value: Any) -> str:
+    """Name the Go type that decoded JSON has."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case int():
+            return "int64"
+        case float():
+            return "float64"
+        case dict():
+            return "map[string]interface {}"
+    return "[]interface {}"
+
+
+def _number(value: float) -> str:
+    text = repr(value)
+    if "e" in text and _SMALLEST_PLAIN <= abs(value) < _LARGEST_PLAIN:
+        text = f"{Decimal(text):f}"
+    return text.removesuffix(".0")

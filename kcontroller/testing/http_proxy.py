@@ -1,0 +1,315 @@
+"""A proxy on loopback that knows what is asked: faults for single paths, methods, watches and projects.
+
+::
+
+    with HttpFaultProxy(server.url, ca_pem=server.ca_pem) as proxy:
+        config = proxy.config(config)
+        proxy.add(Refuse(429, retry_after=1), path_prefix="/api/v1/configmaps", times=2)
+        with proxy.add(Hang(), project="p2"):      # one project stands still, the others do not notice
+            ...
+
+It ends TLS with a certificate authority of its own and speaks HTTP/1.1 with the target, whose certificate it verifies.
+Tokens pass through; client certificates cannot, and neither can upgraded connections (exec, attach, port-forward).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+import socket
+import ssl
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, Self
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+from aiohttp import web
+from yarl import URL
+
+from kcontroller.embedded.certificates import Certificates
+from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
+from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
+from kcontroller.testing.loop_thread import LoopThread
+from kcontroller.testing.pipes import BY_RST
+from kcontroller.transport.config import TLSConfig
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Collection
+    from types import TracebackType
+
+    from kcontroller.testing.http_faults import HttpFault
+    from kcontroller.transport.config import Config
+
+_OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"})
+_OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ActiveRule:
+    """A rule at work; `remove` ends it, as does the end of a ``with`` block."""
+
+    _rule: Rule
+    _proxy: HttpFaultProxy
+
+    @property
+    def hits(self) -> int:
+        """How many requests it has acted on."""
+        return self._rule.hits
+
+    def remove(self) -> None:
+        """Take it off; what hangs on it goes on. Later calls do nothing."""
+        self._proxy.remove(self)
+
+    def __enter__(self) -> Self:
+        """Return it."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Take it off."""
+        self.remove()
+
+
+class HttpFaultProxy:
+    """Forwards requests to one API server unless a rule says otherwise; runs from its making to `stop`.
+
+    Rules may be added and removed at any time, from any thread.
+
+    Args:
+        target: ``https://127.0.0.1:6443``.
+        ca_pem: the certificates that may sign the target's.
+        seed: makes what is random (probabilities) the same for the same order of requests.
+
+    Attributes:
+        url: the proxy's own, with the path of the target.
+        ca_pem: the certificate authority of the proxy.
+    """
+
+    def __init__(self, target: str, *, ca_pem: str, seed: int = 0) -> None:
+        self._target = target.rstrip("/")
+        self._trust = ssl.create_default_context(cadata=ca_pem)
+        self._seed = seed
+        self._rules: tuple[Rule, ...] = ()
+        self._made = 0
+        self._done: Counter[str] = Counter()
+        self._open: dict[int, web.BaseRequest] = {}  # By id: aiohttp's requests cannot be hashed.
+        certificates = Certificates.make()
+        self.ca_pem = certificates.ca_pem
+        self._thread = LoopThread("kc-http-proxy")
+        self._change, self._session, self._runner, self.port = self._thread.run(self._start(certificates))
+        self.url = f"https://127.0.0.1:{self.port}{urlsplit(self._target).path}"
+
+    # ---- what tests call -----------------------------------------------------------------------------------------
+
+    def add(
+        self,
+        fault: HttpFault,
+        *,
+        path_prefix: str = "",
+        project: str = "",
+        methods: Collection[str] = (),
+        watch: bool | None = None,
+        times: int | None = None,
+        probability: float = 1.0,
+    ) -> ActiveRule:
+        """Let a fault act on requests from now on; of several the first decides, after the delays before it.
+
+        Args:
+            fault: one of `http_faults`. `Hang` and `HoldAnswer` also hold the answers that are under way, such as
+                watches, unless they have `times` or a `probability`; taken off, they let everything go on.
+            path_prefix: what the path begins with, below the proxy's address.
+            project: the project whose control plane the path leads to, in either form of Milo's paths.
+            methods: ``GET``, ``PATCH``...; () means all.
+            watch: True for watches only, False for all but watches.
+            times: how many requests it acts on before it is spent; None for no limit.
+            probability: the share of the requests it acts on.
+        """
+        self._made += 1
+        chance = random.Random(f"{self._seed}/{self._made}")  # noqa: S311 - to be repeated
+        rule = Rule(fault, path_prefix, project, methods, watch, times, probability, chance)
+        self._thread.call(lambda: self._set((*self._rules, rule)))
+        return ActiveRule(rule, self)
+
+    def remove(self, active: ActiveRule) -> None:
+        """Take a rule off; nothing happens if it is off."""
+        self._thread.call(lambda: self._set(tuple(rule for rule in self._rules if rule is not active._rule)))  # noqa: SLF001
+
+    def clear(self) -> None:
+        """Take all rules off."""
+        self._thread.call(lambda: self._set(()))
+
+    def cut(self, *, path_prefix: str = "", project: str = "", watch: bool | None = None, reset: bool = False) -> int:
+        """End the connections of the answers that are under way, watches for example; returns how many."""
+        rule = Rule(Hang(), path_prefix, project, (), watch, None, 1.0, random.Random(0))  # noqa: S311
+
+        def cut() -> int:
+            meant = [each for each in self._open.values() if rule.matches(each.method, each.raw_path)]
+            for request in meant:
+                _end(request, reset=reset)
+            return len(meant)
+
+        return self._thread.call(cut)
+
+    @property
+    def counts(self) -> Counter[str]:
+        """How many requests were ``forwarded``, ``delayed``, ``hung``, ``cut``, or answered with ``429`` and so on."""
+        return self._thread.call(self._done.copy)
+
+    def config(self, config: Config) -> Config:
+        """Reach the server of a configuration, which must be the target, through this proxy."""
+        server = urlunsplit(urlsplit(config.server)._replace(netloc=f"127.0.0.1:{self.port}"))
+        return replace(config.with_server(server), tls=TLSConfig(ca=self.ca_pem.encode()))
+
+    def stop(self) -> None:
+        """End every connection and the proxy; a second call does nothing."""
+        with contextlib.suppress(RuntimeError):  # It has stopped.
+            self._thread.run(self._finish())
+        self._thread.stop()
+
+    def __enter__(self) -> Self:
+        """Return the proxy, which runs already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+    # ---- on the loop ---------------------------------------------------------------------------------------------
+
+    async def _start(
+        self, certificates: Certificates
+    ) -> tuple[asyncio.Event, aiohttp.ClientSession, web.ServerRunner, int]:
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=self._trust, limit=0),
+            timeout=aiohttp.ClientTimeout(total=None),
+            auto_decompress=False,
+            skip_auto_headers=_OWN_HEADERS,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        # A client that has gone must not leave its watch open at the target.
+        runner = web.ServerRunner(web.Server(self._serve, handler_cancellation=True, access_log=None))
+        await runner.setup()
+        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        await web.SockSite(runner, listener, ssl_context=certificates.server_context()).start()
+        return asyncio.Event(), session, runner, int(listener.getsockname()[1])
+
+    async def _finish(self) -> None:
+        self._set(())
+        # Also those that have been closed and wait for their client's TLS farewell.
+        for connection in self._runner.server.connections if self._runner.server is not None else ():
+            if connection.transport is not None:
+                connection.transport.abort()
+        await self._runner.cleanup()
+        await self._session.close()
+
+    def _set(self, rules: tuple[Rule, ...]) -> None:
+        self._rules = rules
+        change, self._change = self._change, asyncio.Event()
+        change.set()
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        self._open[id(request)] = request
+        try:
+            return await self._apply_rules(request)
+        finally:
+            del self._open[id(request)]
+
+    async def _apply_rules(self, request: web.BaseRequest) -> web.StreamResponse:
+        for rule in self._rules:
+            if not rule.takes(request.method, request.raw_path):
+                continue
+            match rule.fault:
+                case Delay(seconds):
+                    self._done["delayed"] += 1
+                    await asyncio.sleep(seconds)
+                case Refuse() as refuse:
+                    self._done[str(refuse.code)] += 1
+                    refusal = refuse.refusal()
+                    body = json.dumps(refusal.document()).encode()
+                    return web.Response(
+                        status=refuse.code, body=body, content_type="application/json", headers=refusal.headers
+                    )
+                case Hang():
+                    self._done["hung"] += 1
+                    await self._wait_while_there(rule)
+                    break
+                case HoldAnswer():
+                    self._done["hung"] += 1
+                    return await self._forward(request, hold=rule)
+                case Cut(after=happened):
+                    self._done["cut"] += 1
+                    return await self._forward(request, cut=True) if happened else _end(request)
+                case Truncate() as truncate:
+                    self._done["cut"] += 1
+                    return await self._forward(request, truncate=truncate)
+        return await self._forward(request)
+
+    async def _forward(
+        self,
+        request: web.BaseRequest,
+        *,
+        cut: bool = False,
+        truncate: Truncate | None = None,
+        hold: Rule | None = None,
+    ) -> web.StreamResponse:
+        self._done["forwarded"] += 1
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP]
+        url = URL(urlunsplit(urlsplit(self._target)._replace(path="")) + request.raw_path, encoded=True)
+        try:
+            async with self._session.request(
+                request.method,
+                url,
+                headers=headers,
+                data=_body(request) if request.body_exists else None,
+                allow_redirects=False,
+            ) as answer:
+                if hold is not None:
+                    await self._wait_while_there(hold)
+                return _end(request) if cut else await self._send_back(request, answer, truncate)
+        except aiohttp.ClientError:
+            return _end(request, reset=True)
+
+    async def _send_back(
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, truncate: Truncate | None
+    ) -> web.StreamResponse:
+        headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP]
+        response = web.StreamResponse(status=answer.status, reason=answer.reason)
+        response.headers.extend(headers)
+        await response.prepare(request)
+        left = -1 if truncate is None else truncate.bytes
+        async for data in answer.content.iter_any():
+            while any(rule.holds(request.method, request.raw_path) for rule in self._rules):
+                await self._change.wait()
+            await response.write(data if truncate is None else data[:left])
+            left -= len(data)
+            if truncate is not None and left <= 0:
+                return _end(request, reset=truncate.reset)
+        await response.write_eof()
+        return response
+
+    async def _wait_while_there(self, rule: Rule) -> None:
+        while rule in self._rules:
+            await self._change.wait()
+
+
+def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse:
+    """End a connection; gives aiohttp an answer to send into nothing."""
+    transport: Any = request.transport
+    if transport is not None and reset:
+        with contextlib.suppress(OSError):
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BY_RST)
+        transport.abort()
+    elif transport is not None:
+        transport.close()  # What was written before still arrives.
+    return web.Response()
+
+
+async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
+    async for data in request.content.iter_any():
+        yield data

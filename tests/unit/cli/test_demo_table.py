@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import io
+import logging
+import sys
+import xml.etree.ElementTree as ET
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from kcontroller.api.objects import Object
+from kcontroller.cli import demo_table
+from kcontroller.cli.demo_table import Row, Screen, Snapshot, is_ready
+from kcontroller.process import logs
+
+EU = Row("eu", widgets=5, ready=5, reconciles=20, queue=0, errors=0)
+US = Row("us", widgets=6, ready=4, reconciles=21, queue=2, errors=1)
+BOTH = Snapshot((EU, US))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def screen(stream: io.StringIO, **options: Any) -> Screen:
+    return Screen(Console(file=stream, width=80, _environ={"TERM": "xterm"}, **options), lambda: None)
+
+
+def test_the_total_is_the_sum() -> None:
+    assert BOTH.total == Row("2 clusters", widgets=11, ready=9, reconciles=41, queue=2, errors=1)
+    assert Snapshot((EU,)).total.cluster == "1 cluster"
+    assert str(BOTH) == "9 of 11 widgets ready in 2 clusters, 41 reconciles, queue 2, 1 errors"
+
+
+@pytest.mark.parametrize(
+    ("change", "ready"),
+    [
+        ({}, True),
+        ({"observedGeneration": 1}, False),
+        ({"readyReplicas": 1}, False),
+        ({"conditions": []}, False),
+        ({"conditions": [{"type": "Ready", "status": "False"}]}, False),
+    ],
+)
+def test_a_widget_is_ready_when_its_status_is_about_the_spec_of_now(change: dict[str, Any], *, ready: bool) -> None:
+    status = {"observedGeneration": 2, "readyReplicas": 3, "conditions": [{"type": "Ready", "status": "True"}]}
+    widget = Object({"metadata": {"generation": 2}, "spec": {"replicas": 3}, "status": {**status, **change}})
+
+    assert is_ready(widget) is ready
+
+
+def test_a_widget_of_no_replicas_and_one_without_status() -> None:
+    ready = {"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}
+
+    assert is_ready(Object({"metadata": {"generation": 1}, "spec": {"replicas": 0}, "status": ready}))
+    assert not is_ready(Object({"metadata": {"generation": 1}, "spec": {"replicas": 1}}))
+
+
+def test_elsewhere_than_on_a_terminal_a_line_comes_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(demo_table.time, "monotonic", lambda: now[0])
+    out = io.StringIO()
+    with screen(out) as shown:
+        shown.say("hello [bold]there[/bold]")
+        for _ in range(60):
+            shown.show(BOTH, "20 s left")
+            now[0] += 0.1
+
+    assert out.getvalue().splitlines() == [
+        "hello [bold]there[/bold]",
+        "20 s left: 9 of 11 widgets ready in 2 clusters, 41 reconciles, queue 2, 1 errors",
+        "20 s left: 9 of 11 widgets ready in 2 clusters, 41 reconciles, queue 2, 1 errors",
+    ]
+
+
+def test_on_a_terminal_the_table_lives_and_stays() -> None:
+    out = Terminal()
+    with screen(out) as shown:
+        shown.done("eu: scaled widget-1 to 2")
+        shown.show(Snapshot((EU,)), "3 s left")
+        shown.show(BOTH, "2 s left")
+    last = out.getvalue().rpartition("3 s left")[2]
+
+    for text in ("eu ", "us ", "2 clusters", "41", "eu: scaled widget-1 to 2", "2 s left"):
+        assert text in last
+    assert out.getvalue().endswith("\x1b[?25h")  # The cursor is back.
+
+
+def test_what_is_logged_goes_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    out = Terminal()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", out)
+    console = Console(file=out, width=80, _environ={"TERM": "xterm"})
+    with Screen(console, lambda: logs.configure(sys.stderr, level="warning")) as shown:
+        shown.show(BOTH, "2 s left")
+        before = len(out.getvalue())
+        logging.getLogger("kcontroller.cluster").warning("a broken wire")
+        logged = out.getvalue()[before:]
+
+    assert "a broken wire" in logged
+    assert logged.index("a broken wire") < logged.index("2 s left")
+    assert logging.getLogger().handlers[0].stream is out  # type: ignore[attr-defined]
+
+
+def test_the_picture_shows_command_words_and_table() -> None:
+    with screen(io.StringIO()) as shown:
+        shown.say("the server is up")
+        shown.show(BOTH, "done")
+        shown.say("all is well")
+        picture = shown.picture("bin/kcontroller demo")
+    text = "".join(ET.fromstring(picture).itertext()).replace("\xa0", " ")  # noqa: S314 - made here
+
+    places = [text.index(each) for each in ("bin/kcontroller demo", "the server is up", "us ", "all is well")]
+
+    assert places == sorted(places)
+    assert len(picture) < 100_000
