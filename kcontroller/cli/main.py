@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _COMMANDS: Final[Mapping[str, str]] = {
     "demo": "kcontroller.cli.demo",
+    "dev": "kcontroller.cli.dev",
     "run": "kcontroller.cli.run",
     "version": "kcontroller.cli.version",
 }

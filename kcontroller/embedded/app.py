@@ -192,9 +192,7 @@ class App:
             plane=exchange.plane,
             agent=request.headers.get("User-Agent", ""),
         )
-        if request.method == "HEAD":
-            raise statuses.method_not_allowed()
-        _check_name(call.name)
+        _check_address(request.method, call)
         return call
 
     @staticmethod
@@ -278,8 +276,15 @@ class App:
         self.failures.append(error)
 
 
-def _check_name(name: str) -> None:
-    """Hold a name of a path against what etcd's keys allow (path.IsValidPathSegmentName)."""
+def _check_address(method: str, call: Call) -> None:
+    """Refuse a path with a name where none belongs, one without where it needs one, and a name that is no name."""
+    name, verb = call.name, call.verb
+    if name and call.kind.verbs == ("create",) and not call.subresource:
+        raise statuses.not_served()  # A virtual kind has no objects.
+    nameless = verb == "create" and not call.subresource
+    if method == "HEAD" or (name and nameless) or (not name and verb in {"update", "patch"}):
+        raise statuses.method_not_allowed()
+    # path.IsValidPathSegmentName of apimachinery.
     why = next((f"may not contain '{part}'" for part in ("/", "%") if part in name), "")
     if name in {".", ".."}:
         why = f"may not be '{name}'"

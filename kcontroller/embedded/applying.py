@@ -74,7 +74,7 @@ class Application:
     def _before_first_apply(self) -> Entries:
         """Make one manager the owner of everything in an object whose owners are not known."""
         writer = Identity(_BEFORE_FIRST_APPLY, UPDATE, self._kind.api_version, self._applier.subresource)
-        return owners.after_write(self._kind, {}, self._live, {}, writer, self._now)
+        return owners.after_write(self._kind, {}, self._live, {}, writer=writer, now=self._now)
 
     def _refuse_conflicts(self, others: Entries, changed: Fields) -> None:
         conflicts = {

@@ -224,7 +224,7 @@ def _duplicates(value: Any, path: str) -> Iterator[str]:
 
 def _is_deep(document: Any) -> bool:
     level = [document]
-    for _ in range(MAX_DEPTH + 1):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for value in level

@@ -87,22 +87,20 @@ def json(value: Any) -> str:
     return msgspec.json.encode(value, order="sorted").decode().translate(_FOR_HTML)
 
 
+_TYPES: Final = {
+    type(None): "<nil>",
+    bool: "bool",
+    str: "string",
+    int: "int64",
+    float: "float64",
+    dict: "map[string]interface {}",
+    list: "[]interface {}",
+}
+
+
 def type_of(value: Any) -> str:
     """Name the Go type that decoded JSON has."""
-    match value:
-        case None:
-            return "<nil>"
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case int():
-            return "int64"
-        case float():
-            return "float64"
-        case dict():
-            return "map[string]interface {}"
-    return "[]interface {}"
+    return _TYPES[type(value)]
 
 
 def _number(value: float) -> str:

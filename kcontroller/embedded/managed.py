@@ -55,7 +55,7 @@ def track(
     entries = entries or {}
     writer = identity_of(kind, manager, operation, subresource)
     try:
-        tracked = owners.after_write(kind, before or {}, after, entries, writer, now)
+        tracked = owners.after_write(kind, before or {}, after, entries, writer=writer, now=now)
     except Unnamed:
         return  # It is refused later; the server writes no entries to what it cannot compare.
     rows = owners.written(kind, owners.capped(tracked), entries)

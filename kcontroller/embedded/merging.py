@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """Tell what cannot be applied: fields that are not declared, wrong types, list items without or with equal names."""
+    """Tell what cannot be applied: undeclared fields, wrong types, list items without a name or with that of another."""
     if value is None:
         return
     if isinstance(value, dict):
@@ -136,16 +136,18 @@ def _merge_lists(shape: Shape, live: list[Any], config: list[Any]) -> list[Any]:
         if name and name not in given:
             merged.append(live[left])
             left += 1
-        elif name and not is_next and (name in done or (right < len(theirs) and turn and turn != name)):
+        elif name and not is_next and turn not in {"", name} and right < len(theirs):
             left += 1
         else:
-            left += is_next
-            name = theirs[right]
-            done.add(name)
-            merged.append(merge(shape.items, known.get(name, ABSENT), given[name]))
-            right += 1
-            if turn == name:
-                turn = next(turns, "")
+            if is_next or name in done:
+                left += 1
+            if right < len(theirs):
+                name = theirs[right]
+                done.add(name)
+                merged.append(merge(shape.items, known.get(name, ABSENT), given[name]))
+                right += 1
+                if turn == name:
+                    turn = next(turns, "")
     return merged
 
 

@@ -30,9 +30,21 @@ _IMMUTABLE: Final = (
 )
 _TEXTS: Final = frozenset({"name", "namespace", "uid"})
 # Their strategies use apimachinery's rules alone; the others also ask for domains in the names of finalizers.
-_PLAIN_GROUPS: Final = frozenset({"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io"})
-_PATH_NAMES: Final = frozenset({"rbac.authorization.k8s.io"})
-_LABEL_NAMES: Final = frozenset({"namespaces", "services"})
+_PLAIN_GROUPS: Final = frozenset(
+    {
+        "admissionregistration.k8s.io",
+        "apiextensions.k8s.io",
+        "apiregistration.k8s.io",
+        "coordination.k8s.io",
+        "events.k8s.io",
+        "node.k8s.io",
+        "policy",
+    }
+)
+_PATH_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io", "events", "events.events.k8s.io"})
+_LABEL_NAMES: Final = frozenset({"namespaces", "services", "statefulsets.apps"})
+_RBAC: Final = "rbac.authorization.k8s.io"
+_LONGEST_CRON_JOB: Final = 52  # Its jobs have the time in their names as well.
 
 
 def check(kind: Kind, document: Mapping[str, Any], *, path: str = "metadata") -> list[Cause]:
@@ -46,13 +58,29 @@ def check(kind: Kind, document: Mapping[str, Any], *, path: str = "metadata") ->
         *_names(name_rule(kind), metadata, path),
         *_namespace(metadata, path, namespaced=kind.namespaced),
         *common(metadata, path),
-        *(_qualified_finalizers(metadata, path) if kind.builtin and kind.group not in _PLAIN_GROUPS else ()),
+        *(_qualified_finalizers(metadata, path) if _asks_domains(kind) else ()),
     ]
 
 
 def check_update(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any]) -> list[Cause]:
-    """Check the metadata of a changed object against the stored one."""
-    metadata, before = document["metadata"], old["metadata"]
+    """Check the metadata of a changed object against the stored one.
+
+    Returns:
+        What is wrong, as often as the server says it: it looks once for all kinds and once more for each.
+    """
+    metadata = document["metadata"]
+    changes = _changes(metadata, old["metadata"])
+    causes = [*common(metadata, "metadata"), *changes, *changes]
+    if _asks_domains(kind):
+        causes += _qualified_finalizers(metadata, "metadata")
+    return causes
+
+
+def _asks_domains(kind: Kind) -> bool:
+    return kind.builtin and kind.group not in _PLAIN_GROUPS and kind.storage != "events"
+
+
+def _changes(metadata: Mapping[str, Any], before: Mapping[str, Any]) -> list[Cause]:
     causes: list[Cause] = []
     if before.get("deletionTimestamp"):
         more = sorted({*(metadata.get("finalizers") or ())} - {*(before.get("finalizers") or ())})
@@ -61,9 +89,7 @@ def check_update(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any]
             detail = "no new finalizers can be added if the object is being deleted, found new finalizers []string"
             causes.append(fields.forbidden("metadata.finalizers", f"{detail}{{{listed}}}"))
     if (metadata.get("generation") or 0) < (before.get("generation") or 0):
-        causes.append(
-            fields.invalid("metadata.generation", metadata.get("generation") or 0, "must not be decremented")
-        )
+        causes.append(fields.invalid("metadata.generation", metadata.get("generation") or 0, "must not be decremented"))
     for name in _IMMUTABLE:
         if (metadata.get(name) or None) != (before.get(name) or None):
             value = metadata.get(name) or ("" if name in _TEXTS else None)
@@ -71,18 +97,23 @@ def check_update(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any]
     causes += _labels(metadata, "metadata")
     causes += _annotations(metadata, "metadata")
     causes += _owners(metadata, "metadata")
-    if kind.builtin and kind.group not in _PLAIN_GROUPS:
-        causes += _qualified_finalizers(metadata, "metadata")
     return causes
 
 
 def name_rule(kind: Kind) -> Callable[[str], list[str]]:
     """Tell how objects of a kind may be called."""
-    if kind.builtin and kind.group in _PATH_NAMES:
+    if not kind.builtin:
+        return names.subdomain
+    if kind.group == _RBAC or kind.storage in _PATH_NAMES:
         return names.path_segment
-    if kind.builtin and not kind.group and kind.plural in _LABEL_NAMES:
-        return names.label
-    return names.subdomain
+    if kind.storage == "cronjobs.batch":
+        return _cron_job_name
+    return names.label if kind.storage in _LABEL_NAMES else names.subdomain
+
+
+def _cron_job_name(text: str) -> list[str]:
+    longer = [f"must be no more than {_LONGEST_CRON_JOB} characters"] if len(text) > _LONGEST_CRON_JOB else []
+    return [*names.subdomain(text), *longer]
 
 
 def common(metadata: Mapping[str, Any], path: str) -> list[Cause]:
@@ -111,7 +142,9 @@ def _names(rule: Callable[[str], list[str]], metadata: Mapping[str, Any], path: 
     start, name = metadata.get("generateName") or "", metadata.get("name") or ""
     if start:
         # A dash at the end is followed by something; apimachinery looks at the text without its last two characters.
-        masked = f"{start[:-2]}a" if len(start) > 1 and start.endswith("-") and rule is not names.path_segment else start
+        masked = (
+            f"{start[:-2]}a" if len(start) > 1 and start.endswith("-") and rule is not names.path_segment else start
+        )
         details = [each for each in rule(masked) if rule is not names.path_segment or not each.startswith("may not be")]
         yield from (fields.invalid(f"{path}.generateName", start, detail) for detail in details)
     if not name:

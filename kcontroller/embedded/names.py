@@ -1,7 +1,7 @@
 """What fields, list items and members of sets are called in FieldsV1, and the order in which names stand.
 
-A field is called ``f:name``, an item of a list by its keys ``k:{"name":"x"}``, a member of a set ``v:"x"``. Equal things
-have equal names: keys stand in order, and values are written as Go's encoder does.
+A field is called ``f:name``, an item of a list by its keys ``k:{"name":"x"}``, a member of a set ``v:"x"``. Equal
+things have equal names: keys stand in order, and values are written as Go's encoder does.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ def name_of(shape: Shape, item: Any) -> str:
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
+    """Write a name that a client sent in the usual form; empty for a kind of name that nobody knows yet.
+
+    Raises:
+        ValueError: it is no name.
+    """
     kind, text = name[:2], name[2:]
     if len(kind) < 2 or kind[1] != ":":  # noqa: PLR2004 - one letter and a colon
         msg = f"missing colon: {name}"

@@ -51,9 +51,9 @@ class Namespaces:
         if left or namespace is None:
             return
         document = namespace.document()
-        document["spec"] = {"finalizers": [f for f in document["spec"].get("finalizers", ()) if f != "kubernetes"]}
-        if document["spec"]["finalizers"] or document["metadata"].get("finalizers"):
-            if document["spec"] != namespace.document()["spec"]:
-                store.put(plane, STORAGE, document)
-        else:
+        held = [name for name in document["spec"].get("finalizers", ()) if name != "kubernetes"]
+        document["spec"] = {"finalizers": held} if held else {}
+        if not held and not document["metadata"].get("finalizers"):
             store.remove(plane, STORAGE, document)
+        elif document["spec"] != namespace.document()["spec"]:
+            store.put(plane, STORAGE, document)

@@ -124,21 +124,19 @@ def read(documents: object, *, known: bool = False) -> Entries:
     """
     entries: Entries = {}
     for document in documents if isinstance(documents, list) else ():
-        if not isinstance(document, dict):
-            msg = "an entry must be an object"
-            raise ValueError(msg)
-        operation, api_version = document.get("operation"), document.get("apiVersion")
-        if operation not in {APPLY, UPDATE} or not api_version or document.get("fieldsType") != "FieldsV1":
+        given = document if isinstance(document, dict) else {}
+        operation, api_version = given.get("operation"), given.get("apiVersion")
+        if operation not in {APPLY, UPDATE} or not api_version or given.get("fieldsType") != "FieldsV1":
             msg = "operation must be `Apply` or `Update`, apiVersion not empty, fieldsType FieldsV1"
             raise ValueError(msg)
-        fields = document.get("fieldsV1") or EMPTY
+        fields = given.get("fieldsV1") or EMPTY
         identity = Identity(
-            document.get("manager") or "",
+            given.get("manager") or "",
             operation,
             api_version if operation == UPDATE else "",
-            document.get("subresource") or "",
+            given.get("subresource") or "",
         )
-        entries[identity] = Entry(fields if known else parse(fields), api_version, document.get("time") or "")
+        entries[identity] = Entry(fields if known else parse(fields), api_version, given.get("time") or "")
     return entries
 
 
@@ -248,7 +246,7 @@ def stripped(fields: Fields) -> Fields:
 
 
 def after_write(
-    kind: Kind, before: dict[str, Any], after: dict[str, Any], entries: Entries, writer: Identity, now: str
+    kind: Kind, before: dict[str, Any], after: dict[str, Any], entries: Entries, *, writer: Identity, now: str
 ) -> Entries:
     """Give the entries after a write that is no apply.
 

@@ -132,23 +132,30 @@ class _Table(Representation):
     defined: bool = False
 
     def one(self, kind: Kind, stored: Stored) -> bytes:
-        return self._table(kind, [stored.document(kind.api_version)], {"resourceVersion": str(stored.version)}) + b"\n"
+        meta = {"resourceVersion": str(stored.version)} if stored.version else {}  # A dry run has no version.
+        return self._table(kind, [stored.document(kind.api_version)], meta) + b"\n"
 
     def listing(self, kind: Kind, found: Iterable[Stored], meta: Mapping[str, Any]) -> bytes:
         return self._table(kind, (stored.document(kind.api_version) for stored in found), meta) + b"\n"
 
     def told(self, kind: Kind, stored: Stored) -> bytes:
-        return self.one(kind, stored)[:-1]
+        return self._streamed(kind, stored.document(kind.api_version))
 
     def marked(self, kind: Kind, document: dict[str, Any]) -> bytes:
-        return self._table(kind, [document], {"resourceVersion": document["metadata"]["resourceVersion"]})
+        return self._streamed(kind, document)
 
-    def _table(self, kind: Kind, documents: Iterable[dict[str, Any]], meta: Mapping[str, Any]) -> bytes:
+    def _streamed(self, kind: Kind, document: dict[str, Any]) -> bytes:
+        meta = {"resourceVersion": document["metadata"].get("resourceVersion", "")}
+        written = self._table(kind, [document], meta, defined=not self.defined)
+        self.defined = True  # A watch says its columns once.
+        return written
+
+    def _table(
+        self, kind: Kind, documents: Iterable[dict[str, Any]], meta: Mapping[str, Any], *, defined: bool = True
+    ) -> bytes:
         now = self.now()
         rows = [tables.row(kind, one, now, include=self.include, version=self.version) for one in documents]
-        defined = None if self.defined else tables.columns(kind)
-        self.defined = True  # A watch says them once.
-        return _encode(tables.table(rows, defined, meta, self.version))
+        return _encode(tables.table(rows, tables.columns(kind) if defined else None, meta, self.version))
 
 
 @dataclass(slots=True)
@@ -223,6 +230,8 @@ def negotiate(
 ) -> Representation:
     """Choose the form of an answer, by quality and then order, as kube-apiserver's negotiation does.
 
+    What is returned is for one request: do not keep it for the next. To choose costs a microsecond.
+
     Args:
         accept: the header; empty for anything.
         watch: whether the answer is a stream, which has no YAML.
@@ -232,6 +241,20 @@ def negotiate(
     Raises:
         Refusal: 406 if nothing fits; 400 for a wrong `include` of a Table.
     """
+    media, form, version = _chosen(accept, watch=watch)
+    inner: Representation
+    if form == "Table":
+        inner = _Table(version, tables.check_include(include), now)
+    elif form:
+        inner = _Metadata(version, of_lists=form.endswith("List"))
+    else:
+        inner = _Whole()
+    return _Yaml(inner) if media == _YAML else inner
+
+
+@lru_cache(maxsize=64)
+def _chosen(accept: str, *, watch: bool) -> tuple[str, str, str]:
+    """Find media type, form and version; a form is asked for by few headers again and again."""
     for media, options in clauses(accept or _JSON):
         if media not in {_JSON, _YAML, "*/*", "application/*"}:
             continue
@@ -239,15 +262,8 @@ def negotiate(
         if form and (form not in _FORMS or options.get("g") != _GROUP or version not in _VERSIONS):
             continue
         if media == _YAML and watch:
-            raise _not_acceptable(f"only the following media types are accepted: {_STREAMED}")
-        inner: Representation
-        if form == "Table":
-            inner = _Table(version, tables.check_include(include), now)
-        elif form:
-            inner = _Metadata(version, of_lists=form.endswith("List"))
-        else:
-            inner = _Whole()
-        return _Yaml(inner) if media == _YAML else inner
+            break
+        return media, form, version
     raise _not_acceptable(f"only the following media types are accepted: {_STREAMED if watch else _ACCEPTED}")
 
 

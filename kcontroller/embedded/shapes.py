@@ -110,13 +110,9 @@ _POINTERS: Final = frozenset(
         ("WebhookConversion", "clientConfig"),
     }
 )
-# Fields that are always written, though no schema calls them required.
+# Fields that are always written, though no schema calls them required; of an Event and of a CustomResourceDefinition.
 _ALWAYS: Final = frozenset(
-    {
-        ("CustomResourceDefinitionStatus", "conditions"),
-        ("Event", "reportingComponent"),
-        ("Event", "reportingInstance"),
-    }
+    {("", "reportingComponent"), ("", "reportingInstance"), ("CustomResourceDefinitionStatus", "conditions")}
 )
 
 
@@ -242,10 +238,9 @@ def _key_default(items: Schema, key: str) -> Any:
     if field is None:
         return None
     default = field.node.get("default")
-    # A Go field that is always written has its zero value for a default.
-    if default is None and items.builtin:
-        if key in items.node.get("required", ()) or items.reference.endswith(".LocalObjectReference"):
-            return {"string": "", "integer": 0}.get(field.type)
+    always = key in items.node.get("required", ()) or items.reference.endswith(".LocalObjectReference")
+    if default is None and items.builtin and always:
+        return {"string": "", "integer": 0}.get(field.type)  # What Go writes for it.
     return default
 
 

@@ -96,9 +96,9 @@ class _Shape:
 
 
 def _shape(schema: Schema) -> _Shape:
-    shape = schema.compiled.get("shape")
+    shape = schema.compiled.get("structure")
     if shape is None:
-        shape = schema.compiled["shape"] = _Shape(schema)
+        shape = schema.compiled["structure"] = _Shape(schema)
     return shape  # type: ignore[no-any-return]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import metadata, validation_builtin, validation_decoding, validation_lists
+from kcontroller.embedded import gotext, metadata, validation_builtin, validation_decoding, validation_lists
 from kcontroller.embedded import metadata_names as names
 from kcontroller.embedded import validation_fields as fields
 from kcontroller.embedded.validation_causes import causes
@@ -83,16 +83,35 @@ def _scale(kind: Kind, document: Mapping[str, Any], *, spec: bool) -> list[Cause
         path = scale.paths.get(name, "")
         if not path or (name == "specReplicasPath" and not spec):
             continue
-        value: Any = document
-        for step in path.removeprefix(".").split("."):
-            value = value.get(step) if isinstance(value, dict) else None
-        if isinstance(value, bool) or not isinstance(value, int):
-            continue  # A wrong type is the schema's to refuse.
-        if value < 0:
+        value, problem = _nested_number(document, path.removeprefix(".").split("."))
+        if problem:
+            wrong.append(fields.invalid(path, 0, problem))
+        elif value < 0:
             wrong.append(fields.invalid(path, value, "should be a non-negative integer"))
         elif value > _INT32:
             wrong.append(fields.invalid(path, value, f"should be less than or equal to {_INT32}"))
     return wrong
+
+
+def _nested_number(document: Any, steps: list[str]) -> tuple[int, str]:
+    """Read a number as apimachinery's ``NestedInt64`` does: 0 if it is missing, a complaint if it is none."""
+    value = document
+    for index, step in enumerate(steps):
+        if value is None:
+            return 0, ""
+        if not isinstance(value, dict):
+            return 0, _accessor_error(steps[: index + 1], value, "map[string]interface{}")
+        if step not in value:
+            return 0, ""
+        value = value[step]
+    if isinstance(value, bool) or not isinstance(value, int):
+        return 0, _accessor_error(steps, value, "int64")
+    return value, ""
+
+
+def _accessor_error(steps: list[str], value: Any, wanted: str) -> str:
+    found = f"{gotext.plain(value)} is of the type {gotext.type_of(value)}"
+    return f".{'.'.join(steps)} accessor error: {found}, expected {wanted}"
 
 
 def _embedded(schema: Schema, document: Mapping[str, Any]) -> list[Cause]:

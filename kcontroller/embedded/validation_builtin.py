@@ -183,7 +183,9 @@ def _same_ports(ports: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
     for index, port in enumerate(ports):
         protocol, number = port.get("protocol") or "TCP", port.get("port") or 0
         if (protocol, number) in seen:
-            text = f'"Protocol":{fields.quoted(protocol)},"AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0'
+            text = (
+                f'"Protocol":{fields.quoted(protocol)},"AppProtocol":null,"Port":{number},"TargetPort":0,"NodePort":0'
+            )
             yield Cause("FieldValueDuplicate", f'Duplicate value: {{"Name":"",{text}}}', f"spec.ports[{index}]")
         seen.add((protocol, number))
 
@@ -222,7 +224,9 @@ def _binding(kinds: tuple[str, ...]) -> Rule:
                 yield fields.unsupported(f"subjects[{index}].kind", subject.get("kind") or "", _SUBJECTS)
         if old is not None and old.get("roleRef") != document.get("roleRef"):
             given = {"apiGroup": group, "kind": reference.get("kind") or "", "name": reference.get("name") or ""}
-            text = "{" + ",".join(f'"{name[0].upper()}{name[1:]}":{fields.quoted(v)}' for name, v in given.items()) + "}"
+            text = (
+                "{" + ",".join(f'"{name[0].upper()}{name[1:]}":{fields.quoted(v)}' for name, v in given.items()) + "}"
+            )
             text = text.replace("ApiGroup", "APIGroup")
             yield Cause("FieldValueInvalid", f"Invalid value: {text}: cannot change roleRef", "roleRef")
 

@@ -181,7 +181,9 @@ class _Reader:
             case ValidationErrorKind.UniqueItems():
                 return [fields.invalid(at, "", f"{what} shouldn't contain duplicates")]
             case ValidationErrorKind.MultipleOf(multiple_of=factor):
-                return [fields.invalid(at, value, f"{what} should be a multiple of {fields.number(factor)}")]
+                return [
+                    fields.invalid(at, value, f"{what} should be a multiple of {fields.number(type(value)(factor))}")
+                ]
             case ValidationErrorKind.AnyOf():
                 return [self._unnamed(path, "must validate at least one schema (anyOf)")]
             case ValidationErrorKind.OneOfNotValid():
@@ -234,7 +236,9 @@ class _Reader:
             ValidationErrorKind.ExclusiveMaximum: "less than",
         }
         limit = getattr(kind, "limit", 0)
-        if isinstance(value, int) and limit != int(limit):  # Of whole numbers the whole part of a limit is asked.
+        if isinstance(value, float):
+            limit = float(limit)
+        elif isinstance(value, int) and limit != int(limit):  # Of whole numbers the whole part of a limit is asked.
             limit = int(limit)
             if (value >= limit) if isinstance(kind, ValidationErrorKind.Minimum) else (value <= limit):
                 return []
@@ -308,4 +312,8 @@ def _matches(node: Mapping[str, Any], value: Any) -> int:
 def _has_type(node: Mapping[str, Any], value: Any) -> bool:
     given = _type_of(value)
     whole = isinstance(value, float) and value.is_integer()
-    return given in node["type"] or ("integer" in node["type"] and whole) or (given == "integer" and "number" in node["type"])
+    return (
+        given in node["type"]
+        or ("integer" in node["type"] and whole)
+        or (given == "integer" and "number" in node["type"])
+    )

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
     from kcontroller.embedded.schemas import Schema
 
 _QUANTITY: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
-_NOT_A_QUANTITY: Final = (
-    "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
-)
+_NOT_A_QUANTITY: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9+/]*")
 _RANGES: Final = {"int32": 1 << 31, "int64": 1 << 63}
 

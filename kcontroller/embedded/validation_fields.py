@@ -20,7 +20,6 @@ NO_FIELD: Final = "<nil>"
 _PLAIN_EXPONENTS: Final = range(-4, 6)  # Outside of them `%v` writes a float with its exponent.
 _INT64: Final = 1 << 63
 
-
 quoted: Final = gotext.quoted
 json_text: Final = gotext.json
 
@@ -29,12 +28,15 @@ def number(value: float) -> str:
     """Write a number as ``%v`` does; a whole number beyond 64 bits has become a float there."""
     if isinstance(value, int) and -_INT64 <= value < _INT64:
         return str(value)
-    mantissa, _, exponent = f"{float(value):.17e}".partition("e")
-    if int(exponent) in _PLAIN_EXPONENTS:
+    value = float(value)
+    exact = Decimal(repr(value)).normalize()
+    power = exact.adjusted()
+    if not exact or power in _PLAIN_EXPONENTS:
         return f"{value!r}".removesuffix(".0")
-    digits = f"{Decimal(repr(float(value))):e}".partition("e")[0].lower().partition("e")[0]
-    mantissa = digits.rstrip("0").removesuffix(".") if "." in digits else digits
-    return f"{mantissa}e{exponent[0]}{exponent[1:].zfill(2)}"
+    sign, digits, _ = exact.as_tuple()
+    first, rest = str(digits[0]), "".join(map(str, digits[1:]))
+    mantissa = f"{'-' if sign else ''}{first}{f'.{rest}' if rest else ''}"
+    return f"{mantissa}e{'-' if power < 0 else '+'}{abs(power):02d}"
 
 
 def shown(value: Any) -> str:

@@ -10,8 +10,7 @@ from typing import Final
 
 _TEXTS: Final = {
     "types.UID": (
-        "UncountedTerminatedPods.failed UncountedTerminatedPods.succeeded "
-        "DeviceRequestAllocationResult.shareID"
+        "UncountedTerminatedPods.failed UncountedTerminatedPods.succeeded DeviceRequestAllocationResult.shareID"
     ),
     "v1.AddressType": "EndpointSlice.addressType",
     "v1.AllocationConfigSource": "DeviceAllocationConfiguration.source",
@@ -65,8 +64,7 @@ _TEXTS: Final = {
     "v1.PatchType": "Mutation.patchType",
     "v1.PathType": "HTTPIngressPath.pathType",
     "v1.PersistentVolumeAccessMode": (
-        "PersistentVolumeClaimSpec.accessModes PersistentVolumeClaimStatus.accessModes "
-        "PersistentVolumeSpec.accessModes"
+        "PersistentVolumeClaimSpec.accessModes PersistentVolumeClaimStatus.accessModes PersistentVolumeSpec.accessModes"
     ),
     "v1.PersistentVolumeClaimModifyVolumeStatus": "ModifyVolumeStatus.status",
     "v1.PersistentVolumeClaimPhase": "PersistentVolumeClaimStatus.phase",

@@ -15,11 +15,20 @@ from kcontroller.embedded.metadata import label_pairs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-
     Rule = Callable[[Mapping[str, Any], Mapping[str, Any] | None], Iterable[Cause]]
 
 _NOT_MATCHING: Final = "`selector` does not match template `labels`"
 _SCHEDULE_FIELDS: Final = 5
+# What of a StatefulSet may change.
+_STATEFUL: Final = (
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+)
 
 
 def labels(selector: Mapping[str, str], path: str) -> list[Cause]:
@@ -42,10 +51,20 @@ def _selected(name: str, *, asks: bool = True) -> Rule:
             yield fields.unsupported("spec.template.spec.restartPolicy", policy, ["Always"])
         if name == "deployment":
             yield from _strategy(spec.get("strategy") or {})
-        if old is not None and name != "statefulset" and (old.get("spec") or {}).get("selector") != spec.get("selector"):
-            yield fields.invalid("spec.selector", spec.get("selector"), "field is immutable")
+        if old is not None:
+            yield from _kept(spec, old.get("spec") or {}, name)
 
     return rule
+
+
+def _kept(spec: Mapping[str, Any], before: Mapping[str, Any], name: str) -> Iterator[Cause]:
+    if name != "statefulset":
+        if before.get("selector") != spec.get("selector"):
+            yield fields.invalid("spec.selector", spec.get("selector"), "field is immutable")
+    elif any(spec.get(each) != before.get(each) for each in {*spec, *before} - set(_STATEFUL)):
+        *most, last = (f"'{each}'" for each in _STATEFUL)
+        detail = f"updates to statefulset spec for fields other than {', '.join(most)} and {last} are forbidden"
+        yield fields.forbidden("spec", detail)
 
 
 def _selector(spec: Mapping[str, Any], name: str, *, asks: bool) -> Iterator[Cause]:
@@ -160,8 +179,11 @@ def _controller(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> 
         yield from _pod(template.get("spec") or {}, "spec.template.spec")
 
 
-def _job(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    yield from _job_spec(document.get("spec") or {}, "spec")
+def _job(document: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    spec = document.get("spec") or {}
+    yield from _job_spec(spec, "spec")
+    if old is not None and (old.get("spec") or {}).get("completions") != spec.get("completions"):
+        yield fields.invalid("spec.completions", spec.get("completions"), "field is immutable")
 
 
 def _job_spec(spec: Mapping[str, Any], path: str) -> Iterator[Cause]:

@@ -269,9 +269,12 @@ class HttpFaultProxy:
                 data=_body(request) if request.body_exists else None,
                 allow_redirects=False,
             ) as answer:
-                if hold is not None:
-                    await self._wait_while_there(hold)
-                return _end(request) if cut else await self._send_back(request, answer, truncate)
+                try:
+                    if hold is not None:
+                        await self._wait_while_there(hold)
+                    return _end(request) if cut else await self._send_back(request, answer, truncate)
+                finally:
+                    _abandon(answer)
         except aiohttp.ClientError:
             return _end(request, reset=True)
 
@@ -308,6 +311,13 @@ def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse
     elif transport is not None:
         transport.close()  # What was written before still arrives.
     return web.Response()
+
+
+def _abandon(answer: aiohttp.ClientResponse) -> None:
+    """End the connection of an answer that was not read to its end, without a TLS farewell that takes its time."""
+    connection = answer.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
 
 
 async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:

@@ -37,7 +37,7 @@ _REFERENCE: Final = "#/components/schemas/"
 _DROPPED: Final = frozenset({"description", "externalDocs", "example", "title"})
 _GROUP_PATH: Final = re.compile(r"(api|apis/[^/]+)/v[^/]+")
 _OK: Final = 200
-# Deep enough for `spec.a` and `involvedObject.a`; `metadata` is among them, and three labels are not named after fields.
+# Deep enough for `spec.a` and `involvedObject.a`. Three labels are not named after fields.
 _FIELD_DEPTH: Final = 2
 _OTHER_FIELDS: Final = ("metadata.name", "metadata.namespace", "source", "spec.host", "status.successful")
 _ZERO_VALUES: Final[tuple[Any, ...]] = ({}, [], "", 0, False, None)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kcontroller.embedded.server import EmbeddedServer
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
@@ -91,8 +93,6 @@ class Server:
 @contextmanager
 def embedded(directory: Path, **options: Any) -> Iterator[Server]:
     """Run our server; `options` are those of `EmbeddedServer`."""
-    from kcontroller.embedded.server import EmbeddedServer
-
     with EmbeddedServer(**options) as server:
         kubeconfig = directory / "kubeconfig"
         server.write_kubeconfig(kubeconfig)

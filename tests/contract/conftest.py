@@ -69,8 +69,8 @@ def _target(server: ApiServer) -> Target:
 def embedded() -> Iterator[Target]:
     from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - recording needs none
 
-    with EmbeddedServer(controllers=False, window=WINDOW) as server:
-        yield Target(server.url, server.ca_pem, {"admin": server.token})
+    with EmbeddedServer(controllers=False, anonymous=True, window=WINDOW) as server:
+        yield Target(server.url, server.ca_pem, {user: server.user_token(user) for user in USERS})
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -98,7 +98,6 @@ class Dialogue:
         self._streams: list[Stream] = []
 
     def __enter__(self) -> Self:
-        self.quietly("POST", "/api/v1/namespaces", namespace(self.namespace))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -296,6 +295,8 @@ def transcript(case: Case, target: Target, *, may_break: bool = False) -> Transc
     """
     with Dialogue(target, case.namespace) as dialogue:
         try:
+            made = dialogue.quietly("POST", "/api/v1/namespaces", namespace(case.namespace))
+            assert made.code == http.HTTPStatus.CREATED, made
             case.speak(dialogue)
         except Exception as error:
             if not may_break:

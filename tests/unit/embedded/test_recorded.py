@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kcontroller.embedded.kinds import Kind
+    from kcontroller.embedded.schemas import Schema
 
 
 @pytest.fixture(name="kinds")
@@ -21,9 +22,11 @@ def _kinds() -> dict[str, Kind]:
 
 
 def _default(kind: Kind, path: str) -> Any:
-    schema = kind.schema
+    schema: Schema | None = kind.schema
     for part in path.split("."):
+        assert schema is not None
         schema = schema.items if part == "[]" else schema.field(part)
+    assert schema is not None
     return schema.node.get("default")
 
 

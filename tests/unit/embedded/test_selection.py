@@ -34,7 +34,7 @@ def _builtin(resource: str) -> Kind:
 
 
 def _matches(kind: Kind, document: dict[str, Any], *, fields: str = "", labels: str = "") -> bool:
-    metadata = {"name": "a", "namespace": "here", **document.pop("metadata", {})}
+    metadata = {"name": "a", "namespace": "here", "uid": "u", **document.pop("metadata", {})}
     stored = Stored.of({"apiVersion": kind.api_version, "kind": kind.kind, "metadata": metadata, **document}, 7)
     test = matcher(kind, Selection(LabelSelector.parse(labels), FieldSelector.parse(fields)))
     return True if test is None else test(stored)
@@ -63,7 +63,9 @@ def test_labels_are_matched(labels: str, expected: Any) -> None:
     ],
 )
 def test_name_and_namespace_are_matched_without_decoding(fields: str, expected: Any) -> None:
-    stored = Stored.of({"apiVersion": "v1", "kind": "Widget", "metadata": {"name": "a", "namespace": "here"}}, 7)
+    stored = Stored.of(
+        {"apiVersion": "v1", "kind": "Widget", "metadata": {"name": "a", "namespace": "here", "uid": "u"}}, 7
+    )
     object.__setattr__(stored, "raw", b"not JSON")
     test = matcher(WIDGET, Selection(LabelSelector(), FieldSelector.parse(fields)))
     assert test is not None

@@ -24,7 +24,7 @@ def _object(**rest: Any) -> dict[str, Any]:
 
 
 def _cells(kind: Kind, document: dict[str, Any]) -> list[Any]:
-    return tables.row(kind, document, NOW, include="None", version="v1")["cells"]
+    return list(tables.row(kind, document, NOW, include="None", version="v1")["cells"])
 
 
 def _custom(*columns: dict[str, Any]) -> Kind:
