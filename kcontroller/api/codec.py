@@ -7,6 +7,7 @@ fields never erases the other thirty, and a default is never mistaken for a chan
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
@@ -17,7 +18,7 @@ from kcontroller.api.objects import KubeObject, Object, tidy, tidy_metadata, wit
 from kcontroller.errors import ModelMismatch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from typing import TypeAlias
 
 K = TypeVar("K", bound=KubeObject)
@@ -34,6 +35,9 @@ class _TypeMeta(msgspec.Struct, rename="camel"):
 
 
 _decode_type_meta = msgspec.json.Decoder(_TypeMeta).decode
+
+_decoders: dict[type[Any], Callable[[bytes], Any]] = {}
+_learning = threading.Lock()
 
 
 def gvk_of(kind: KindRef) -> GVK:
@@ -94,18 +98,31 @@ class _Named(msgspec.Struct):
     metadata: _Name = msgspec.field(default_factory=_Name)
 
 
+_decode_name = msgspec.json.Decoder(_Named).decode
+
+
 def _name_in(raw: bytes) -> str:
     """Name an object that cannot be decoded, so that it can be found among the others of a list."""
     try:
-        metadata = msgspec.json.decode(raw, type=_Named).metadata
+        metadata = _decode_name(raw).metadata
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return "the object"
     return str(Key(metadata.namespace, metadata.name)) if metadata.name else "the object"
 
 
+def _decoder_of(kind: type[Any]) -> Callable[[bytes], Any]:
+    decoder = _decoders.get(kind)
+    if decoder is None:
+        # msgspec 0.22 keeps what it learns of a class half done where other threads find it: two workers that meet a
+        # class at once crash the process.
+        with _learning:
+            decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
+    return decoder
+
+
 def _decode_model(raw: bytes, kind: type[Any]) -> Any:
     try:
-        return msgspec.json.decode(raw, type=kind)
+        return _decoder_of(kind)(raw)
     except msgspec.ValidationError:
         # The API may say null for an empty list or map; only then is the slow way taken.
         return msgspec.convert(without_none(_decode_any(raw)), kind, str_keys=True)

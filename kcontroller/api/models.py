@@ -72,6 +72,9 @@ class ObjectMeta(Model):
     deletion_timestamp: str = ""
 
 
+msgspec.json.Decoder(tuple[Condition, ObjectMeta])  # Learnt now, and not by two threads at once; see `codec`.
+
+
 class _ResourceType(msgspec.StructMeta):
     """Takes group, version, plural and scope from the class line, which msgspec's own metaclass would refuse."""
 

@@ -25,6 +25,9 @@ class OwnerReference(msgspec.Struct, kw_only=True, rename="camel"):
     block_owner_deletion: bool | None = None
 
 
+msgspec.json.Decoder(OwnerReference)  # Learnt now, and not by two threads at once; see `codec`.
+
+
 class Metadata(Protocol):
     """What both forms of an object offer as ``obj.metadata``; timestamps are RFC 3339 text as on the wire."""
 

@@ -61,6 +61,7 @@ class _ApiResourceList(msgspec.Struct, rename="camel"):
 _SECONDS: Final = re.compile(r"[0-9]{1,9}")
 _decode_any = msgspec.json.Decoder(dict[str, Any]).decode
 _decode_list = msgspec.json.Decoder(_List).decode
+msgspec.json.Decoder(_Status)  # Learnt now, and not by two threads at once; see `api.codec`.
 _decode_resources = msgspec.json.Decoder(_ApiResourceList).decode
 _decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 

@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from kcontroller.embedded.representation import Representation
     from kcontroller.embedded.requests import RequestLog
 
-WRITE_SECONDS: Final = 30.0
-"""How long a watch waits for a client that does not read, before its connection is cut."""
-
 _NOT_FOUND: Final = 404
 _HTTP11: Final = (1, 1)
 _OPENAPI: Final = "/openapi/v3/"
@@ -63,7 +60,7 @@ class App:
         recorded: the built-in kinds and the version.
         milo: whether control planes are served below paths.
         body_seconds: how long a client may take to send a body.
-        write_seconds: how long a watch waits for a client that does not read.
+        write_seconds: how long a watch waits for a client that does not read, before its connection is cut.
     """
 
     def __init__(
@@ -76,7 +73,7 @@ class App:
         *,
         milo: bool,
         body_seconds: float = 30.0,
-        write_seconds: float = WRITE_SECONDS,
+        write_seconds: float = 30.0,
     ) -> None:
         """Start without failures."""
         self.failures: list[Exception] = []
@@ -120,8 +117,7 @@ class App:
         exchange.identify(self._identity)
         first, _, rest = exchange.inner[1:].partition("/")
         if first in {"api", "apis", "openapi"}:
-            found = self._document(exchange)
-            if found is not None:
+            if (found := self._document(exchange)) is not None:
                 return found
             if first != "openapi" and rest:
                 return await self._resource(exchange, frozen)
@@ -133,20 +129,19 @@ class App:
         accept = request.headers.get("Accept", "")
         documents = self._openapi if path.startswith("/openapi") else self._discovery
         found = documents.answer(path, accept, lambda kind: visible(exchange.plane, kind))
-        if path.startswith(_OPENAPI) and (found is None or path.endswith("/")):
-            return Response(status=404)  # The handler of these answers by itself, without a body.
-        if found is None:
-            return None
+        if found is None or (path.startswith(_OPENAPI) and path.endswith("/")):
+            # The handler of these answers by itself, without a body.
+            return Response(status=404) if path.startswith(_OPENAPI) else None
         # The lists of groups are answered by a handler of their own, which does not look at the method.
         if request.method != "GET" and documents is self._discovery and path.rstrip("/") != "/apis":
             raise statuses.method_not_allowed()
         body, content_type = found
         if content_type != AGGREGATED:
             return answer(request, 200, body, content_type)
-        tag = etag(body)
-        if request.headers.get("If-None-Match") == tag:
-            return answer(request, 304, b"", content_type, headers={"ETag": tag, "Vary": "Accept"})
-        return answer(request, 200, body, content_type, headers={"ETag": tag, "Vary": "Accept"})
+        headers = {"ETag": etag(body), "Vary": "Accept"}
+        if request.headers.get("If-None-Match") == headers["ETag"]:
+            return answer(request, 304, b"", content_type, headers=headers)
+        return answer(request, 200, body, content_type, headers=headers)
 
     def _page(self, exchange: Exchange) -> StreamResponse:
         request, path = exchange.request, exchange.inner
@@ -169,8 +164,7 @@ class App:
                 return page_not_found(request)
             raise
         body = await exchange.read_body(self._body_seconds)
-        rules = self._faults.on_request(call)
-        if rules and await self._cut_before(rules):
+        if (rules := self._faults.on_request(call)) and await self._cut_before(rules):
             return self._cut(exchange)
         representation = _negotiated(request, call)
         if call.verb == "watch":
@@ -231,6 +225,7 @@ class App:
         self, exchange: Exchange, call: Call, representation: Representation, frozen: Callable[[], int | None]
     ) -> StreamResponse:
         request = exchange.request
+        call.number("timeoutSeconds")  # Once the answer has begun it cannot be refused.
         chunks = cast("AsyncGenerator[bytes]", self.api.watch(call, representation, frozen=frozen))
         response = StreamResponse(
             headers={"Content-Type": representation.content_type, "Cache-Control": "no-cache, private"}
@@ -279,8 +274,6 @@ class App:
 def _check_address(method: str, call: Call) -> None:
     """Refuse a path with a name where none belongs, one without where it needs one, and a name that is no name."""
     name, verb = call.name, call.verb
-    if name and call.kind.verbs == ("create",) and not call.subresource:
-        raise statuses.not_served()  # A virtual kind has no objects.
     nameless = verb == "create" and not call.subresource
     if method == "HEAD" or (name and nameless) or (not name and verb in {"update", "patch"}):
         raise statuses.method_not_allowed()
@@ -294,8 +287,8 @@ def _check_address(method: str, call: Call) -> None:
 
 def _is_group(catalog: Catalog, path: str) -> bool:
     """Whether anything is served for the group in a path; what is not gets no Status."""
-    parts = path.strip("/").split("/")
-    return not path.startswith("//") and (parts[0] == "api" or parts[1:2] in [[group] for group in catalog.groups()])
+    first, group = path[1:].split("/")[:2]
+    return first == "api" or group in catalog.groups()
 
 
 def _negotiated(request: BaseRequest, call: Call) -> Representation:

@@ -6,19 +6,15 @@ server reads 10,000 levels), YAML aliases as go-yaml bounds them.
 
 from __future__ import annotations
 
-import json
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kcontroller.embedded import statuses, syntax, yaml_bodies
+from kcontroller.embedded import json_bodies, statuses, yaml_bodies
 from kcontroller.embedded.statuses import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from kcontroller.embedded.kinds import Kind
 
 LIMIT: Final = 3 * 1024 * 1024
@@ -33,10 +29,6 @@ PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 
 _META: Final = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
 _SHOWN: Final = 30
-_INT64: Final = 2**63
-_INT64_DIGITS: Final = 20
-_EXPONENT_FROM: Final = 1e21  # encoding/json writes larger numbers with an exponent.
-_MOST_DUPLICATES: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +48,6 @@ class Body:
 
 class _Fault(Exception):
     """What is wrong with a text, before it is said of which kind."""
-
-
-class _Duplicate(Exception):
-    """A key stands twice: the text is read again, slowly."""
-
-
-class _OutOfRange(Exception):
-    """A number that a float64 cannot hold."""
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object as its text has it."""
 
 
 def decode(raw: bytes, content_type: str, *, kind: Kind | None = None) -> dict[str, Any]:
@@ -94,22 +74,17 @@ def read(raw: bytes, content_type: str, *, kind: Kind | None = None) -> Body:
         raise too_large()
     media_type = media_type_of(content_type)
     if media_type == PROTOBUF:
-        from kcontroller.embedded import protobuf  # noqa: PLC0415 - only Go clients send it
-
-        return Body(protobuf.decode(raw))
+        return Body(_protobuf(raw, kind))
     try:
         body = _yaml(raw) if media_type == YAML else _json(raw)
         _check_meta(body.document, raw, kind)
-    except _OutOfRange as number:
+    except json_bodies.OutOfRange as number:
         name = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: ' if kind else ""
         raise statuses.bad_request(
             f"{name}json: cannot unmarshal number {number} into Go value of type float64"
         ) from None
     except _Fault as fault:
-        if kind is None:
-            raise statuses.bad_request(str(fault)) from None
-        message = f"the object provided is unrecognized (must be of type {kind.kind}): {fault} ({_summary(raw)})"
-        raise statuses.bad_request(message) from None
+        raise _unrecognized(str(fault), raw, kind) from None
     return body
 
 
@@ -140,27 +115,32 @@ def unsupported() -> Refusal:
     return Refusal(415, "UnsupportedMediaType", message)
 
 
-def _json(raw: bytes) -> Body:
-    text = raw.decode("utf-8", "replace")  # As Go does, without a word.
-    duplicates: tuple[str, ...] = ()
+def _unrecognized(why: str, raw: bytes, kind: Kind | None) -> Refusal:
+    if kind is None:
+        return statuses.bad_request(why)
+    return statuses.bad_request(
+        f"the object provided is unrecognized (must be of type {kind.kind}): {why} ({_summary(raw)})"
+    )
+
+
+def _protobuf(raw: bytes, kind: Kind | None) -> dict[str, Any]:
+    from kcontroller.embedded import protobuf  # noqa: PLC0415 - only Go clients send it
+
     try:
-        try:
-            document = _DECODER.decode(text)
-        except _Duplicate:
-            found = dict.fromkeys(_duplicates(_PAIRS_DECODER.decode(text), ""))
-            duplicates = tuple(f'duplicate field "{path}"' for path in found)[:_MOST_DUPLICATES]
-            document = _LENIENT_DECODER.decode(text)
-    except (ValueError, RecursionError):
-        raise _refused(raw) from None
-    if text.count("[") + text.count("{") > MAX_DEPTH and _is_deep(document):
-        raise _refused(raw)
-    if "\\ud" in text or "\\uD" in text:
-        document = _whole(document)
+        return protobuf.decode(raw)
+    except Refusal as refusal:
+        if refusal.reason != "BadRequest":
+            raise
+        raise _unrecognized(refusal.message, raw, kind) from None
+
+
+def _json(raw: bytes) -> Body:
+    try:
+        document, duplicates = json_bodies.decode(raw, depth=MAX_DEPTH)
+    except json_bodies.JsonFault as fault:
+        msg = f"couldn't get version/kind; json parse error: {fault}"
+        raise _Fault(msg) from None
     return Body({} if document is None else document, duplicates, ", ".join(duplicates))
-
-
-def _refused(raw: bytes) -> _Fault:
-    return _Fault(f"couldn't get version/kind; json parse error: {syntax.fault_of(raw, max_depth=MAX_DEPTH)}")
 
 
 def _yaml(raw: bytes) -> Body:
@@ -169,85 +149,9 @@ def _yaml(raw: bytes) -> Body:
     except yaml_bodies.YamlFault as fault:
         raise _Fault(str(fault)) from None
     # Through JSON: what aliases share becomes separate, and numbers become those of JSON.
-    document = _DECODER.decode(msgspec.json.encode(value).decode())
+    document, _ = json_bodies.decode(msgspec.json.encode(value), depth=MAX_DEPTH + 1)
     strict = "yaml: unmarshal errors:\n  " + "\n  ".join(lines) if lines else ""
     return Body({} if document is None else document, tuple(lines), strict)
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        raise _Duplicate
-    return document
-
-
-def _integer(text: str) -> int | float:
-    if len(text) <= _INT64_DIGITS and -_INT64 <= (value := int(text)) < _INT64:
-        return value
-    return _number(text)
-
-
-def _number(text: str) -> int | float:
-    """Read a float64 as it comes out of Go again: 1.0 is written as 1."""
-    value = float(text)
-    if math.isinf(value):
-        raise _OutOfRange(text)
-    return int(value) if value.is_integer() and abs(value) < _EXPONENT_FROM else value
-
-
-def _constant(name: str) -> Any:
-    raise ValueError(name)  # NaN and Infinity, which Python alone reads.
-
-
-def _decoder(hook: Callable[[list[tuple[str, Any]]], Any]) -> json.JSONDecoder:
-    return json.JSONDecoder(object_pairs_hook=hook, parse_int=_integer, parse_float=_number, parse_constant=_constant)
-
-
-_DECODER: Final = _decoder(_object)
-_LENIENT_DECODER: Final = _decoder(dict)
-_PAIRS_DECODER: Final = _decoder(_Pairs)
-
-
-def _duplicates(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, _Pairs):
-        seen: set[str] = set()
-        for name, inner in value:
-            at = f"{path}.{name}" if path else name
-            if name in seen:
-                yield at
-            seen.add(name)
-            yield from _duplicates(inner, at)
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            yield from _duplicates(inner, f"{path}[{index}]")
-
-
-def _is_deep(document: Any) -> bool:
-    level = [document]
-    for _ in range(MAX_DEPTH):
-        level = [
-            inner
-            for value in level
-            if isinstance(value, (dict, list))
-            for inner in (value.values() if isinstance(value, dict) else value)
-            if isinstance(inner, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
-
-
-def _whole(value: Any) -> Any:
-    """Replace halves of surrogate pairs, which are no characters, as Go does."""
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case list():
-            return [_whole(inner) for inner in value]
-        case dict():
-            return {_whole(name): _whole(inner) for name, inner in value.items()}
-        case _:
-            return value
 
 
 def _summary(raw: bytes) -> str:

@@ -1,7 +1,7 @@
 """CustomResourceDefinitions: their defaults, their checks, the kinds they define, and the status the server writes.
 
-Source of the rules: ``k8s.io/apiextensions-apiserver``, its v1 defaults, ``customresourcedefinition`` strategy, and the naming,
-establishing and api-approval controllers; checked against a real kube-apiserver.
+Source of the rules: ``k8s.io/apiextensions-apiserver``, its v1 defaults, ``customresourcedefinition`` strategy, and the
+naming, establishing and api-approval controllers; checked against a real kube-apiserver.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.embedded.definitions_approval import condition as approval_condition
-from kcontroller.embedded.definitions_check import check as check
-from kcontroller.embedded.definitions_check import stored_versions
+from kcontroller.embedded.definitions_check import check, stored_versions
 from kcontroller.embedded.kinds import Kind, Subresource
 from kcontroller.embedded.schemas import Schema
 

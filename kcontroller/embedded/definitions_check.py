@@ -1,8 +1,8 @@
-"""Checks a CustomResourceDefinition: names, versions, columns, subresources, and through `definitions_schema` its schemas.
+"""Checks a CustomResourceDefinition: names, versions, columns, subresources, and by `definitions_schema` its schemas.
 
-Source of rules and words: ``validateCustomResourceDefinitionSpec`` of apiextensions, checked against a real kube-apiserver. It
-sees a definition in its internal form, in which what is the same in every version stands in the spec itself: paths in
-messages do, too.
+Source of rules and words: ``validateCustomResourceDefinitionSpec`` of apiextensions, checked against a real
+kube-apiserver. It sees a definition in its internal form, in which what is the same in every version stands in the spec
+itself: paths in messages do, too.
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
-"""Checks a schema of a CustomResourceDefinition: that it is structural, that its defaults fit, that it has no unsupported words.
+"""Checks a schema of a CustomResourceDefinition: that it is structural, its defaults fit, and its words are supported.
 
-Source of rules and words: ``ValidateStructural``, ``ValidateDefaults`` and ``ValidateCustomResourceDefinitionOpenAPISchema`` of
-apiextensions, checked against a real kube-apiserver. Expressions in CEL are not compiled.
+Source of rules and words: ``ValidateStructural``, ``ValidateDefaults`` and
+``ValidateCustomResourceDefinitionOpenAPISchema`` of apiextensions, checked against a real kube-apiserver. Rules
+in CEL are not compiled.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _OBJECT_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
+_TYPE_FIELDS: Final = ("apiVersion", "kind")
 _INT_OR_STRING: Final = [{"type": "integer"}, {"type": "string"}]
 _ROOT, _FIELD, _ITEM = "at the root", "for specified object fields", "for specified array items"
 _AT_ROOT: Final = (
-    "Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern MaxItems "
-    "MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields XValidations"
+    "Description Type Format Title Maximum ExclusiveMaximum Minimum ExclusiveMinimum MaxLength MinLength Pattern "
+    "MaxItems MinItems UniqueItems MultipleOf Required Items Properties ExternalDocs Example XPreserveUnknownFields "
+    "XValidations"
 )
 _UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
 # What may not stand inside of anyOf, allOf, oneOf and not, with the word for what it must be.
@@ -91,7 +95,8 @@ def _root(schema: Mapping[str, Any], path: str, *, has_status: bool) -> Iterator
                     yield fields.invalid(f"{path}.type", schema["type"], detail)
                     break
             elif go not in _AT_ROOT.split():
-                detail = f"only [{_AT_ROOT}] fields are allowed at the root of the schema if the status subresource is enabled"
+                allowed = f"only [{_AT_ROOT}] fields are allowed at the root of the schema"
+                detail = f"{allowed} if the status subresource is enabled"
                 yield Cause("FieldValueInvalid", f"Invalid value: {schema_value(schema)}: {detail}", path)
                 break
     if schema.get("nullable"):
@@ -210,26 +215,25 @@ def _defaults(node: Mapping[str, Any], path: str, *, root: bool = False) -> Iter
     """Check that a default has no unknown fields and is valid itself."""
     default = node.get("default")
     if default is not None:
-        schema = Schema(node)
-        if isinstance(default, (dict, list)):
-            holder = {"value": copy.deepcopy(default)}
-            wrapper = Schema({"type": "object", "properties": {"value": node}})
-            if structural.prune(wrapper, holder):
-                yield fields.invalid(f"{path}.default", default, "must not have unknown fields")
         if root and isinstance(default, dict):
-            for name in ("apiVersion", "kind"):
-                if name not in default:
-                    yield fields.required(f"{path}.default.{name}")
-        try:
-            yield from (cause for cause, _ in causes(compiled(schema), default, prefix=f"{path}.default"))
-        except ValueError:
-            return  # The schema itself is refused.
+            yield from (fields.required(f"{path}.default.{name}") for name in _TYPE_FIELDS if name not in default)
+        yield from _default(node, default, f"{path}.default")
     for name, inner in (node.get("properties") or {}).items():
         if not (root and name in _OBJECT_FIELDS):
             yield from _defaults(inner, f"{path}.properties[{name}]")
     for name in ("items", "additionalProperties"):
         if isinstance(node.get(name), dict):
             yield from _defaults(node[name], f"{path}.{name}")
+
+
+def _default(node: Mapping[str, Any], default: Any, path: str) -> list[Cause]:
+    holder = {"value": copy.deepcopy(default)}
+    found = []
+    if structural.prune(Schema({"type": "object", "properties": {"value": node}}), holder):
+        found.append(fields.invalid(path, default, "must not have unknown fields"))
+    with contextlib.suppress(ValueError):  # Of a schema that is itself refused.
+        found += [cause for cause, _ in causes(compiled(Schema(node)), default, prefix=path)]
+    return found
 
 
 def _openapi(node: Mapping[str, Any], path: str, *, root: bool, no_default: str) -> Iterator[Cause]:
@@ -241,18 +245,11 @@ def _openapi(node: Mapping[str, Any], path: str, *, root: bool, no_default: str)
     if values is not None and node.get("properties") and values is not True:
         detail = "additionalProperties and properties are mutual exclusive"
         yield fields.forbidden(f"{path}.additionalProperties", detail)
-    if isinstance(values, dict):
-        yield from _openapi(values, f"{path}.additionalProperties", root=False, no_default=no_default)
+    for inner, at in _inner(node, path):
+        yield from _openapi(inner, at, root=False, no_default=no_default)
     for name, inner in (node.get("properties") or {}).items():
         why = f"in top-level {name}" if root and name in _OBJECT_FIELDS else no_default
         yield from _openapi(inner, f"{path}.properties[{name}]", root=False, no_default=why)
-    if node.get("not") is not None:
-        yield from _openapi(node["not"], f"{path}.not", root=False, no_default=no_default)
-    for junctor in ("allOf", "oneOf", "anyOf"):
-        for index, inner in enumerate(node.get(junctor) or ()):
-            yield from _openapi(inner, f"{path}.{junctor}[{index}]", root=False, no_default=no_default)
-    if isinstance(node.get("items"), dict):
-        yield from _openapi(node["items"], f"{path}.items", root=False, no_default=no_default)
     if node.get("x-kubernetes-preserve-unknown-fields") is False:
         at = f"{path}.x-kubernetes-preserve-unknown-fields"
         yield fields.invalid(at, False, "must be true or undefined")
@@ -260,6 +257,15 @@ def _openapi(node: Mapping[str, Any], path: str, *, root: bool, no_default: str)
     for index, rule in enumerate(node.get("x-kubernetes-validations") or ()):
         if not (rule.get("rule") or "").strip():
             yield fields.required(f"{path}.x-kubernetes-validations[{index}].rule", "rule is not specified")
+
+
+def _inner(node: Mapping[str, Any], path: str) -> Iterator[tuple[Mapping[str, Any], str]]:
+    for name in ("additionalProperties", "not", "items"):
+        if isinstance(node.get(name), dict):
+            yield node[name], f"{path}.{name}"
+    for junctor in ("allOf", "oneOf", "anyOf"):
+        for index, inner in enumerate(node.get(junctor) or ()):
+            yield inner, f"{path}.{junctor}[{index}]"
 
 
 def _words(node: Mapping[str, Any], path: str, no_default: str) -> Iterator[Cause]:

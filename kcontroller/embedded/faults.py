@@ -6,8 +6,8 @@
         ...
     assert rule.hits == 2
 
-All rules that match a request work on it, in the order in which they were added; the first that answers or cuts ends
-it. Rules for watches also work on watches that are open when the rule is added.
+All rules that match a request work on it, in the order they were added; the first that answers or cuts ends it. Rules
+for watches also work on those that are open when the rule is added.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from kcontroller.embedded.calls import Call
 
 _REASONS: Final = {
-    400: "BadRequest",
-    401: "Unauthorized",
     403: "Forbidden",
     404: "NotFound",
     409: "Conflict",
@@ -38,7 +36,6 @@ _REASONS: Final = {
     429: "TooManyRequests",
     500: "InternalError",
     503: "ServiceUnavailable",
-    504: "Timeout",
 }
 
 
@@ -187,11 +184,6 @@ class Rule:
         """Whether it works on the events of watches and not on requests."""
         return isinstance(self.action, _ON_STREAMS)
 
-    @property
-    def released(self) -> bool:
-        """Whether it was released; then it acts no more."""
-        return self._released
-
     def matches(self, call: Call) -> bool:
         """Whether a request is one of those it is for, without counting it."""
         if self._released or (self.verbs is not None and call.verb not in self.verbs):
@@ -250,7 +242,7 @@ class Faults:
     """
 
     def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
-        """Start without rules."""
+        """Have no rules."""
         self._changed = changed
         self._lock = threading.Lock()
         self._requests: tuple[Rule, ...] = ()

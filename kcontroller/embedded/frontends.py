@@ -60,6 +60,7 @@ class _Connection(RequestHandler):
             said = "400 Bad Request" if status < _SERVER_ERROR else f"{status} Internal Server Error"
         response = Response(status=status, text=said, content_type="text/plain", charset="utf-8")
         response.force_close()
+        response.headers["Connection"] = "close"  # For want of a request aiohttp answers as HTTP/1.0 and leaves it out.
         return response
 
 

@@ -11,18 +11,11 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import http.client
 import json
-import logging
-import os
-import threading
-from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
-
-import yaml
 
 from kcontroller.embedded import recorded
 from kcontroller.embedded.app import App
@@ -31,26 +24,21 @@ from kcontroller.embedded.certificates import Certificates
 from kcontroller.embedded.faults import Faults
 from kcontroller.embedded.frontends import HOST, FrontEnd
 from kcontroller.embedded.identity import Identity
-from kcontroller.embedded.milo import control_plane_path
+from kcontroller.embedded.kubeconfigs import kubeconfig, write_private
+from kcontroller.embedded.loop_thread import LoopThread, not_running
 from kcontroller.embedded.requests import RequestLog
 from kcontroller.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Coroutine, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
     from types import TracebackType
 
     from kcontroller.embedded.api import Api
     from kcontroller.embedded.milo import Milo
 
-ROOT_CONTEXT: Final = "embedded"
-"""The context of the root in a kubeconfig; that of a project's control plane has the project's name."""
-
-_STOP_SECONDS: Final = 5.0
 _CALL_SECONDS: Final = 10.0
-_THREAD: Final = "kc-embedded"
-_log: Final = logging.getLogger("kcontroller.embedded")
 
 T = TypeVar("T")
 
@@ -101,15 +89,12 @@ class EmbeddedServer:
         self._milo = milo
         self._boot = partial(boot, now=now, window=window, controllers=controllers, options=milo)
         self._limits = {"body_seconds": body_seconds, "write_seconds": write_seconds}
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._thread = LoopThread()
         self._certificates: Certificates | None = None
         self._server_tls: ssl.SSLContext | None = None
         self._client_tls: ssl.SSLContext | None = None
         self._app: App | None = None
         self._fronts: list[FrontEnd] = []
-        self._loop_failures: list[Exception] = []
 
     def start(self) -> Self:
         """Start and wait until requests are answered; does nothing if it runs.
@@ -117,23 +102,15 @@ class EmbeddedServer:
         Raises:
             ControlPlaneError: the port is taken, or the server was stopped before.
         """
-        if self._thread is not None:
-            if self._thread.is_alive():
-                return self
+        if self._thread.is_running:
+            return self
+        if self._app is not None:
             msg = "the embedded API server was stopped; make a new one, or use restart() to keep its objects"
             raise ControlPlaneError(msg)
         self._certificates = Certificates.make()
         self._server_tls = self._certificates.server_context()
         self._client_tls = self._certificates.client_context()
-        ready: Future[None] = Future()
-        self._thread = threading.Thread(target=self._run, args=(ready,), name=_THREAD, daemon=True)
-        self._thread.start()
-        try:
-            ready.result()
-        except BaseException:
-            self._thread.join(_STOP_SECONDS)
-            self._thread = None
-            raise
+        self._thread.start(self._opened, self._closed)
         return self
 
     def stop(self) -> None:
@@ -142,14 +119,7 @@ class EmbeddedServer:
         Raises:
             ControlPlaneError: the thread did not end in five seconds.
         """
-        thread, loop, stopping = self._thread, self._loop, self._stopping
-        if thread is None or loop is None or stopping is None or not thread.is_alive():
-            return
-        loop.call_soon_threadsafe(stopping.set)
-        thread.join(_STOP_SECONDS)
-        if thread.is_alive():
-            msg = f"the embedded API server did not stop within {_STOP_SECONDS:g} s"
-            raise ControlPlaneError(msg)
+        self._thread.stop()
 
     def __enter__(self) -> Self:
         """Start."""
@@ -163,11 +133,11 @@ class EmbeddedServer:
 
     def restart(self) -> None:
         """Cut every connection and listen anew; port, certificates, tokens and objects stay."""
-        self._await(self._restart())
+        self._thread.wait(self._restarted())
 
     def front_end(self) -> FrontEnd:
         """Open another address on the same objects, which can be frozen; closed with the server."""
-        return self._await(self._open(0))
+        return self._thread.wait(self._opened_at(0))
 
     @property
     def url(self) -> str:
@@ -183,7 +153,7 @@ class EmbeddedServer:
     def ca_pem(self) -> str:
         """The certificate authority, as PEM."""
         if self._certificates is None:
-            raise _not_running()
+            raise not_running()
         return self._certificates.ca_pem
 
     @property
@@ -208,7 +178,7 @@ class EmbeddedServer:
     def api(self) -> Api:
         """The verbs and the store; for functions that `call` runs."""
         if self._app is None:
-            raise _not_running()
+            raise not_running()
         return self._app.api
 
     @property
@@ -216,7 +186,7 @@ class EmbeddedServer:
         """What went wrong in the server itself: each was answered with 500, or broke a control loop."""
         if self._app is None:
             return []
-        return [*self._app.failures, *self._app.api.loops.failures, *self._loop_failures]
+        return [*self._app.failures, *self._app.api.loops.failures, *self._thread.failures]
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function on the server's loop and return its result; its exception is raised here.
@@ -225,11 +195,7 @@ class EmbeddedServer:
             ControlPlaneError: the server does not run.
             TimeoutError: no result within ten seconds.
         """
-        if threading.current_thread() is self._thread:
-            return function()
-        result: Future[T] = Future()
-        self._soon(lambda: _into(result, function))
-        return result.result(_CALL_SECONDS)
+        return self._thread.call(function)
 
     def request(
         self,
@@ -272,20 +238,8 @@ class EmbeddedServer:
             planes: names of projects.
             user: whose token it has.
         """
-        certificate = base64.b64encode(self.ca_pem.encode()).decode()
-        places = {ROOT_CONTEXT: self.url, **{plane: self.url + control_plane_path(plane) for plane in planes}}
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [
-                {"name": name, "cluster": {"server": url, "certificate-authority-data": certificate}}
-                for name, url in places.items()
-            ],
-            "users": [{"name": user, "user": {"token": self.user_token(user)}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": user}} for name in places],
-            "current-context": ROOT_CONTEXT,
-        }
-        return yaml.safe_dump(document, sort_keys=False)
+        token = self.user_token(user)
+        return kubeconfig(self.url, self.ca_pem, user=user, token=token, planes=planes)
 
     def write_kubeconfig(self, path: Path, plane: str = "", *, user: str = "admin") -> Path:
         """Write a kubeconfig, readable by its owner only, whose current context is a control plane; returns `path`.
@@ -294,92 +248,40 @@ class EmbeddedServer:
             path: the file; what is in it is replaced.
             plane: a project; empty for the root.
             user: whose token it has.
+
+        Raises:
+            OSError: the file cannot be written.
         """
-        text = self.kubeconfig(*((plane,) if plane else ()), user=user)
-        if plane:
-            text = text.replace(f"current-context: {ROOT_CONTEXT}\n", f"current-context: {plane}\n")
+        planes = (plane,) if plane else ()
+        token = self.user_token(user)
+        text = kubeconfig(self.url, self.ca_pem, user=user, token=token, planes=planes, current=plane)
         write_private(path, text)
         return path
 
-    def _run(self, ready: Future[None]) -> None:
-        try:
-            asyncio.run(self._main(ready))
-        except BaseException as error:  # noqa: BLE001 - whoever waits for the start must hear of it
-            if ready.done():
-                _log.critical("the embedded API server ended", exc_info=error)
-            else:
-                ready.set_exception(error)
-
-    async def _main(self, ready: Future[None]) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._loop.set_exception_handler(self._loop_failed)
-        self._stopping = asyncio.Event()
+    async def _opened(self) -> None:
         known = recorded.load()
-        api = self._boot(known, soon=self._loop.call_soon)
+        api = self._boot(known, soon=asyncio.get_running_loop().call_soon)
         has_milo = self._milo is not None
         self._app = App(api, self._identity, self.faults, self.requests, known, milo=has_milo, **self._limits)
-        self._port = (await self._open(self._port)).port
-        ready.set_result(None)
-        try:
-            await self._stopping.wait()
-        finally:
-            for front in self._fronts:
-                await front.close()
+        self._port = (await self._opened_at(self._port)).port
 
-    async def _open(self, port: int) -> FrontEnd:
-        assert self._app is not None  # noqa: S101 - the loop runs
+    async def _opened_at(self, port: int) -> FrontEnd:
+        assert self._app is not None  # noqa: S101 - made first on the loop
         assert self._server_tls is not None  # noqa: S101 - made before the loop
         front = FrontEnd(self._app, self._server_tls, port=port, call=self.call)
         await front.open()
         self._fronts.append(front)
         return front
 
-    async def _restart(self) -> None:
+    async def _closed(self) -> None:
+        for front in self._fronts:
+            await front.close()
+
+    async def _restarted(self) -> None:
         for front in self._fronts:
             await front.close()
             await front.open()
 
-    def _soon(self, function: Callable[[], object]) -> None:
-        loop = self._loop
-        if loop is None or loop.is_closed() or self._thread is None or not self._thread.is_alive():
-            raise _not_running()
-        loop.call_soon_threadsafe(function)
-
-    def _await(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        loop = self._loop
-        if loop is None or loop.is_closed():
-            coroutine.close()
-            raise _not_running()
-        return asyncio.run_coroutine_threadsafe(coroutine, loop).result(_CALL_SECONDS)
-
     def _faults_changed(self) -> None:
-        if self._app is not None and self._loop is not None and not self._loop.is_closed():
-            self._soon(self._app.look_at_faults)
-
-    def _loop_failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-        error = context.get("exception")
-        if isinstance(error, OSError):  # A client went away, or is no TLS client.
-            _log.debug("%s: %s", context.get("message"), error)
-            return
-        _log.error("%s", context.get("message"), exc_info=error)
-        if isinstance(error, Exception):
-            self._loop_failures.append(error)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, also if it was there with other rights."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o600)
-        file.write(text)
-
-
-def _not_running() -> ControlPlaneError:
-    return ControlPlaneError("the embedded API server does not run; call start(), or use it in a with block")
-
-
-def _into(result: Future[T], function: Callable[[], T]) -> None:
-    try:
-        result.set_result(function())
-    except BaseException as error:  # noqa: BLE001 - it belongs to the thread that asked
-        result.set_exception(error)
+        if self._app is not None and self._thread.is_running:
+            self._thread.soon(self._app.look_at_faults)

@@ -10,7 +10,6 @@ from typing import Any, Final
 from kcontroller.embedded import gotext
 from kcontroller.embedded.statuses import Refusal
 
-
 DIRECTIVE: Final = "$patch"
 """What stands in a map that is to be deleted, replaced or merged."""
 

@@ -1,17 +1,14 @@
 """Pruning and defaulting of documents by a schema, the same for built-in kinds and custom resources.
 
-Source of the rules: ``k8s.io/apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting,objectmeta}``; for built-in
-kinds what a Go decoder leaves of a document: undeclared fields and nulls are gone.
+Source of the rules: ``k8s.io/apiextensions-apiserver/pkg/apiserver/schema/{pruning,defaulting,objectmeta}``; for
+built-in kinds what a Go decoder leaves of a document: undeclared fields and nulls are gone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from kcontroller.embedded.schemas import Schema
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _OBJECT_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 _TEXT: Final = {"type": "string"}
@@ -19,6 +16,7 @@ _TEXTS: Final = {"type": "array", "items": _TEXT}
 _LABELS: Final = {"type": "object", "additionalProperties": _TEXT}
 _TIME: Final = {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.Time"}
 _EXACT: Final = 1e21
+_GONE: Final = object()
 _NUMBER: Final = {"type": "integer", "format": "int64"}
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _DEFINITIONS: Final[dict[str, dict[str, Any]]] = {
@@ -99,7 +97,7 @@ def _shape(schema: Schema) -> _Shape:
     shape = schema.compiled.get("structure")
     if shape is None:
         shape = schema.compiled["structure"] = _Shape(schema)
-    return shape  # type: ignore[no-any-return]
+    return shape
 
 
 def prune(schema: Schema, document: dict[str, Any]) -> list[str]:
@@ -190,23 +188,15 @@ def _default(value: dict[str, Any], shape: _Shape) -> None:
     gone: list[str] | None = None
     for name, below in value.items():
         kind = below.__class__
-        if kind is dict:
+        if kind is dict or kind is list:
             inner = fields.get(name) or shape.field(name) or values
             if inner is not None:
-                _default(below, inner)
-        elif kind is list:
-            inner = fields.get(name) or shape.field(name) or values
-            if inner is not None:
-                _default_items(below, inner)
+                (_default if kind is dict else _default_items)(below, inner)
         elif below is None:
-            inner = fields.get(name) or shape.field(name) or values
-            if inner is None or inner.nullable:
-                continue
-            if inner.default is None and (inner is not values or not shape.schema.builtin):
+            value[name] = _for_null(fields.get(name) or shape.field(name) or values, shape)
+            if value[name] is _GONE:
                 gone = gone or []
                 gone.append(name)
-            elif inner is values:
-                value[name] = _zero(inner) if inner.default is None else _copy(inner.default)
         elif kind is float and below.is_integer() and abs(below) < _EXACT:
             value[name] = int(below)  # So does Go's encoder: 1.0 comes back as 1.
     for name in gone or ():
@@ -226,19 +216,22 @@ def _default_items(value: list[Any], shape: _Shape) -> None:
             _default_items(value[index], inner)
 
 
-def _zero(shape: _Shape) -> Any:
+def _for_null(inner: _Shape | None, shape: _Shape) -> Any:
+    """Tell what stands instead of a null: nothing, a default, or null itself where it may stand."""
+    if inner is None or inner.nullable:
+        return None
+    if inner.default is not None:
+        return _copy(inner.default)
     # In a map of Go's, null is the zero value of what the map holds.
-    return "" if shape.schema.type == "string" else None
+    if inner is shape.values and shape.schema.builtin:
+        return "" if inner.schema.type == "string" else None
+    return _GONE
 
 
 def _copy(literal: Any) -> Any:
     if literal.__class__ is dict:
         return {name: _copy(value) for name, value in literal.items()}
-    return list(_copies(literal)) if literal.__class__ is list else literal
-
-
-def _copies(literals: Iterable[Any]) -> Iterable[Any]:
-    return map(_copy, literals)
+    return list(map(_copy, literal)) if literal.__class__ is list else literal
 
 
 _NOTHING: Final = _Shape(Schema({"type": "string"}))

@@ -1,17 +1,19 @@
 """What is checked of built-in kinds beyond their types: enums and required texts by schema, and a rule for a few kinds.
 
-The words are those of ``k8s.io/kubernetes/pkg/apis/*/validation``, taken from a real kube-apiserver. Kinds without a rule
-here are accepted more readily than by the real server.
+The words are those of ``k8s.io/kubernetes/pkg/apis/*/validation``, taken from a real kube-apiserver. Kinds without a
+rule here are accepted more readily than by the real server.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from kcontroller.embedded import definitions_check
 from kcontroller.embedded import metadata_names as names
 from kcontroller.embedded import validation_fields as fields
-from kcontroller.embedded.statuses import Cause
+from kcontroller.embedded import validation_rbac as rbac
 from kcontroller.embedded import validation_workloads as workloads
+from kcontroller.embedded.statuses import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -52,7 +54,6 @@ _SECRET_KEYS: Final = {
     "kubernetes.io/ssh-auth": ("ssh-privatekey",),
 }
 _SERVICE_ACCOUNT: Final = "kubernetes.io/service-account.name"
-_SUBJECTS: Final = ("ServiceAccount", "User", "Group")
 
 
 def validate(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> list[Cause]:
@@ -190,49 +191,6 @@ def _same_ports(ports: Iterable[Mapping[str, Any]]) -> Iterator[Cause]:
         seen.add((protocol, number))
 
 
-def _role(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    for index, rule in enumerate(document.get("rules") or ()):
-        path = f"rules[{index}]"
-        if not rule.get("verbs"):
-            yield fields.required(f"{path}.verbs", "verbs must contain at least one value")
-        urls = rule.get("nonResourceURLs")
-        if urls:
-            if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
-                detail = "rules cannot apply to both regular resources and non-resource URLs"
-                yield fields.invalid(f"{path}.nonResourceURLs", urls, detail)
-            continue
-        if not rule.get("apiGroups"):
-            yield fields.required(f"{path}.apiGroups", "resource rules must supply at least one api group")
-        if not rule.get("resources"):
-            yield fields.required(f"{path}.resources", "resource rules must supply at least one resource")
-
-
-def _binding(kinds: tuple[str, ...]) -> Rule:
-    def rule(document: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
-        reference = document.get("roleRef") or {}
-        group = reference.get("apiGroup") or "rbac.authorization.k8s.io"
-        if group != "rbac.authorization.k8s.io":
-            yield fields.unsupported("roleRef.apiGroup", group, ["rbac.authorization.k8s.io"])
-        if reference.get("kind") not in kinds:
-            yield fields.unsupported("roleRef.kind", reference.get("kind") or "", kinds)
-        if not reference.get("name"):
-            yield fields.required("roleRef.name")
-        for index, subject in enumerate(document.get("subjects") or ()):
-            if not subject.get("name"):
-                yield fields.required(f"subjects[{index}].name")
-            if subject.get("kind") not in _SUBJECTS:
-                yield fields.unsupported(f"subjects[{index}].kind", subject.get("kind") or "", _SUBJECTS)
-        if old is not None and old.get("roleRef") != document.get("roleRef"):
-            given = {"apiGroup": group, "kind": reference.get("kind") or "", "name": reference.get("name") or ""}
-            text = (
-                "{" + ",".join(f'"{name[0].upper()}{name[1:]}":{fields.quoted(v)}' for name, v in given.items()) + "}"
-            )
-            text = text.replace("ApiGroup", "APIGroup")
-            yield Cause("FieldValueInvalid", f"Invalid value: {text}: cannot change roleRef", "roleRef")
-
-    return rule
-
-
 def _lease(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     spec = document.get("spec") or {}
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
@@ -321,19 +279,17 @@ _RULES: Final[Mapping[str, Rule]] = {
     "configmaps": _config_map,
     "secrets": _secret,
     "services": _service,
-    "roles.rbac.authorization.k8s.io": _role,
-    "clusterroles.rbac.authorization.k8s.io": _role,
-    "rolebindings.rbac.authorization.k8s.io": _binding(("Role", "ClusterRole")),
-    "clusterrolebindings.rbac.authorization.k8s.io": _binding(("ClusterRole",)),
     "leases.coordination.k8s.io": _lease,
     "events": _event,
     "persistentvolumeclaims": _claim,
     "ingresses.networking.k8s.io": _ingress,
     "controllerrevisions.apps": _revision,
     "horizontalpodautoscalers.autoscaling": _scaler,
+    "customresourcedefinitions.apiextensions.k8s.io": definitions_check.check,
     "poddisruptionbudgets.policy": _budget,
     "ingressclasses.networking.k8s.io": _ingress_class,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
+    **rbac.RULES,
     **workloads.RULES,
 }

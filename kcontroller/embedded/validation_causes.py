@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jsonschema_rs import ValidationErrorKind
 
 from kcontroller.embedded import validation_fields as fields
+from kcontroller.embedded.validation_branches import format_of, matches, path_of, type_of
 from kcontroller.embedded.validation_schema import FORMAT, TYPES
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class _Reader:
             rank, alls = self._place(error)
             found += [((*rank, number), cause, error) for number, cause in enumerate(self._said(error))]
             for at, index, count, depth in alls:
-                path = _path(error.instance_path[:depth])
+                path = path_of(error.instance_path[:depth])
                 failed.setdefault(at, (set(), count, error, path))[0].add(index)
             if isinstance(error.kind, (ValidationErrorKind.AnyOf, ValidationErrorKind.OneOfNotValid)):
                 found += self._best(error, document)
@@ -113,7 +114,7 @@ class _Reader:
         context = getattr(error.kind, "context", [])
         branches = self._node(error.evaluation_path)
         value = error.instance
-        scores = [_matches(branch, value) for branch in branches]
+        scores = [matches(branch, value) for branch in branches]
         best = max(range(len(context)), key=lambda index: (scores[index], -index))
         return self.read(context[best], document)
 
@@ -155,7 +156,8 @@ class _Reader:
         return (f"{self._prefix}.{path}" if path else self._prefix) if self._prefix else path or fields.NO_FIELD
 
     def _said(self, error: ValidationError) -> list[Cause]:  # noqa: C901, PLR0911, PLR0912 - one case for each keyword
-        path, value = _path(error.instance_path), error.instance
+        path = path_of(error.instance_path)
+        value: Any = error.instance
         at, what = self._field(path), f"{path} in body"
         match error.kind:
             case ValidationErrorKind.Type():
@@ -181,9 +183,7 @@ class _Reader:
             case ValidationErrorKind.UniqueItems():
                 return [fields.invalid(at, "", f"{what} shouldn't contain duplicates")]
             case ValidationErrorKind.MultipleOf(multiple_of=factor):
-                return [
-                    fields.invalid(at, value, f"{what} should be a multiple of {fields.number(type(value)(factor))}")
-                ]
+                return [fields.invalid(at, value, f"{what} should be a multiple of {_like(value, factor)}")]
             case ValidationErrorKind.AnyOf():
                 return [self._unnamed(path, "must validate at least one schema (anyOf)")]
             case ValidationErrorKind.OneOfNotValid():
@@ -203,16 +203,17 @@ class _Reader:
         return fields.invalid(fields.NO_FIELD, "", f"{fields.quoted(path)} {detail}")
 
     def _undeclared(self, error: ValidationError) -> list[Cause]:
-        path = _path(error.instance_path[:-1])
+        path = path_of(error.instance_path[:-1])
         name = str(error.instance_path[-1])
         return [fields.invalid(self._field(path), name, f"{path}.{name} in body is a forbidden property")]
 
     def _wrong_type(self, error: ValidationError, path: str) -> list[Cause]:
-        node, value = self._node(error.evaluation_path[:-1]), error.instance
+        node = self._node(error.evaluation_path[:-1])
+        value: Any = error.instance
         types, name = node[TYPES], node.get(FORMAT, "")
-        given = _type_of(value)
+        given = type_of(value)
         if name and value is not None and not isinstance(value, (str, list)):
-            types, given = name, _format_of(value)
+            types, given = name, format_of(value)
         detail = f"{path} in body must be of type {types}: {fields.quoted(given)}"
         wrong = [fields.type_invalid(self._field(path), given, detail)]
         if node[TYPES] == "integer" and isinstance(value, float):
@@ -220,7 +221,8 @@ class _Reader:
         return wrong
 
     def _limit(self, error: ValidationError, path: str) -> list[Cause]:
-        value, kind = error.instance, error.kind
+        value: Any = error.instance
+        kind = error.kind
         if "$ref" in error.evaluation_path[-2:]:
             node = self._node(error.evaluation_path[:-2])
             types, name = node[TYPES], node.get(FORMAT, "")
@@ -235,14 +237,12 @@ class _Reader:
             ValidationErrorKind.Maximum: "less than or equal to",
             ValidationErrorKind.ExclusiveMaximum: "less than",
         }
-        limit = getattr(kind, "limit", 0)
-        if isinstance(value, float):
-            limit = float(limit)
-        elif isinstance(value, int) and limit != int(limit):  # Of whole numbers the whole part of a limit is asked.
+        limit: Any = getattr(kind, "limit", 0)
+        if isinstance(value, int) and limit != int(limit):  # Of whole numbers the whole part of a limit is asked.
             limit = int(limit)
             if (value >= limit) if isinstance(kind, ValidationErrorKind.Minimum) else (value <= limit):
                 return []
-        detail = f"{path} in body should be {words[type(kind)]} {fields.number(limit)}"
+        detail = f"{path} in body should be {words[type(kind)]} {_like(value, limit)}"
         return [fields.invalid(self._field(path), value, detail)]
 
 
@@ -265,55 +265,6 @@ def _out_of_range(path: str, type_name: str, name: str) -> Cause:
     return fields.invalid(fields.NO_FIELD, "", f"Checked value must be of type {type_name} {form} in {path}")
 
 
-def _path(steps: Sequence[str | int]) -> str:
-    text = ""
-    for step in steps:
-        if isinstance(step, int):
-            text += f"[{step}]"
-        else:
-            text += f".{step}" if text else step
-    return text
-
-
-def _type_of(value: Any) -> str:
-    names = {type(None): "null", bool: "boolean", str: "string", int: "integer", list: "array", dict: "object"}
-    return names.get(type(value), "number")
-
-
-def _format_of(value: Any) -> str:
-    return {int: "int64", float: "float64"}.get(type(value), "")
-
-
-def _matches(node: Mapping[str, Any], value: Any) -> int:
-    """Count as kube-openapi's MatchCount does: how much of a schema was asked of a value, less what has a wrong type."""
-    if value is None:
-        return 1
-    count = 4
-    if "type" in node:
-        count += 1 + _has_type(node, value)
-    for inner in node.get("allOf", ()):
-        count += _matches(inner, value)
-    if isinstance(value, str):
-        count += 1 + ("format" in node)
-    elif isinstance(value, (int, float)) and not isinstance(value, bool):
-        count += 2
-    elif isinstance(value, list):
-        items = node.get("items")
-        count += 2 + (sum(_matches(items, item) for item in value) if items else 0)
-    elif isinstance(value, dict):
-        declared = node.get("properties", {})
-        rest = node.get("additionalProperties")
-        count += 1 + sum(_matches(inner, value[name]) for name, inner in declared.items() if name in value)
-        if isinstance(rest, dict):
-            count += sum(_matches(rest, inner) for name, inner in value.items() if name not in declared)
-    return count
-
-
-def _has_type(node: Mapping[str, Any], value: Any) -> bool:
-    given = _type_of(value)
-    whole = isinstance(value, float) and value.is_integer()
-    return (
-        given in node["type"]
-        or ("integer" in node["type"] and whole)
-        or (given == "integer" and "number" in node["type"])
-    )
+def _like(value: Any, limit: Any) -> str:
+    """Write a limit in the type of the value that it was compared with."""
+    return fields.number(float(limit) if isinstance(value, float) else limit)

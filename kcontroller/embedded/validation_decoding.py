@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.embedded import validation_gotypes as gotypes
@@ -19,7 +20,7 @@ from kcontroller.embedded.validation_fields import invalid, number
 from kcontroller.embedded.validation_lists import embedded
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.embedded.kinds import Kind
     from kcontroller.embedded.schemas import Schema
@@ -86,18 +87,14 @@ class _Decoder:
         """Check one value; `struct` and `field` name the field of Go's that it is in, or in a list or map of."""
         if value is None:
             return
-        reference = schema.reference.rpartition(".")[2]
+        check = _OWN_DECODERS.get(schema.reference.rpartition(".")[2]) if schema.reference else None
         where = f"Go struct field {struct}.{path}"
-        if reference in {"Time", "MicroTime"}:
-            _check_time(value, where, fraction=reference == "MicroTime")
-        elif reference == "Quantity":
-            _check_quantity(value)
-        elif reference == "IntOrString":
-            _check_int_or_string(value, where)
+        if check is not None:
+            check(value, where)
         elif schema.is_open:
             return
         elif schema.type == "object":
-            self._object(schema, value, path, struct, field, reference)
+            self._object(schema, value, path, struct, field)
         elif schema.type == "array":
             if not isinstance(value, list):
                 self._wrong(value, where, _type_of(schema, struct, field))
@@ -107,14 +104,14 @@ class _Decoder:
         else:
             self._scalar(schema, value, where, struct, field)
 
-    def _object(self, schema: Schema, value: Any, path: str, struct: str, field: str, reference: str) -> None:
+    def _object(self, schema: Schema, value: Any, path: str, struct: str, field: str) -> None:
         if not isinstance(value, dict):
             self._wrong(value, f"Go struct field {struct}.{path}", _type_of(schema, struct, field))
         elif schema.values is not None:
             for inner in value.values():
                 self.value(schema.values, inner, path, struct, field)
         else:
-            self.struct(schema, value, path, reference or struct)
+            self.struct(schema, value, path, schema.reference.rpartition(".")[2] or struct)
 
     def _scalar(self, schema: Schema, value: Any, where: str, struct: str, field: str) -> None:
         kind, name = schema.type, _type_of(schema, struct, field)
@@ -154,7 +151,7 @@ class _Decoder:
             self.first = _WrongError(text)
 
 
-def _check_time(value: Any, where: str, *, fraction: bool) -> None:
+def _check_time(value: Any, where: str, *, fraction: bool = False) -> None:
     if not isinstance(value, str):
         text = f"json: cannot unmarshal {_name_of(value)} into {where} of type string"
         raise _WrongError(text)
@@ -163,7 +160,7 @@ def _check_time(value: Any, where: str, *, fraction: bool) -> None:
         raise _WrongError(wrong)
 
 
-def _check_quantity(value: Any) -> None:
+def _check_quantity(value: Any, _where: str) -> None:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return
     if not isinstance(value, str) or not _QUANTITY.fullmatch(value):
@@ -180,23 +177,30 @@ def _check_int_or_string(value: Any, where: str) -> None:
     raise _WrongError(text)
 
 
+_OWN_DECODERS: Final[dict[str, Callable[[Any, str], None]]] = {
+    "Time": _check_time,
+    "MicroTime": partial(_check_time, fraction=True),
+    "Quantity": _check_quantity,
+    "IntOrString": _check_int_or_string,
+}
+
+
 def _type_of(schema: Schema, struct: str, field: str) -> str:
     """Name the Go type of a node."""
     kind = schema.type
-    if kind == "array" and schema.items is not None:
-        return f"[]{_type_of(schema.items, struct, field)}"
     if schema.reference:
         *_, version, name = schema.reference.rsplit(".", 2)
         return {"Quantity": "resource.Quantity"}.get(name, f"{version}.{name}")
+    if kind == "array" and schema.items is not None:
+        return f"[]{_type_of(schema.items, struct, field)}"
     if kind == "object" and schema.values is not None:
         if schema.values.reference.endswith(".Quantity"):
             return "v1.ResourceList"
         return f"map[string]{_type_of(schema.values, struct, field)}"
-    if kind == "string":
-        return "[]uint8" if schema.node.get("format") == "byte" else gotypes.text(struct, field)
-    if kind == "integer":
-        return str(schema.node.get("format") or "int64")
-    return {"boolean": "bool", "number": "float64"}.get(kind, "interface {}")
+    if kind == "string" and schema.node.get("format") != "byte":
+        return gotypes.text(struct, field)
+    integer = str(schema.node.get("format") or "int64")
+    return {"string": "[]uint8", "integer": integer, "boolean": "bool", "number": "float64"}.get(kind, "interface {}")
 
 
 def _name_of(value: Any) -> str:

@@ -1,7 +1,7 @@
 """The string formats that kube-apiserver checks in custom resources, in its own reading of them.
 
-Source of the rules: ``k8s.io/kube-openapi/pkg/validation/strfmt``. A format that is not named here is not checked; of those
-that the server checks these are bsonobjectid, creditcard, isbn, isbn10, isbn13 and rgbcolor.
+Source of the rules: ``k8s.io/kube-openapi/pkg/validation/strfmt``. A format that is not named here is not checked; of
+those that the server checks these are bsonobjectid, creditcard, isbn, isbn10, isbn13 and rgbcolor.
 """
 
 from __future__ import annotations

@@ -66,17 +66,13 @@ def compiled(schema: Schema) -> Compiled:
             translated, formats=formats, validate_formats=True, pattern_options=jsonschema_rs.RegexOptions()
         )
         known = schema.compiled["validator"] = Compiled(validator, translated)
-    return known  # type: ignore[no-any-return]
+    return known
 
 
 def _translated(node: Mapping[str, Any], formats: dict[str, Callable[[str], bool]]) -> dict[str, Any]:
     out: dict[str, Any] = {keyword: node[keyword] for keyword in _PLAIN if node.get(keyword) not in (None, "")}
     _add_type(node, out, formats)
-    for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
-        if limit in node:
-            out[exclusive if node.get(exclusive) else limit] = node[limit]
-    if node.get("enum"):
-        out["enum"] = [value for value in node["enum"] if value is not None]  # Null is never in it, to the server.
+    _add_values(node, out)
     for junctor in ("allOf", "anyOf", "oneOf"):
         if node.get(junctor):
             out[junctor] = [_translated(inner, formats) for inner in node[junctor]]
@@ -90,6 +86,14 @@ def _translated(node: Mapping[str, Any], formats: dict[str, Callable[[str], bool
         elif node.get(keyword) is False:
             out[keyword] = False
     return out
+
+
+def _add_values(node: Mapping[str, Any], out: dict[str, Any]) -> None:
+    for limit, exclusive in (("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")):
+        if limit in node:
+            out[exclusive if node.get(exclusive) else limit] = node[limit]
+    if node.get("enum"):
+        out["enum"] = [value for value in node["enum"] if value is not None]  # Null is never in it, to the server.
 
 
 def _add_type(node: Mapping[str, Any], out: dict[str, Any], formats: dict[str, Callable[[str], bool]]) -> None:

@@ -26,7 +26,8 @@ _ELEMENTS: Final = (
     (":", 0, 0, 0, ""),
     ("05", 2, 0, 59, "second"),
 )
-_MICROSECONDS: Final = 7
+_MICROSECONDS: Final = re.compile(r"[.,][0-9]{6}")
+_FRACTION: Final = re.compile(r"(?:[.,][0-9]+)?")
 
 
 def wrong(text: str, *, fraction: bool = False) -> str:
@@ -38,35 +39,30 @@ def wrong(text: str, *, fraction: bool = False) -> str:
     """
     layout = _MICRO_LAYOUT if fraction else _LAYOUT
     start = f"parsing time {quoted(text)}"
-    rest, numbers = text, []
+    numbers: list[int] = []
+    rest = text
     for element, width, least, most, name in _ELEMENTS:
-        if width == 0:
-            if not rest.startswith(element):
-                return _unread(start, layout, rest, element)
-            rest = rest[1:]
-            continue
-        digits = rest[:width]
-        if len(digits) < width or not (digits.isascii() and digits.isdigit()):
+        read = rest[: width or 1]
+        if (read != element) if not width else not _DIGITS.fullmatch(read) or len(read) < width:
             return _unread(start, layout, rest, element)
-        if not least <= int(digits) <= most:
+        if width and not least <= int(read) <= most:
             return f"{start}: {name} out of range"
-        numbers.append(int(digits))
-        rest = rest[width:]
-    if fraction:
-        if not re.match(r"[.,][0-9]{6}", rest):
-            return _unread(start, layout, rest, ".000000")
-        rest = rest[_MICROSECONDS:]
-    elif rest[:1] in {".", ","} and (found := _DIGITS.match(rest, 1)):
-        rest = rest[found.end() :]
-    zone = _ZONE.match(rest)
+        numbers += [int(read)] if width else []
+        rest = rest[width or 1 :]
+    end = (_MICROSECONDS if fraction else _FRACTION).match(rest)
+    if end is None:
+        return _unread(start, layout, rest, ".000000")
+    zone = _ZONE.match(rest, end.end())
     if zone is None:
-        return _unread(start, layout, rest, "Z07:00")
-    if rest[zone.end() :]:
-        return f"{start}: extra text: {quoted(rest[zone.end() :])}"
-    year, month, day = numbers[:3]
-    if day > calendar.monthrange(year or 4, month)[1]:
-        return f"{start}: day out of range"
-    return ""
+        return _unread(start, layout, rest[end.end() :], "Z07:00")
+    return _beyond(start, rest[zone.end() :], *numbers[:3])
+
+
+def _beyond(start: str, rest: str, year: int, month: int, day: int) -> str:
+    if rest:
+        return f"{start}: extra text: {quoted(rest)}"
+    # Python has no year 0; it is a leap year, as 4 is.
+    return f"{start}: day out of range" if day > calendar.monthrange(year or 4, month)[1] else ""
 
 
 def _unread(start: str, layout: str, rest: str, element: str) -> str:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.embedded import metadata_names as names
 from kcontroller.embedded import validation_fields as fields
-from kcontroller.embedded.statuses import Cause
 from kcontroller.embedded.metadata import label_pairs
+from kcontroller.embedded.statuses import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

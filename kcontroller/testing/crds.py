@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import yaml
 
 from kcontroller.api.objects import Object
-from kcontroller.testing.eventually import eventually
+from kcontroller.testing.polling import eventually
 
 if TYPE_CHECKING:
     from typing import TypeAlias
@@ -76,7 +76,12 @@ def open_crd(kind: type[Resource[Any, Any]]) -> dict[str, Any]:
         "spec": {
             "group": gvk.group,
             "scope": "Namespaced" if mapping.namespaced else "Cluster",
-            "names": {"plural": mapping.plural, "singular": gvk.kind.lower(), "kind": gvk.kind},
+            "names": {
+                "plural": mapping.plural,
+                "singular": gvk.kind.lower(),
+                "kind": gvk.kind,
+                "listKind": f"{gvk.kind}List",
+            },
             "versions": [
                 {
                     "name": gvk.version,

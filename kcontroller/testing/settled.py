@@ -6,7 +6,7 @@ import contextlib
 import threading
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,7 +63,7 @@ class _Witness:
         self._stack = contextlib.ExitStack()
         self._writes_before = self._writes()
 
-    def __enter__(self) -> _Witness:
+    def __enter__(self) -> Self:
         for controller in self._controllers:
             self._stack.enter_context(self._listening(controller))
         return self
@@ -99,8 +99,8 @@ class _Witness:
         lines = []
         for controller in self._controllers:
             queue = controller.queue
-            schedule = queue._schedule  # noqa: SLF001 - it offers no view of what is delayed
-            wait = schedule.next_due() - self._manager.clock.monotonic()
+            with queue._lock:  # noqa: SLF001 - it offers no view of what is delayed
+                wait = queue._schedule.next_due() - self._manager.clock.monotonic()  # noqa: SLF001
             facts = [
                 f"{len(queue)} queued" if len(queue) else "",
                 f"{queue.in_flight} in work" if queue.in_flight else "",

@@ -96,6 +96,9 @@ class _ExecCredential(msgspec.Struct, rename="camel"):
     status: _Status
 
 
+_decode_credential: Final = msgspec.json.Decoder(_ExecCredential).decode
+
+
 @dataclass(frozen=True, slots=True)
 class _Obtained:
     header: str | None = field(repr=False)
@@ -189,7 +192,7 @@ class ExecCredentials:
     def _read(self, stdout: bytes) -> Fresh[_Obtained]:
         """Check the answer; errors are clauses that follow the plugin's name."""
         try:
-            answer = msgspec.json.decode(stdout, type=_ExecCredential)
+            answer = _decode_credential(stdout)
         except msgspec.ValidationError as error:
             msg = f"printed something else than an ExecCredential with a status: {error}"
             raise ConfigError(msg) from None

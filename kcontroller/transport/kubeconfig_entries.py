@@ -93,6 +93,8 @@ class UserEntry(msgspec.Struct, frozen=True, rename="kebab"):
         return "UserEntry(...)"
 
 
+msgspec.json.Decoder(tuple[ContextEntry, ClusterEntry, UserEntry])  # Learnt now, and not by two threads at once.
+
 Entry = TypeVar("Entry", ClusterEntry, UserEntry)
 
 

@@ -8,6 +8,9 @@ every stream of the loop has been silent for `silence` seconds, a probe (``GET /
 connection. If it gets no answer, or three in a row cannot be sent, the sockets are shut down and all streams end. A
 cluster with more than 100 streams has a second connection, and silence counts over both; over HTTP/1.1 the probe takes
 a connection of its own and proves only that the server lives.
+
+Sharing: streams that start together wait for the first one's connection. If it turns out to speak HTTP/1.1, libcurl
+would let them wait until that stream ends, so each of them is then started anew with a connection of its own.
 """
 
 from __future__ import annotations
@@ -117,6 +120,7 @@ class StreamLoop:
         self._running: dict[int, Transfer] = {}
         self._probe: Probe | None = None
         self._unsent_probes = 0
+        self._share = True
         self._heard = clock.monotonic()
 
     @property
@@ -181,8 +185,9 @@ class StreamLoop:
         """Note that the server sent something."""
         self._heard = self._clock.monotonic()
 
-    def answered(self, status: int) -> None:
+    def answered(self, status: int, *, shared: bool) -> None:
         """Note that a stream has a status: the connection stands, whatever the credentials are worth."""
+        self._share = shared
         self._leave_gate()
         self._meter.answered(code=str(status), method="GET")
         if status == _UNAUTHORIZED:
@@ -193,8 +198,11 @@ class StreamLoop:
         self._closing.append(stream)
 
     def _step(self, multi: Multi) -> None:
+        shared = self._share
         multi.turn(self._patience())
         self._finish(multi)
+        if shared and not self._share:
+            self._separate(multi)
         self._run_calls()
         self._run_timers()
         self._check_silence(multi)
@@ -230,6 +238,13 @@ class StreamLoop:
                 self._judge(self._probe, error)
             else:
                 self._end(transfer, error)
+
+    def _separate(self, multi: Multi) -> None:
+        for transfer in self._running.values():
+            if transfer.status is None:
+                multi.remove(transfer.handle)
+                transfer.stop_sharing()
+                multi.add(transfer.handle)
 
     def _end(self, transfer: Transfer, error: TransportError | None) -> None:
         if transfer.status is None:
@@ -267,7 +282,7 @@ class StreamLoop:
     def _start(self, multi: Multi, transfer: Transfer) -> None:
         if not self._running:
             self.heard()
-        handle = transfer.begin(self._endpoint, now=self._clock.monotonic())
+        handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._share)
         self._running[id(handle)] = transfer
         multi.add(handle)
 

@@ -50,8 +50,8 @@ class Owner(Protocol):
         """Bytes arrived."""
         ...
 
-    def answered(self, status: int) -> None:
-        """A stream has its status."""
+    def answered(self, status: int, *, shared: bool) -> None:
+        """A stream has its status; `shared` if its connection carries others at the same time."""
         ...
 
     def remove_soon(self, stream: Stream) -> None:
@@ -65,6 +65,7 @@ class Transfer:
     Attributes:
         started: when it was handed to libcurl, by the loop's clock.
         status: the status of the answer once it is there.
+        shared: whether the answer came by HTTP/2.
         dead: set by the loop that found the connection dead, so that the error says so.
     """
 
@@ -73,6 +74,7 @@ class Transfer:
         self.handle: Any = None
         self.started = 0.0
         self.status: int | None = None
+        self.shared = False
         self.dead = False
         self._owner = owner
         self._target = target
@@ -81,8 +83,14 @@ class Transfer:
         self._lines: list[bytes] = []
         self._fault: BaseException | None = None
 
-    def begin(self, endpoint: Endpoint, *, now: float) -> Any:
-        """Make the handle; raises what the credentials or the configuration raise."""
+    def begin(self, endpoint: Endpoint, *, now: float, share: bool) -> Any:
+        """Make the handle; raises what the credentials or the configuration raise.
+
+        Args:
+            endpoint: the server.
+            now: the loop's time.
+            share: wait for a connection that others open and travel on it, if it turns out to be one over HTTP/2.
+        """
         handle = P.Curl()
         try:
             endpoint.prepare(
@@ -96,11 +104,15 @@ class Transfer:
             handle.close()
             raise
         handle.setopt(P.HTTP_VERSION, P.CURL_HTTP_VERSION_2TLS)
-        handle.setopt(P.PIPEWAIT, 1)  # Without it, streams that start together take a connection each.
+        handle.setopt(P.PIPEWAIT, int(share))  # Without it, streams that start together take a connection each.
         handle.setopt(P.HEADERFUNCTION, self._on_header)
         handle.setopt(P.WRITEFUNCTION, self._on_body)
         self.handle, self.started = handle, now
         return handle
+
+    def stop_sharing(self) -> None:
+        """Take a connection of its own at the next start."""
+        self.handle.setopt(P.PIPEWAIT, 0)
 
     def shut_down(self) -> None:
         """Shut the socket down, so that every stream on it ends and libcurl will not reuse it."""
@@ -169,6 +181,7 @@ class Transfer:
         if status < _FINAL_STATUS:
             return
         self.status = status
+        self.shared = not self._lines[0].startswith(b"HTTP/1")
         self.take_response(status, parse_headers(self._lines[1:]))
 
     def _on_body(self, chunk: bytes) -> int | None:
@@ -216,7 +229,7 @@ class Stream(Transfer):
 
     def take_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Tell the loop, then the receiver."""
-        self._owner.answered(status)
+        self._owner.answered(status, shared=self.shared)
         if not self.closed:
             self._receiver.on_response(status, headers)
 

@@ -68,6 +68,12 @@ def test_what_is_wrong_is_refused_with_its_field(kubectl: Kubectl, widgets: str)
     )
 
 
+def test_the_items_of_a_list_are_checked_by_kubectl_itself(kubectl: Kubectl) -> None:
+    items = [{**config_map("a"), "colour": "red"}, widget("w", size=0)]
+    complaint = kubectl.fails("create", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": items})
+    assert 'ValidationError(ConfigMap): unknown field "colour" in io.k8s.api.core.v1.ConfigMap' in complaint
+
+
 def test_apply_three_times_takes_away_what_it_had_set(kubectl: Kubectl) -> None:
     assert kubectl("apply", "-f", "-", given=config_map("a", one="1", two="2")) == "configmap/a created\n"
     kubectl("patch", "configmap", "a", "-p", '{"data":{"other":"x"}}')

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 USERS = ("admin", "nobody")
 AT_A_TIME = 16
-WINDOW = 300
+WINDOW = 100
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What differs between any two runs is named by its order instead: the rest of two transcripts can be compared.
 
-Masked are uids, times near now, versions, continue tokens, generated names, ages in tables and the server's address.
+Masked are uids, times near now, versions, continue tokens, generated names, ages in tables, the server's address
+and the prefix of its keys in etcd, which is kube-apiserver's default here.
 A version becomes its rank among the versions of the case's objects (``v1`` < ``v2``); the version of a list or a
 bookmark becomes the newest of these that it includes (``at v2``), since other writers move it as well.
 """
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _UID: Final = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b")
 _TIME: Final = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ADDRESS: Final = re.compile(r"\b127\.0\.0\.1:\d+\b")
+_STORAGE: Final = re.compile(r"(?<=Key: )/envtest-\d+/")
 _AGE: Final = re.compile(r"\d+s")
 _OLDEST: Final = re.compile(r"(?<=too old resource version: )(\d+) \(\d+\)")
 _CURRENT: Final = re.compile(r"(?<=, current: )\d+")
@@ -44,6 +46,7 @@ def normalised(exchanges: list[dict[str, Any]], unrecorded: list[Any], own: str)
         value = _OLDEST.sub(r"\1 (<oldest>)", value)
         value = _CURRENT.sub("<current>", value)
         value = _ADDRESS.sub("<server>", value)
+        value = _STORAGE.sub("/registry/", value)
         value = _SPOKEN_VERSION.sub(lambda found: found[1] + versions.included(found[2]), value)
         if generated:
             value = generated.sub(lambda found: labels.of("generated", found[0]), value)

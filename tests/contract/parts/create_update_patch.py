@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.contract.cases import part
 from tests.contract.objects import config_map
@@ -174,12 +174,32 @@ def a_json_patch_that_does_not_fit_is_refused(api: Dialogue) -> None:
 
 @case
 def a_strategic_patch_merges_lists_by_their_key(api: Dialogue) -> None:
-    accounts = api.path("serviceaccounts")
-    made = {"metadata": {"name": "a"}, "secrets": [{"name": "one", "namespace": "x"}, {"name": "two"}]}
-    api.post(accounts, made)
-    api.patch(f"{accounts}/a", {"secrets": [{"name": "three"}, {"name": "one", "namespace": "y"}]}, "strategic")
-    api.patch(f"{accounts}/a", {"secrets": [{"name": "two", "$patch": "delete"}]}, "strategic")
-    api.patch(f"{accounts}/a", {"secrets": [{"$patch": "replace"}, {"name": "only"}]}, "strategic")
+    def owner(number: int, **more: Any) -> dict[str, Any]:
+        return {"uid": f"{number:08}-0000-0000-0000-000000000000", **more}
+
+    named = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o"}
+    api.post(api.config_maps, config_map("a", ownerReferences=[owner(1, **named), owner(2, **named)]))
+    for owners in (
+        [owner(3, **named), owner(1, controller=True)],
+        [owner(2, **{"$patch": "delete"})],
+        [{"$patch": "replace"}, owner(4, **named)],
+    ):
+        api.patch(f"{api.config_maps}/a", {"metadata": {"ownerReferences": owners}}, "strategic")
+
+
+@case
+def a_strategic_patch_changes_one_container(api: Dialogue) -> None:
+    deployments = api.path("deployments", "apps/v1")
+    labels = {"app": "a"}
+    containers = [
+        {"name": "one", "image": "i:1"},
+        {"name": "two", "image": "i:1", "env": [{"name": "A", "value": "1"}]},
+    ]
+    template = {"metadata": {"labels": labels}, "spec": {"containers": containers}}
+    body = {"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
+    api.post(deployments, body)
+    change = {"name": "two", "image": "i:2", "env": [{"name": "B", "value": "2"}]}
+    api.patch(f"{deployments}/a", {"spec": {"template": {"spec": {"containers": [change]}}}}, "strategic")
 
 
 @case
@@ -255,28 +275,3 @@ def a_body_may_be_yaml(api: Dialogue) -> None:
     body = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\ndata:\n  k: |\n    two\n    lines\n"
     api.post(api.config_maps, body, content_type="application/yaml")
     api.put(f"{api.config_maps}/a", body.replace("two", "2"), content_type="application/yaml")
-
-
-@case
-def a_deployment_has_defaults(api: Dialogue) -> None:
-    labels = {"app": "a"}
-    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
-    body = {"metadata": {"name": "a"}, "spec": {"selector": {"matchLabels": labels}, "template": template}}
-    api.post(api.path("deployments", "apps/v1"), body)
-
-
-@case
-def a_pod_has_defaults(api: Dialogue) -> None:
-    api.post(api.path("pods"), {"metadata": {"name": "a"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
-
-
-@case
-def a_headless_service_has_defaults(api: Dialogue) -> None:
-    spec = {"clusterIP": "None", "selector": {"app": "a"}, "ports": [{"port": 80}]}
-    api.post(api.path("services"), {"metadata": {"name": "a"}, "spec": spec})
-
-
-@case
-def a_secret_has_defaults(api: Dialogue) -> None:
-    api.post(api.path("secrets"), {"metadata": {"name": "a"}, "stringData": {"k": "v"}, "data": {"l": "dg=="}})
-    api.post(api.path("secrets"), {"metadata": {"name": "b"}, "data": {"l": "v"}}, expect=400)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import threading
 import traceback
 from typing import Any, Literal
 
@@ -334,3 +335,45 @@ def test_a_mismatch_names_the_object() -> None:
     bad = b'{"metadata":{"namespace":"ns","name":"bad"},"spec":{"replicas":"three"}}'
     with pytest.raises(ModelMismatch, match=r"^ns/bad does not fit Widget: .*spec\.replicas"):
         codec.decode(bad, Widget)
+
+
+# ---- threads ---------------------------------------------------------------------------------------------------------
+
+_asked: list[str] = []
+_asking = threading.Event()
+_answer = threading.Event()
+
+
+def _slow_type() -> type[int]:
+    """What msgspec evaluates when it learns `_SlowSpec`."""
+    _asked.append(threading.current_thread().name)
+    _asking.set()
+    _answer.wait(10)
+    return int
+
+
+class _SlowSpec(Model):
+    size: _slow_type() = 1  # type: ignore[valid-type]
+
+
+class Slow(Resource[_SlowSpec, WidgetStatus], group="example.com", version="v1", plural="slows"):
+    pass
+
+
+def test_threads_that_meet_a_class_at_once_learn_it_one_after_the_other() -> None:
+    """msgspec 0.22 crashes the process where they do it at the same time."""
+    raw = codec.encode(body(spec={"size": 7}))
+    sizes: list[int] = []
+    threads = [
+        threading.Thread(target=lambda: sizes.append(codec.decode(raw, Slow).spec.size), name=name) for name in "ab"
+    ]
+    threads[0].start()
+    assert _asking.wait(10)
+    threads[1].start()
+    threads[1].join(0.02)  # It may come as far as it can.
+    _answer.set()
+    for thread in threads:
+        thread.join(10)
+
+    assert sizes == [7, 7]
+    assert _asked == ["a"]

@@ -43,15 +43,17 @@ def test_json_is_read() -> None:
         (b'"x"', f"json: cannot unmarshal string into {META} (227822)"),
         (
             b'{"apiVersion":1,"kind":"ConfigMap"}',
-            "json: cannot unmarshal number into Go struct field .apiVersion of type string "
-            '({"apiVersion":1,"kind":"Config ...)',
+            (
+                "json: cannot unmarshal number into Go struct field .apiVersion of type string "
+                '({"apiVersion":1,"kind":"Config ...)'
+            ),
         ),
-        (b'{"data":{"a":NaN}}', "invalid character 'N' looking for beginning of value ({\"data\":{\"a\":NaN}})"),
+        (b'{"data":{"a":NaN}}', 'invalid character \'N\' looking for beginning of value ({"data":{"a":NaN}})'),
         (b"{} trailing", "invalid character 't' after top-level value ({} trailing)"),
         (b"{'a'}", r"invalid character '\'' looking for beginning of object key string ({'a'})"),
         (b"\xff{}", "invalid character 'ÿ' looking for beginning of value (ff7b7d)"),
         (b"\xef\xbb\xbf{}", "invalid character 'ï' looking for beginning of value (efbbbf7b7d)"),
-        (b'{"a":"\x01"}', "invalid character '\\x01' in string literal ({\"a\":\"\x01\"})"),
+        (b'{"a":"\x01"}', 'invalid character \'\\x01\' in string literal ({"a":"\x01"})'),
     ],
 )
 def test_malformed_json_is_refused_in_gos_words(raw: bytes, said: str) -> None:
@@ -89,15 +91,18 @@ def test_half_a_surrogate_pair_is_replaced() -> None:
 
 
 def test_numbers_come_out_as_go_writes_them() -> None:
-    document = bodies.decode(b'{"a":1.0,"b":1e3,"c":123456789012345678901234567890,"d":-0.5,"e":-9223372036854775808}', "")
+    document = bodies.decode(
+        b'{"a":1.0,"b":1e3,"c":123456789012345678901234567890,"d":-0.5,"e":-9223372036854775808}', ""
+    )
     assert json.dumps(document) == (
         '{"a": 1, "b": 1000, "c": 1.2345678901234568e+29, "d": -0.5, "e": -9223372036854775808}'
     )
 
 
 def test_a_number_that_no_float_holds_is_refused() -> None:
-    said = 'Widget in version "v1" cannot be handled as a Widget: json: cannot unmarshal number 1e400 into Go value of type float64'
-    assert refused(b'{"kind":"Widget","n":1e400}', kind=WIDGET).message == said
+    said = "json: cannot unmarshal number 1e400 into Go value of type float64"
+    refusal = refused(b'{"kind":"Widget","n":1e400}', kind=WIDGET)
+    assert refusal.message == f'Widget in version "v1" cannot be handled as a Widget: {said}'
 
 
 def test_a_long_integer_costs_no_long_conversion() -> None:
@@ -108,7 +113,6 @@ def test_a_long_integer_costs_no_long_conversion() -> None:
 def test_deep_nesting_is_refused_where_it_becomes_too_deep(opening: bytes) -> None:
     said = f"invalid character '{opening[:1].decode()}' exceeded max depth ("
     assert said in refused(b'{"x":' + opening * 10_000).message
-    assert said in refused(b'{"x":' + b"[" * 0 + opening * 10_000 + b"1").message
 
 
 def test_nesting_up_to_the_limit_is_read() -> None:
@@ -138,7 +142,14 @@ def test_no_more_than_a_hundred_keys_are_named() -> None:
 
 @pytest.mark.parametrize(
     "content_type",
-    ["text/plain", "application/json;foo", "application/json, text/plain", "*/*", "bad", "application/merge-patch+json"],
+    [
+        "text/plain",
+        "application/json;foo",
+        "application/json, text/plain",
+        "*/*",
+        "bad",
+        "application/merge-patch+json",
+    ],
 )
 def test_other_formats_are_refused(content_type: str) -> None:
     refusal = refused(b"{}", content_type)
@@ -149,7 +160,9 @@ def test_other_formats_are_refused(content_type: str) -> None:
     )
 
 
-@pytest.mark.parametrize("content_type", ["", "application/json; charset=utf-8", "application/JSON", "application/json ;a=b"])
+@pytest.mark.parametrize(
+    "content_type", ["", "application/json; charset=utf-8", "application/JSON", "application/json ;a=b"]
+)
 def test_json_has_several_names(content_type: str) -> None:
     assert bodies.decode(b'{"a":1}', content_type) == {"a": 1}
 
@@ -207,7 +220,9 @@ def test_merge_keys_are_written_out() -> None:
     ],
 )
 def test_malformed_yaml_is_refused_in_gos_words(raw: bytes, said: str) -> None:
-    assert refused(raw, bodies.YAML).message == f"the object provided is unrecognized (must be of type ConfigMap): {said}"
+    assert (
+        refused(raw, bodies.YAML).message == f"the object provided is unrecognized (must be of type ConfigMap): {said}"
+    )
 
 
 def test_a_tag_that_names_a_class_means_nothing() -> None:

@@ -246,7 +246,11 @@ def test_one_can_ask_for_others(identity: Identity, groups: list[str], allowed: 
 @pytest.mark.parametrize(
     ("plural", "spec", "said"),
     [
-        ("selfsubjectaccessreviews", {}, "exactly one of nonResourceAttributes or resourceAttributes must be specified"),
+        (
+            "selfsubjectaccessreviews",
+            {},
+            "exactly one of nonResourceAttributes or resourceAttributes must be specified",
+        ),
         (
             "selfsubjectaccessreviews",
             {"resourceAttributes": {}, "nonResourceAttributes": {}},
@@ -274,7 +278,9 @@ def test_a_local_review_is_for_its_own_namespace(identity: Identity) -> None:
 
 def test_the_rules_of_a_user_are_listed(identity: Identity) -> None:
     rules = {
-        user.name: review(identity, AUTHORIZATION, "selfsubjectrulesreviews", {"namespace": "default"}, user=user)["status"]
+        user.name: review(identity, AUTHORIZATION, "selfsubjectrulesreviews", {"namespace": "default"}, user=user)[
+            "status"
+        ]
         for user in (ADMIN, NOBODY)
     }
     everything = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}

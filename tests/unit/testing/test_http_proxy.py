@@ -10,7 +10,7 @@ import pytest
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.errors import OutcomeUnknown, RequestTimeout
-from kcontroller.testing.eventually import eventually
+from kcontroller.testing.polling import eventually
 from kcontroller.testing.http_faults import HoldAnswer, Truncate
 from kcontroller.testing.http_proxy import HttpFaultProxy
 from kcontroller.transport.config import Config, TLSConfig

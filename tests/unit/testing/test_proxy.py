@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kcontroller.testing.eventually import eventually
+from kcontroller.testing.polling import eventually
 from kcontroller.testing.proxy import FaultProxy
 from kcontroller.testing.toxics import Bandwidth, BlackHole, Latency, Limit, Reset, Slicer, SlowClose
 from kcontroller.transport.config import Config, TLSConfig

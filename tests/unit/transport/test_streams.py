@@ -55,6 +55,19 @@ def test_a_stream_brings_its_answer_piece_by_piece_and_then_its_end(serve: Any, 
     assert receiver.body == b'{"type":"ADDED"}\n' * 3
 
 
+def test_over_http_1_streams_that_start_together_do_not_wait_for_each_other(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    running, receivers = start_loop(serve(watch)), [recorder() for _ in range(4)]
+    running.do(lambda: [running.loop.open("/watch", each, timeout=20) for each in receivers[:3]])
+    for receiver in receivers[:3]:
+        receiver.wait_for(lambda each: each.body == b"{}\n")
+    open_on(running, receivers[3])  # This one knows it from the start.
+    receivers[3].wait_for(lambda each: each.body == b"{}\n")
+
+    assert [receiver.error for receiver in receivers] == [None] * 4
+
+
 def test_everything_is_told_on_the_loop_thread(serve: Any, start_loop: Any, recorder: Any) -> None:
     running, receiver = start_loop(serve(trickle)), recorder()
     open_on(running, receiver)

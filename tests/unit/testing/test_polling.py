@@ -8,7 +8,7 @@ import pytest
 
 from kcontroller.errors import Conflict, NotFound
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.testing.eventually import eventually
+from kcontroller.testing.polling import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -149,7 +149,7 @@ def test_on_a_virtual_clock_time_is_not_waited_for() -> None:
 
 
 def test_a_virtual_clock_goes_no_further_than_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kcontroller.testing.eventually._REAL_SECONDS", 0.005)
+    monkeypatch.setattr("kcontroller.testing.polling._REAL_SECONDS", 0.005)
     clock = VirtualClock()
     condition = threading.Condition()
 
