@@ -147,6 +147,7 @@ def _work(manager: Manager, visitor: Visitor, screen: Screen, early: EarlyEnd, o
     wanted = options.projects * options.widgets
     if not _settled(manager, wanted, screen, early):
         return
+    screen.say(f"all {wanted} Widgets are ready; now they change, {options.duration:g} s long")
     now = time.monotonic()
     end, next_deed = now + options.duration, now
     while (left := end - time.monotonic()) > 0 and not early.wait(min(_LOOK_SECONDS, left)):

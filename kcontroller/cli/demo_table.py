@@ -150,6 +150,7 @@ class Screen:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the last table on the terminal."""
+        self._said_before = len(self._said)
         if self._live is not None:
             self._live.stop()
             self._configure_logs()
@@ -165,8 +166,6 @@ class Screen:
 
     def show(self, snapshot: Snapshot, caption: str) -> None:
         """Show how things are: at once on a terminal, every five seconds elsewhere."""
-        if not self._frame:
-            self._said_before = len(self._said)
         self._frame = _frame(snapshot, caption, self._deeds)
         if self._live is not None:
             self._live.update(self._frame, refresh=True)

@@ -8,12 +8,24 @@ cluster needs to feel alive (`loops`) observe the store and act after the reques
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import bodies, deletion, managed, patching, reads, scale, statuses, watches, writes
+from kcontroller.embedded import (
+    bodies,
+    deletion,
+    intake,
+    managed,
+    options,
+    patching,
+    reads,
+    scale,
+    statuses,
+    watches,
+    writes,
+)
 from kcontroller.embedded.store import Stored
 
 if TYPE_CHECKING:
@@ -82,20 +94,19 @@ class Api:
         Raises:
             Refusal: nothing was stored.
         """
+        options.check(call, content_type)
         match call.verb:
             case "create":
-                outcome = self._create(call, bodies.decode(body, content_type))
+                document, warnings = intake.from_body(self.backend.catalog, call, body, content_type)
+                outcome = writes.create(self.backend, call, document, warnings)
             case "update":
-                outcome = self._update(call, bodies.decode(body, content_type))
+                outcome = self._update(call, body, content_type)
             case "patch":
                 outcome = self._patch(call, body, content_type)
             case "delete":
                 return self._delete(call, body, content_type, representation)
             case _:
-                options = self._delete_options(call, body, content_type)
-                gone = deletion.delete_collection(self.backend, call, options)
-                meta = {"resourceVersion": str(self.backend.store.version)}
-                return Answer(200, representation.listing(call.kind, gone, meta))
+                return self._delete_collection(call, body, content_type, representation)
         if call.subresource == "scale":
             shown = scale.scale_of(call.kind, outcome.stored.document())
             return Answer(outcome.code, msgspec.json.encode(shown), outcome.warnings)
@@ -111,67 +122,66 @@ class Api:
             raise statuses.not_found(call.kind, call.name)
         return stored
 
-    def _create(self, call: Call, document: dict[str, Any]) -> writes.Outcome:
-        return writes.create(self.backend, call, document)
-
-    def _update(self, call: Call, document: dict[str, Any]) -> writes.Outcome:
-        old = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
-        if old is None:
-            if writes.may_create(call):
-                return writes.create_by_update(self.backend, call, document)
-            raise statuses.not_found(call.kind, call.name)
+    def _update(self, call: Call, body: bytes, content_type: str) -> writes.Outcome:
         if call.subresource == "scale":
-            document = scale.with_scale(call.kind, old.document(call.kind.api_version), document)
-        return writes.update(self.backend, call, document, old=old)
+            old = self._existing(call)
+            document = scale.with_scale(
+                call.kind, old.document(call.kind.api_version), bodies.decode(body, content_type)
+            )
+            return writes.update(self.backend, call, document, old=old)
+        document, warnings = intake.from_body(self.backend.catalog, call, body, content_type)
+        intake.check_address(call, document)
+        known = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
+        if known is not None:
+            return writes.update(self.backend, call, document, warnings, old=known)
+        if writes.may_create(call):
+            return writes.create_by_update(self.backend, call, document, warnings)
+        raise statuses.not_found(call.kind, call.name)
 
     def _patch(self, call: Call, body: bytes, content_type: str) -> writes.Outcome:
         if content_type.partition(";")[0].strip() == _APPLY:
-            return self._apply(call, bodies.decode(body, "application/yaml"))
-        if call.flag("force"):
-            cause = statuses.Cause(
-                "FieldValueForbidden", "Forbidden: may not be specified for non-apply patch", "force"
-            )
-            raise reads.invalid_options([cause], kind="PatchOptions")
+            return self._apply(call, body)
         old = self._existing(call)
         before = old.document(call.kind.api_version)
         if call.subresource == "scale":
             shown = patching.patched(call.kind, scale.scale_of(call.kind, before), body, content_type)
             return writes.update(self.backend, call, scale.with_scale(call.kind, before, shown), old=old)
         document = patching.patched(call.kind, before, body, content_type)
-        return writes.update(self.backend, call, document, old=old)
+        warnings = intake.from_patch(call, document, body, content_type)
+        return writes.update(self.backend, call, document, warnings, old=old)
 
-    def _apply(self, call: Call, config: dict[str, Any]) -> writes.Outcome:
-        if not call.query.get("fieldManager"):
-            cause = statuses.Cause("FieldValueRequired", "Required value: is required for apply patch", "fieldManager")
-            raise reads.invalid_options([cause], kind="PatchOptions")
-        writes.check_kind(call.kind, config)
+    def _apply(self, call: Call, body: bytes) -> writes.Outcome:
+        config = bodies.decode_apply(body)
         old = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
         if old is None and call.subresource:
             raise statuses.not_found(call.kind, call.name)
-        writes.check_address(call, config)
-        warnings = writes.check_fields(call, config)
-        live = old.document(call.kind.api_version) if old is not None else None
         merged = managed.apply(
             call.kind,
-            live,
+            old.document(call.kind.api_version) if old is not None else None,
             config,
             manager=call.manager,
             force=call.flag("force"),
             subresource=call.subresource,
             now=self.backend.timestamp(),
         )
+        intake.from_apply(call, merged)
+        intake.check_address(call, merged)
         if old is None:
-            outcome = writes.create(self.backend, call, merged, tracked=False)
-        else:
-            outcome = writes.update(self.backend, call, merged, old=old, tracked=False)
-        return writes.Outcome(outcome.code, outcome.stored, warnings + outcome.warnings)
+            return writes.create(self.backend, call, merged, tracked=False)
+        return writes.update(self.backend, call, merged, old=old, tracked=False)
 
     def _delete(self, call: Call, body: bytes, content_type: str, representation: Representation) -> Answer:
-        options = self._delete_options(call, body, content_type)
-        done = deletion.delete(self.backend, call, self._existing(call), options)
+        chosen = self._delete_options(call, body, content_type)
+        done = deletion.delete(self.backend, call, self._existing(call), chosen)
         if isinstance(done, Stored):
             return Answer(200, representation.one(call.kind, done))
         return Answer(200, msgspec.json.encode(done))
+
+    def _delete_collection(self, call: Call, body: bytes, content_type: str, representation: Representation) -> Answer:
+        chosen = self._delete_options(call, body, content_type)
+        version = str(self.backend.store.version)
+        gone = deletion.delete_collection(self.backend, call, chosen)
+        return Answer(200, representation.listing(call.kind, gone, {"resourceVersion": version}))
 
     @staticmethod
     def _delete_options(call: Call, body: bytes, content_type: str) -> deletion.Options:

@@ -10,13 +10,12 @@ import asyncio
 import logging
 import time
 from contextlib import aclosing
-from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 from aiohttp.web_response import Response, StreamResponse
 
-from kcontroller.embedded import bodies, calls, reviews, statuses, writes
+from kcontroller.embedded import calls, intake, reviews, statuses
 from kcontroller.embedded.answers import answer, page_not_found, refused, text
 from kcontroller.embedded.discovery import AGGREGATED, Discovery, etag
 from kcontroller.embedded.exchange import Exchange, Malformed
@@ -160,7 +159,11 @@ class App:
         try:
             call = exchange.call = self._parsed(exchange)
         except Refusal as refusal:
-            if refusal.code == _NOT_FOUND and not _is_group(self.api.backend.catalog, exchange.inner):
+            if (
+                refusal.details == {}
+                and refusal.code == _NOT_FOUND
+                and not _has_own_handler(self.api.backend.catalog, exchange.inner)
+            ):
                 return page_not_found(request)
             raise
         body = await exchange.read_body(self._body_seconds)
@@ -186,7 +189,7 @@ class App:
             plane=exchange.plane,
             agent=request.headers.get("User-Agent", ""),
         )
-        _check_address(request.method, call)
+        _check_name(call.name)
         return call
 
     @staticmethod
@@ -214,10 +217,9 @@ class App:
             return 200, self.api.list(call, representation, frozen=frozen), said
         content_type = exchange.request.headers.get("Content-Type", "")
         if reviews.answers(call):
-            document = bodies.decode(body, content_type, kind=call.kind)
-            writes.check_kind(call.kind, document)
+            document, warnings = intake.from_body(self.api.backend.catalog, call, body, content_type)
             review = reviews.answer(self._identity, call, document, self.api.backend.timestamp())
-            return 201, msgspec.json.encode(review) + b"\n", said
+            return 201, msgspec.json.encode(review) + b"\n", said + warnings
         done = self.api.write(call, body, content_type, representation)
         return done.code, done.body, said + done.warnings
 
@@ -271,13 +273,8 @@ class App:
         self.failures.append(error)
 
 
-def _check_address(method: str, call: Call) -> None:
-    """Refuse a path with a name where none belongs, one without where it needs one, and a name that is no name."""
-    name, verb = call.name, call.verb
-    nameless = verb == "create" and not call.subresource
-    if method == "HEAD" or (name and nameless) or (not name and verb in {"update", "patch"}):
-        raise statuses.method_not_allowed()
-    # path.IsValidPathSegmentName of apimachinery.
+def _check_name(name: str) -> None:
+    """Refuse a name that is none (path.IsValidPathSegmentName of apimachinery)."""
     why = next((f"may not contain '{part}'" for part in ("/", "%") if part in name), "")
     if name in {".", ".."}:
         why = f"may not be '{name}'"
@@ -285,17 +282,12 @@ def _check_address(method: str, call: Call) -> None:
         raise statuses.bad_request(f'Name parameter invalid: "{name}": {why}')
 
 
-def _is_group(catalog: Catalog, path: str) -> bool:
-    """Whether anything is served for the group in a path; what is not gets no Status."""
+def _has_own_handler(catalog: Catalog, path: str) -> bool:
+    """Whether a path is in a built-in group: what nobody serves gets a Status there, and plain text elsewhere."""
     first, group = path[1:].split("/")[:2]
-    return first == "api" or group in catalog.groups()
+    return first == "api" or any(kind.builtin and kind.group == group for kind in catalog)
 
 
 def _negotiated(request: BaseRequest, call: Call) -> Representation:
     accept = request.headers.get("Accept", "")
-    return _representation(accept, call.verb == "watch", call.query.get("includeObject", ""))
-
-
-@lru_cache(maxsize=64)
-def _representation(accept: str, watch: bool, include: str) -> Representation:  # noqa: FBT001 - a key of the cache
-    return negotiate(accept, watch=watch, include=include)
+    return negotiate(accept, watch=call.verb == "watch", include=call.query.get("includeObject", ""))

@@ -64,6 +64,23 @@ def decode(raw: bytes, content_type: str, *, kind: Kind | None = None) -> dict[s
     return read(raw, content_type, kind=kind).document
 
 
+def decode_apply(raw: bytes) -> dict[str, Any]:
+    """Read the body of an apply, which is YAML whatever it looks like.
+
+    Raises:
+        Refusal: 400 or 413.
+    """
+    if len(raw) > LIMIT:
+        raise too_large()
+    try:
+        document = _yaml(raw).document
+    except _Fault as fault:
+        raise statuses.bad_request(f"error decoding YAML: error converting YAML to JSON: {fault}") from None
+    if not isinstance(document, dict):
+        raise statuses.bad_request(f"error decoding YAML: json: cannot unmarshal {_go_type(document)} into Go value")
+    return document
+
+
 def read(raw: bytes, content_type: str, *, kind: Kind | None = None) -> Body:
     """Read a body as `decode` does, with the keys that stand twice.
 

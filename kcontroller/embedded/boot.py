@@ -59,6 +59,8 @@ def boot(
         backend.store.put(ROOT, "namespaces", projects.new_namespace(backend, name))
     if options is not None:
         _boot_milo(backend, options)
+    backend.store.compact()
+    backend.store.started = backend.store.version
     return Api(backend, runner, milo.ColdStorage() if options is not None and options.cold_storage else None)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
-from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.embedded import statuses
 from kcontroller.embedded.milo import visible
+from kcontroller.embedded.selector_grammar import FieldSelector, LabelSelector
 from kcontroller.embedded.store import ROOT
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.kinds import Catalog, Kind
 
+_READ: Final = frozenset({"get", "update", "patch", "delete"})
 _VERBS: Final = {"POST": "create", "PUT": "update", "PATCH": "patch", "HEAD": "get"}
 _MATCHES: Final = ("", "Exact", "NotOlderThan")
 
@@ -56,18 +57,8 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
-        """Whether nothing may be stored.
-
-        Raises:
-            Refusal: the parameter has a value other than ``All``.
-        """
-        value = self.query.get("dryRun")
-        if value not in {None, "All"}:
-            cause = statuses.Cause(
-                "FieldValueNotSupported", f'Unsupported value: "{value}": supported values: "All"', "dryRun"
-            )
-            raise statuses.invalid(self.kind, "", [cause])
-        return value == "All"
+        """Whether nothing may be stored; that the value is ``All`` has been checked (`options`)."""
+        return "dryRun" in self.query
 
     @property
     def manager(self) -> str:
@@ -96,9 +87,7 @@ class Call:
         try:
             return int(value)
         except ValueError:
-            raise statuses.bad_request(
-                f'unable to convert query parameter: strconv.ParseInt: parsing "{value}": invalid syntax'
-            ) from None
+            raise statuses.bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax') from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,16 +102,13 @@ class Selection:
         """Read both selectors of a request.
 
         Raises:
-            Refusal: one cannot be parsed, or names a field that the kind does not offer.
+            Refusal: one cannot be parsed; with two of them the label selector's fault is told.
         """
         try:
             labels = LabelSelector.parse(call.query.get("labelSelector", ""))
-        except ValueError as error:
-            raise statuses.bad_request(f"unable to parse requirement: {error}") from None
-        try:
             fields = FieldSelector.parse(call.query.get("fieldSelector", ""))
         except ValueError as error:
-            raise statuses.bad_request(f"invalid field selector: {error}") from None
+            raise statuses.bad_request(str(error)) from None
         return cls(labels, fields)
 
 
@@ -134,17 +120,13 @@ def parse(catalog: Catalog, method: str, path: str, query: Mapping[str, str], us
     Raises:
         Refusal: nothing is served there, or not with this method.
     """
-    parts = [unquote(part) for part in path.strip("/").split("/")]
-    match parts:
-        case ["api", version, *tail]:
-            group = ""
-        case ["apis", group, version, *tail]:
-            pass
-        case _:
-            raise statuses.not_served()
+    group, version, tail = _split(path)
+    # The paths of before there was a parameter `watch`.
+    is_watch = tail[:1] == ["watch"]
+    tail = tail[1:] if is_watch else tail
     namespace = ""
     # A namespace is itself a resource: below it only what is not one of its own subresources belongs to others.
-    if tail[:1] == ["namespaces"] and len(tail) > 2 and not (group == "" and tail[2] in {"status", "finalize"}):  # noqa: PLR2004
+    if tail[:1] == ["namespaces"] and len(tail) > 2 and (group or tail[2] not in {"status", "finalize"}):  # noqa: PLR2004
         namespace, tail = tail[1], tail[2:]
     if not tail or len(tail) > 3 or "" in tail:  # noqa: PLR2004 - plural, name, subresource
         raise statuses.not_served()
@@ -152,32 +134,58 @@ def parse(catalog: Catalog, method: str, path: str, query: Mapping[str, str], us
     kind = catalog.find(group, version, plural)
     # Definitions are global: what one control plane defines is served in all of them (Milo's restoptions.go).
     plane = ROOT if plural == "customresourcedefinitions" else rest.get("plane", ROOT)
-    if kind is not None and not visible(plane, kind):
-        kind = None
-    if kind is None or (namespace and not kind.namespaced) or (subresource and subresource not in kind.subresources):
+    if kind is None or not visible(plane, kind) or (namespace and not kind.namespaced):
         raise statuses.not_served()
-    call = Call(
-        _verb(method, name, query),
-        plane,
-        kind,
-        namespace,
-        name,
-        subresource,
-        query,
-        user,
-        rest.get("agent", ""),
-    )
-    allowed = kind.subresources[subresource].verbs if subresource else kind.verbs
-    if call.verb not in allowed or (kind.namespaced and not namespace and (name or call.verb == "create")):
-        raise statuses.method_not_allowed()
+    verb = "watch" if is_watch else _verb(method, name, query)
+    call = Call(verb, plane, kind, namespace, name, subresource, query, user, rest.get("agent", ""))
+    _check_verb(call, method)
     return call
+
+
+def _split(path: str) -> tuple[str, str, list[str]]:
+    match [unquote(part) for part in path.strip("/").split("/")]:
+        case ["api", version, *tail]:
+            return "", version, tail
+        case ["apis", group, version, *tail]:
+            return group, version, tail
+        case _:
+            raise statuses.not_served()
+
+
+def _check_verb(call: Call, method: str) -> None:
+    """Hold the verb against what the path is: a collection, an object, one of its subresources."""
+    kind, verb = call.kind, call.verb
+    subresource = kind.subresources.get(call.subresource) if call.subresource else None
+    everywhere = kind.namespaced and not call.namespace
+    if kind.builtin:
+        allowed = subresource.verbs if subresource else kind.verbs
+        if (call.subresource and not subresource) or (
+            call.name and not _READ.intersection(allowed) and not subresource
+        ):
+            raise statuses.not_served()
+        nameless = verb in {"update", "patch"} and not call.name
+        named = verb == "create" and bool(call.name) and not subresource
+        astray = everywhere and (bool(call.name) or verb in {"create", "deletecollection"})
+        if method == "HEAD" or verb not in allowed or nameless or named or astray:
+            raise statuses.method_not_allowed()
+        return
+    if everywhere and (call.name or verb in {"create", "deletecollection"}):
+        raise statuses.not_served()
+    if call.subresource and subresource is None:
+        raise statuses.not_found(kind, call.name)
+    if subresource is not None and verb not in subresource.verbs:
+        raise statuses.not_supported(kind, verb)
+    if method == "HEAD" or verb not in kind.verbs:
+        raise statuses.method_not_allowed()
+    if verb in {"update", "patch"} and not call.name:
+        raise statuses.bad_request("name must be provided")
 
 
 def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
     if method == "GET":
-        if query.get("watch") in {"1", "true", "True"}:
-            return "watch"
-        return "get" if name else "list"
+        if name:
+            return "get"
+        return "watch" if query.get("watch") in {"1", "true", "True"} else "list"
     if method == "DELETE":
         return "delete" if name else "deletecollection"
     return _VERBS.get(method, method.lower())

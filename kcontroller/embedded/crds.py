@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from kcontroller.api.keys import Key
-from kcontroller.embedded import definitions, deletion
+from kcontroller.embedded import definitions, deletion, managed
 from kcontroller.embedded.store import ROOT
 
 if TYPE_CHECKING:
@@ -42,11 +44,12 @@ class Definitions:
         established = any(c["type"] == "Established" and c["status"] == "True" for c in status["conditions"])
         if document.get("status") != status:
             document["status"] = status
-            self._backend.store.put(ROOT, STORAGE, document)
+            self._put_status(document, stored.document())
         self._backend.catalog.replace(item, definitions.kinds_of(document) if established else ())
 
     def _take_away(self, name: str) -> None:
         self._going.pop(name, None)
+        self._backend.catalog.terminating.discard(name)
         self._backend.catalog.replace(name, ())
         for _, storage, topic in self._backend.store.topics():
             if storage == name:
@@ -55,6 +58,7 @@ class Definitions:
     def _clean_up(self, document: dict[str, Any]) -> None:
         """Delete every object of the kind; the definition goes with the last of them."""
         name = document["metadata"]["name"]
+        self._backend.catalog.terminating.add(name)
         kind = self._backend.catalog.of_storage(name)
         self._going[name] = name
         left = 0
@@ -72,6 +76,7 @@ class Definitions:
         conditions = document.setdefault("status", {}).setdefault("conditions", [])
         if any(condition["type"] == "Terminating" for condition in conditions) or not left:
             return
+        before = msgspec.json.decode(msgspec.json.encode(document))
         conditions.append(
             {
                 "lastTransitionTime": self._backend.timestamp(),
@@ -81,6 +86,19 @@ class Definitions:
                 "type": "Terminating",
             }
         )
+        self._put_status(document, before)
+
+    def _put_status(self, document: dict[str, Any], before: dict[str, Any]) -> None:
+        kind = self._backend.catalog.of_storage(STORAGE)
+        if kind is not None:
+            managed.track(
+                kind,
+                before,
+                document,
+                manager="kube-apiserver",
+                subresource="status",
+                now=self._backend.timestamp(),
+            )
         self._backend.store.put(ROOT, STORAGE, document)
 
     def _release(self, document: dict[str, Any]) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import statuses, strategies
+from kcontroller.embedded import gotext, options, statuses, strategies
 from kcontroller.embedded.calls import Selection
-from kcontroller.embedded.reads import invalid_options
 from kcontroller.embedded.selection import matcher
 from kcontroller.embedded.store import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
@@ -41,27 +40,25 @@ class Options:
         Raises:
             Refusal: a value that does not exist, or two that contradict each other.
         """
+        _check_types(body)
         merged = {**call.query, **body}
+        if not body:
+            options.check_number(call, "gracePeriodSeconds")
         propagation, orphan = merged.get("propagationPolicy") or "", merged.get("orphanDependents")
-        if propagation and orphan is not None:
-            message = "Invalid value: %s: orphanDependents and deletionPropagation cannot be both set"
-            cause = statuses.Cause("FieldValueInvalid", message % _json(propagation), "propagationPolicy")
-            raise _invalid([cause])
-        if propagation and propagation not in _POLICIES:
-            message = f'Unsupported value: "{propagation}": supported values: "Background", "Foreground", "Orphan"'
-            raise _invalid([statuses.Cause("FieldValueNotSupported", message, "propagationPolicy")])
+        causes = list(_wrong_propagation(propagation, orphan))
+        dry_run = body.get("dryRun") or ([call.query["dryRun"]] if "dryRun" in call.query else [])
+        if dry_run not in ([], ["All"]):
+            causes.append(options.unsupported_dry_run(dry_run))
+        if causes:
+            raise options.refused("DeleteOptions", causes)
         if orphan is not None:
             propagation = "Orphan" if orphan in {True, "true"} else "Background"
         preconditions = body.get("preconditions") or {}
-        dry_run = body.get("dryRun")
-        if dry_run and dry_run != ["All"]:
-            message = f'Unsupported value: {_json(dry_run)}: supported values: "All"'
-            raise _invalid([statuses.Cause("FieldValueNotSupported", message, "dryRun")])
         return cls(
             propagation,
             preconditions.get("uid") or "",
             preconditions.get("resourceVersion") or "",
-            bool(dry_run) or call.dry_run,
+            bool(dry_run),
         )
 
 
@@ -70,15 +67,29 @@ BACKGROUND: Final = Options(propagation="Background")
 IN_FOREGROUND: Final = Options(propagation="Foreground")
 
 
-def _json(value: Any) -> str:
-    return f'"{value}"' if isinstance(value, str) else str(value)
+def _check_types(body: Mapping[str, Any]) -> None:
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        why = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        raise statuses.bad_request(why)
+    grace = body.get("gracePeriodSeconds")
+    if isinstance(grace, str):
+        where = "DeleteOptions.gracePeriodSeconds of type int64"
+        raise statuses.bad_request(f"json: cannot unmarshal string into Go struct field {where}")
 
 
-def _invalid(causes: list[statuses.Cause]) -> statuses.Refusal:
-    return invalid_options(causes, kind="DeleteOptions")
+def _wrong_propagation(propagation: str, orphan: Any) -> Iterator[statuses.Cause]:
+    if propagation and orphan is not None:
+        why = "orphanDependents and deletionPropagation cannot be both set"
+        said = f"Invalid value: {gotext.quoted(propagation)}: {why}"
+        yield statuses.Cause("FieldValueInvalid", said, "propagationPolicy")
+    elif propagation and propagation not in _POLICIES:
+        supported = ", ".join(map(gotext.quoted, (*_POLICIES, "nil")))
+        said = f"Unsupported value: {gotext.quoted(propagation)}: supported values: {supported}"
+        yield statuses.Cause("FieldValueNotSupported", said, "propagationPolicy")
 
 
-def delete(backend: Backend, call: Call, stored: Stored, options: Options) -> Stored | dict[str, Any]:
+def delete(backend: Backend, call: Call, stored: Stored, chosen: Options) -> Stored | dict[str, Any]:
     """Delete the object of a request.
 
     Returns the object where it still is, or where the kind answers with it; else a Status of success.
@@ -87,23 +98,23 @@ def delete(backend: Backend, call: Call, stored: Stored, options: Options) -> St
         Refusal: a precondition does not hold, or the object may not be deleted.
     """
     meta = stored.document()["metadata"]
-    _check_preconditions(call.kind, meta, options)
+    _check_preconditions(call.kind, meta, chosen)
     _check_protected(call.kind, meta["name"])
-    left = delete_stored(backend, call.plane, call.kind, stored, options)
+    left = delete_stored(backend, call.plane, call.kind, stored, chosen)
     if left is not None:
         return left
     return stored if call.kind.storage in strategies.RETURN_DELETED else _success(call.kind, meta)
 
 
-def delete_stored(backend: Backend, plane: str, kind: Kind, stored: Stored, options: Options) -> Stored | None:
+def delete_stored(backend: Backend, plane: str, kind: Kind, stored: Stored, chosen: Options) -> Stored | None:
     """Delete an object, or mark it as going where finalizers hold it; returns what is left of it, if anything."""
     document = stored.document()
     meta = document["metadata"]
     before = list(meta.get("finalizers") or [])
     going = "deletionTimestamp" in meta
-    finalizers = _finalizers(kind, before, options.propagation, already_going=going)
+    finalizers = _finalizers(kind, before, chosen.propagation, already_going=going)
     if not finalizers and not (kind.storage == "namespaces" and document.get("spec", {}).get("finalizers")):
-        if not options.dry_run:
+        if not chosen.dry_run:
             backend.store.remove(plane, kind.storage, document)
         return None
     if going and finalizers == before:
@@ -112,7 +123,7 @@ def delete_stored(backend: Backend, plane: str, kind: Kind, stored: Stored, opti
     if not finalizers:
         del meta["finalizers"]
     mark(backend, kind, document)
-    if options.dry_run:
+    if chosen.dry_run:
         return Stored.of(document, stored.version)
     return backend.store.put(plane, kind.storage, document)
 
@@ -133,7 +144,7 @@ def mark(backend: Backend, kind: Kind, document: dict[str, Any]) -> None:
         meta["generation"] += 1
 
 
-def delete_collection(backend: Backend, call: Call, options: Options) -> list[Stored]:
+def delete_collection(backend: Backend, call: Call, chosen: Options) -> list[Stored]:
     """Delete what the selectors choose; returns the objects as they were.
 
     Raises:
@@ -141,24 +152,31 @@ def delete_collection(backend: Backend, call: Call, options: Options) -> list[St
     """
     matches = matcher(call.kind, Selection.of(call))
     topic = backend.store.topic(call.plane, call.kind.storage)
-    chosen = [
+    selected = [
         stored
         for _, stored in topic.in_order(topic.objects, namespace=call.namespace)
         if matches is None or matches(stored)
     ]
-    for stored in chosen:
-        delete(backend, call, stored, options)
-    return chosen
+    for stored in selected:
+        delete(backend, call, stored, chosen)
+    return selected
 
 
-def _check_preconditions(kind: Kind, meta: Mapping[str, Any], options: Options) -> None:
-    for what, asked, is_now in (
-        ("UID", options.uid, meta["uid"]),
-        ("ResourceVersion", options.version, meta["resourceVersion"]),
-    ):
-        if asked and asked != is_now:
-            why = f"Precondition failed: {what} in precondition: {asked}, {what} in object meta: {is_now}"
-            raise statuses.conflict(kind, meta["name"], why)
+def _check_preconditions(kind: Kind, meta: Mapping[str, Any], chosen: Options) -> None:
+    uid, version = meta["uid"], meta["resourceVersion"]
+    if chosen.uid and chosen.uid != uid:
+        why = (
+            f"the UID in the precondition ({chosen.uid}) does not match the UID in record ({uid}). "
+            "The object might have been deleted and then recreated"
+        )
+    elif chosen.version and chosen.version != version:
+        why = (
+            f"the ResourceVersion in the precondition ({chosen.version}) does not match the ResourceVersion in record "
+            f"({version}). The object might have been modified"
+        )
+    else:
+        return
+    raise statuses.conflict(kind, meta["name"], why, called=kind.kind)
 
 
 def _check_protected(kind: Kind, name: str) -> None:

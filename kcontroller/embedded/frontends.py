@@ -6,7 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Self
 
 from aiohttp.http_exceptions import LineTooLong
 from aiohttp.web_protocol import RequestHandler
@@ -17,11 +17,12 @@ from kcontroller.errors import ControlPlaneError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from types import TracebackType
 
     from aiohttp.web_request import BaseRequest
 
     from kcontroller.embedded.app import App
+    from kcontroller.embedded.loop_thread import LoopThread
 
 HOST: Final = "127.0.0.1"
 """Where every embedded server listens: it has no business on a network."""
@@ -83,24 +84,25 @@ class _Http(Server):
 class FrontEnd:
     """An address of the server. All of them share one store; a frozen one is an API server that lags behind.
 
-    Made by `EmbeddedServer.front_end`.
+    Made by `EmbeddedServer.front_end`; closed with the server, by `close`, or by the end of a ``with`` block.
 
     Args:
         app: what answers.
         tls: the server's side of TLS.
         port: where to listen; 0 picks a free port, which stays the same from then on.
-        call: runs a function on the server's loop and returns its result.
+        thread: the server's loop.
     """
 
-    def __init__(self, app: App, tls: ssl.SSLContext, *, port: int, call: Callable[[Callable[[], Any]], Any]) -> None:
-        """Nothing listens before `open`."""
+    def __init__(self, app: App, tls: ssl.SSLContext, *, port: int, thread: LoopThread) -> None:
+        """Nothing listens before `serve`."""
         self._app = app
         self._tls = tls
         self._port = port
-        self._call = call
+        self._thread = thread
         self._frozen: int | None = None
         self._server: asyncio.Server | None = None
         self._http: _Http | None = None
+        self._is_closed = False
 
     @property
     def port(self) -> int:
@@ -124,23 +126,40 @@ class FrontEnd:
 
     def freeze(self) -> int:
         """Show from now on what there is now, to reads and watches; returns the version. Writes still happen."""
-        version: int = self._call(self._freeze)
-        return version
+        return self._thread.call(self._freeze)
 
     def thaw(self) -> None:
         """Show what there is; watches are told what they missed."""
-        self._call(self._thaw)
+        self._thread.call(self._thaw)
 
     def cut(self) -> None:
         """Reset every connection; new ones are taken."""
-        self._call(self._cut)
+        self._thread.call(self._cut)
 
-    async def open(self) -> None:
-        """Listen. On the loop.
+    def close(self) -> None:
+        """Listen no more, and reset every connection; a second call does nothing."""
+        self._is_closed = True
+        if self._thread.is_running:
+            self._thread.wait(self.end())
+
+    def __enter__(self) -> Self:
+        """Give it back; it serves already."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self.close()
+
+    async def serve(self) -> None:
+        """Listen, unless it was closed. On the loop.
 
         Raises:
             ControlPlaneError: the port is taken.
         """
+        if self._is_closed:
+            return
         listener = _listen(self._port)
         self._port = listener.getsockname()[1]
         self._http = _Http(self._handle, handler_cancellation=True)
@@ -152,7 +171,7 @@ class FrontEnd:
             listener.close()
             raise
 
-    async def close(self) -> None:
+    async def end(self) -> None:
         """Stop listening, reset every connection, and wait until their requests have ended. On the loop."""
         if self._server is None or self._http is None:
             return

@@ -82,9 +82,18 @@ def in_path(value: Any) -> str:
 
 def json(value: Any) -> str:
     """Write JSON as ``encoding/json`` does: keys in order, whole numbers without a point, fit for HTML."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return msgspec.json.encode(value, order="sorted").decode().translate(_FOR_HTML)
+    return msgspec.json.encode(_without_points(value), order="sorted").decode().translate(_FOR_HTML)
+
+
+def _without_points(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer() and abs(value) < _LARGEST_PLAIN:
+            return int(value)
+        case dict():
+            return {key: _without_points(inner) for key, inner in value.items()}
+        case list():
+            return [_without_points(inner) for inner in value]
+    return value
 
 
 _TYPES: Final = {

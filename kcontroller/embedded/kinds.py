@@ -90,6 +90,8 @@ class Catalog:
     def __init__(self, builtins: Iterable[Kind], groups: Iterable[str]) -> None:
         """Start with the built-in kinds; `groups` gives the order of discovery."""
         self.generation = 0
+        self.terminating: set[str] = set()
+        """What is served by a definition that is going: nothing new may be created."""
         self._groups = list(groups)
         self._kinds: dict[tuple[str, str, str], Kind] = {}
         for kind in builtins:

@@ -72,10 +72,10 @@ def canonical(name: str) -> str:
         case "f:":
             return name
         case "k:" | "v:":
-            value = msgspec.json.decode(text)
-            if kind == "k:" and not isinstance(value, dict):
-                msg = f"not a key: {name}"
-                raise ValueError(msg)
+            try:
+                value = msgspec.json.decode(text, type=dict if kind == "k:" else Any)
+            except msgspec.DecodeError as error:
+                raise ValueError(str(error)) from None
             return f"{kind}{gotext.json(value)}"
         case "i:":
             return f"i:{int(text)}"

@@ -22,6 +22,7 @@ _MOST_OPERATIONS: Final = 10_000
 _OPERATION: Final = "handlers.jsonPatchOp"
 _MAP: Final = "map[string]interface {}"
 _META: Final = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
+STRATEGIC: Final = "application/strategic-merge-patch+json"
 _DECODING: Final = "error decoding patch: "
 _POINT: Final = re.compile(rb"[0-9][.eE]")
 _EXPONENT_FROM: Final = 1e21
@@ -208,7 +209,7 @@ def _strategically(kind: Kind, live: dict[str, Any], document: dict[str, Any], b
     if live.get("kind") == kind.kind:
         fault = strategic_types.fault_of(kind.schema, result) or _decoding_fault(kind, result)
     if fault:
-        raise _invalid(gotext.plain(patch), fault)
+        raise refused(gotext.plain(patch), fault)
     return result
 
 
@@ -216,14 +217,14 @@ def _check(kind: Kind, live: dict[str, Any], result: Any) -> None:
     """Refuse what is no object of the kind after a patch, as decoding it again would."""
     if not isinstance(result, dict):
         fault = f"json: cannot unmarshal {_json_type(result)} into Go value of type {_META}"
-        raise _invalid(_text(result), f"couldn't get version/kind; json parse error: {fault}")
+        raise refused(_text(result), f"couldn't get version/kind; json parse error: {fault}")
     for name in ("apiVersion", "kind"):
         if not isinstance(result.get(name), str | None):
             fault = f"json: cannot unmarshal {_json_type(result[name])} into Go struct field .{name} of type string"
-            raise _invalid(_text(result), f"couldn't get version/kind; json parse error: {fault}")
+            raise refused(_text(result), f"couldn't get version/kind; json parse error: {fault}")
     api_version = result.get("apiVersion") or ""
     if api_version.count("/") > 1:
-        raise _invalid(_text(result), f"unexpected GroupVersion string: {api_version}")
+        raise refused(_text(result), f"unexpected GroupVersion string: {api_version}")
     is_own = live.get("kind") == kind.kind
     if kind.builtin or not is_own:
         _check_builtin(live, result)
@@ -231,7 +232,7 @@ def _check(kind: Kind, live: dict[str, Any], result: Any) -> None:
         _check_custom(kind, result)
     fault = _decoding_fault(kind, result) if is_own else ""
     if fault:
-        raise _invalid(_text(result), fault)
+        raise refused(_text(result), fault)
 
 
 def _check_builtin(live: dict[str, Any], result: dict[str, Any]) -> None:
@@ -239,12 +240,12 @@ def _check_builtin(live: dict[str, Any], result: dict[str, Any]) -> None:
     version, name = result.get("apiVersion"), result["kind"]
     if version and (version, name) != (live["apiVersion"], live["kind"]):
         fault = f'no kind "{name}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
-        raise _invalid(_text(result), fault)
+        raise refused(_text(result), fault)
 
 
 def _check_custom(kind: Kind, result: dict[str, Any]) -> None:
     if not result.get("kind"):
-        raise _invalid(_text(result), f"Object 'Kind' is missing in '{_text(result)}'")
+        raise refused(_text(result), f"Object 'Kind' is missing in '{_text(result)}'")
     if not result.get("apiVersion"):
         said = "Object 'apiVersion' is missing in 'object has no apiVersion field'"
         raise Refusal(500, "InternalError", f"Internal error occurred: {said}", details={"causes": [{"message": said}]})
@@ -273,7 +274,15 @@ def _decoding_fault(kind: Kind, result: dict[str, Any]) -> str:
     return ""
 
 
-def _invalid(value: str, fault: str) -> Refusal:
+def shown(result: dict[str, Any], body: bytes, content_type: str) -> str:
+    """Give the text that a refusal quotes: the patched document, or a strategic merge patch itself."""
+    if content_type.partition(";")[0] == STRATEGIC:
+        return gotext.plain(msgspec.json.decode(body))
+    return _text(result)
+
+
+def refused(value: str, fault: str) -> Refusal:
+    """422: what a patch made of the object cannot be decoded."""
     cause = Cause("FieldValueInvalid", f"Invalid value: {gotext.quoted(value)}: {fault}", "patch")
     details = {"causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field}]}
     return Refusal(422, "Invalid", f' "" is invalid: {cause.field}: {cause.message}', details=details)

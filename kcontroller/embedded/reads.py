@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import statuses
+from kcontroller.embedded import options, statuses
 from kcontroller.embedded.calls import Selection
 from kcontroller.embedded.selection import matcher
 
@@ -30,6 +30,8 @@ _CONTINUE_EXPIRED: Final = (
     "deleted between the time the first chunk was returned and now may show up in the list."
 )
 _VERSION_EXPIRED: Final = "The resourceVersion for the provided list is too old."
+_NOT_OURS: Final = "invalid continue token: continue key is not valid: "
+_MATCH: Final = "resourceVersionMatch"
 _ANY: Final = -1  # The version of a token that continues an expired list: wherever the objects are now.
 
 
@@ -107,8 +109,12 @@ class _Page:
     def of(cls, call: Call, current: int) -> _Page:
         limit = call.number("limit")
         match, token = call.query.get("resourceVersionMatch", ""), call.query.get("continue", "")
-        asked = version_asked(call, current)
+        options.check_number(call, "timeoutSeconds")
+        if "sendInitialEvents" in call.query:
+            cause = options.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
+            raise options.refused("ListOptions", [cause])
         check_match(call, match)
+        asked = version_asked(call, current)
         if token:
             if call.query.get("resourceVersion") not in {None, "", "0"}:
                 raise statuses.bad_request("specifying resource version is not allowed when using continue")
@@ -133,30 +139,14 @@ def check_match(call: Call, match: str) -> None:
         problems.append("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if token:
         problems.append("resourceVersionMatch is forbidden when continue is provided")
-    causes = [_forbidden(problem) for problem in problems]
+    causes = [options.forbidden(_MATCH, problem) for problem in problems]
     if match not in {"Exact", "NotOlderThan"}:
         message = f'Unsupported value: "{match}": supported values: "Exact", "NotOlderThan", ""'
-        causes.append(statuses.Cause("FieldValueNotSupported", message, "resourceVersionMatch"))
+        causes.append(statuses.Cause("FieldValueNotSupported", message, _MATCH))
     if match == "Exact" and version == "0":
-        causes.append(_forbidden('resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
+        causes.append(options.forbidden(_MATCH, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'))
     if causes:
-        raise invalid_options(causes)
-
-
-def invalid_options(causes: list[statuses.Cause], *, kind: str = "ListOptions") -> Refusal:
-    """Refuse the options of a request; the Status names their kind, not the resource's."""
-    lines = [f"{cause.field}: {cause.message}" for cause in causes]
-    said = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
-    details = {
-        "group": "meta.k8s.io",
-        "kind": kind,
-        "causes": [{"reason": c.reason, "message": c.message, "field": c.field} for c in causes],
-    }
-    return statuses.Refusal(422, "Invalid", f'{kind}.meta.k8s.io "" is invalid: {said}', details=details)
-
-
-def _forbidden(why: str) -> statuses.Cause:
-    return statuses.Cause("FieldValueForbidden", f"Forbidden: {why}", "resourceVersionMatch")
+        raise options.refused("ListOptions", causes)
 
 
 def version_asked(call: Call, current: int) -> int:
@@ -169,16 +159,16 @@ def version_asked(call: Call, current: int) -> int:
     if not text:
         return 0
     if not text.isdecimal():
-        cause = statuses.Cause(
-            "FieldValueInvalid",
-            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-            "resourceVersion",
-        )
-        raise statuses.invalid(call.kind, "", [cause])
+        if call.verb == "list":
+            raise statuses.bad_request(f"invalid resource version: {options.unreadable_version(text)}")
+        raise statuses.Refusal(500, "", options.unreadable_version(text))
     if int(text) > current:
-        details = {"causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]}
+        details = {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        }
         message = f"Timeout: Too large resource version: {text}, current: {current}"
-        raise statuses.Refusal(504, "Timeout", message, details={**details, "retryAfterSeconds": 1})
+        raise statuses.Refusal(504, "Timeout", message, details=details, headers={"Retry-After": "1"})
     return int(text)
 
 
@@ -203,10 +193,8 @@ def _read_token(token: str) -> tuple[int, str]:
         text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         token_read = msgspec.json.decode(text, type=_Token)
     except (binascii.Error, msgspec.DecodeError, UnicodeError):
-        raise statuses.bad_request(
-            "continue key is not valid: illegal base64 data or no token of this server"
-        ) from None
+        raise statuses.bad_request(f"{_NOT_OURS}server does not recognize this encoded version ") from None
     if not token_read.rv or token_read.rv < _ANY:
         why = f"incorrect encoded start resourceVersion (version {token_read.v})"
-        raise statuses.bad_request(f"continue key is not valid: {why}")
+        raise statuses.bad_request(f"{_NOT_OURS}{why}")
     return token_read.rv, token_read.start.removesuffix("\0")

@@ -43,14 +43,14 @@ def with_scale(kind: Kind, document: dict[str, Any], scale: dict[str, Any]) -> d
     """
     if scale.get("kind") not in {"Scale", None} or scale.get("apiVersion") not in {"autoscaling/v1", None}:
         raise statuses.bad_request(f"expected autoscaling/v1 Scale, got {scale.get('apiVersion')} {scale.get('kind')}")
+    paths = kind.subresources["scale"].paths or _BUILTIN_PATHS
     replicas = (scale.get("spec") or {}).get("replicas", 0)
     name = document["metadata"]["name"]
     if isinstance(replicas, bool) or not isinstance(replicas, int):
         raise statuses.bad_request("json: cannot unmarshal into Go struct field ScaleSpec.spec.replicas of type int32")
     if replicas < 0:
-        message = f"Invalid value: {replicas}: must be greater than or equal to 0"
-        raise statuses.invalid(kind, name, [statuses.Cause("FieldValueInvalid", message, "spec.replicas")])
-    paths = kind.subresources["scale"].paths or _BUILTIN_PATHS
+        message = f"Invalid value: {replicas}: should be a non-negative integer"
+        raise statuses.invalid(kind, name, [statuses.Cause("FieldValueInvalid", message, paths["specReplicasPath"])])
     *outer, last = paths["specReplicasPath"].strip(".").split(".")
     place = document
     for part in outer:

@@ -13,10 +13,10 @@ from kcontroller.embedded import recorded, statuses
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kcontroller.api.selectors import LabelSelector
     from kcontroller.embedded.calls import Selection
     from kcontroller.embedded.kinds import Kind
     from kcontroller.embedded.schemas import Schema
+    from kcontroller.embedded.selector_grammar import LabelSelector
     from kcontroller.embedded.store import Stored
 
 _CUSTOM_REFUSAL: Final = "field label not supported: %s"

@@ -182,6 +182,11 @@ class EmbeddedServer:
         return self._app.api
 
     @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return sum(front.connections for front in self._fronts)
+
+    @property
     def failures(self) -> list[Exception]:
         """What went wrong in the server itself: each was answered with 500, or broke a control loop."""
         if self._app is None:
@@ -268,19 +273,19 @@ class EmbeddedServer:
     async def _opened_at(self, port: int) -> FrontEnd:
         assert self._app is not None  # noqa: S101 - made first on the loop
         assert self._server_tls is not None  # noqa: S101 - made before the loop
-        front = FrontEnd(self._app, self._server_tls, port=port, call=self.call)
-        await front.open()
+        front = FrontEnd(self._app, self._server_tls, port=port, thread=self._thread)
+        await front.serve()
         self._fronts.append(front)
         return front
 
     async def _closed(self) -> None:
         for front in self._fronts:
-            await front.close()
+            await front.end()
 
     async def _restarted(self) -> None:
         for front in self._fronts:
-            await front.close()
-            await front.open()
+            await front.end()
+            await front.serve()
 
     def _faults_changed(self) -> None:
         if self._app is not None and self._thread.is_running:

@@ -100,21 +100,31 @@ def not_served() -> Refusal:
     return Refusal(404, "NotFound", "the server could not find the requested resource", details={})
 
 
+def not_supported(kind: Kind, verb: str) -> Refusal:
+    """405: the resource does not have that verb, said by the storage of custom resources."""
+    message = f'{verb} is not supported on resources of kind "{kind.resource}"'
+    return Refusal(405, "MethodNotAllowed", message, details=_details(kind, ""))
+
+
 def method_not_allowed() -> Refusal:
     """405: the resource does not have that verb."""
     message = "the server does not allow this method on the requested resource"
     return Refusal(405, "MethodNotAllowed", message, details={})
 
 
-def already_exists(kind: Kind, name: str) -> Refusal:
-    """409: a create for a name that is taken."""
-    return Refusal(409, "AlreadyExists", f'{kind.resource} "{name}" already exists', details=_details(kind, name))
+def already_exists(kind: Kind, name: str, *, going: bool = False) -> Refusal:
+    """409: a create for a name that is taken, be it by an object that is going."""
+    start = "object is being deleted: " if going else ""
+    message = f'{start}{kind.resource} "{name}" already exists'
+    return Refusal(409, "AlreadyExists", message, details=_details(kind, name))
 
 
-def conflict(kind: Kind, name: str, why: str = _MODIFIED) -> Refusal:
-    """409: the write was made for another version, uid or state of the object."""
-    message = f'Operation cannot be fulfilled on {kind.resource} "{name}": {why}'
-    return Refusal(409, "Conflict", message, details=_details(kind, name))
+def conflict(kind: Kind, name: str, why: str = _MODIFIED, *, called: str = "") -> Refusal:
+    """409: the write was made for another version, uid or state of the object; `called` stands for the plural."""
+    called = called or kind.plural
+    qualified = f"{called}.{kind.group}" if kind.group else called
+    message = f'Operation cannot be fulfilled on {qualified} "{name}": {why}'
+    return Refusal(409, "Conflict", message, details={**_details(kind, name), "kind": called})
 
 
 def expired(message: str, *, continue_token: str = "") -> Refusal:
@@ -128,16 +138,20 @@ def too_old(version: int, oldest: int) -> Refusal:
     return expired(f"too old resource version: {version} ({oldest})")
 
 
-def invalid(kind: Kind, name: str, causes: Iterable[Cause]) -> Refusal:
-    """422: fields were refused; the message joins them as apimachinery's aggregate does."""
+def invalid(kind: Kind, name: str, causes: Iterable[Cause], *, called: str = "") -> Refusal:
+    """422: fields were refused; the message joins them as apimachinery's aggregate does.
+
+    `called` stands for the kind where the server names it otherwise: by its plural, or as the client did.
+    """
     causes = tuple(causes)
+    called = called or kind.kind
     lines = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     said = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
-    qualified = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
+    qualified = f"{called}.{kind.group}" if kind.group else called
     details = {
         "name": name,
         "group": kind.group,
-        "kind": kind.kind,
+        "kind": called,
         "causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
     }
     details = {field: value for field, value in details.items() if value}

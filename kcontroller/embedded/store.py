@@ -206,6 +206,8 @@ class Store:
     def __init__(self, *, window: int = 10_000) -> None:
         self.version = 1
         self.window = window
+        self.started = 0
+        """The version that the server was ready at: nothing before it can be watched from."""
         self._topics: dict[tuple[str, str], Topic] = {}
         self._observers: list[Callable[[str, str, Change], None]] = []
 
@@ -214,7 +216,7 @@ class Store:
         topic = self._topics.get((plane, storage))
         if topic is None:
             # Nothing was ever written to it, so that every version since the start may be watched from.
-            topic = self._topics[plane, storage] = Topic(self.window, 0)
+            topic = self._topics[plane, storage] = Topic(self.window, self.started)
         return topic
 
     def topics(self, plane: str | None = None) -> list[tuple[str, str, Topic]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
+from kcontroller.embedded.statuses import Cause
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -94,11 +96,32 @@ RETURN_DELETED: Final = frozenset(
 """Kinds whose delete answers with the object (ReturnDeletedObject); the others answer with a Status."""
 
 
-def prepare(kind: Kind, document: dict[str, Any], old: dict[str, Any] | None) -> None:
-    """Fill what the server itself decides, in place; `old` is None for a create."""
-    rule = _RULES.get(kind.storage) if kind.builtin else None
+def complete(kind: Kind, document: dict[str, Any]) -> None:
+    """Fill in place what the Go defaults fill that depends on other fields; clients own it as if they had said it."""
+    rule = _COMPLETED.get(kind.storage) if kind.builtin else None
+    if rule is not None:
+        rule(document)
+
+
+def prepare(kind: Kind, document: dict[str, Any], old: dict[str, Any] | None, *, subresource: str = "") -> None:
+    """Fill in place what the server itself decides, and nobody owns; `old` is None for a create."""
+    rule = _PREPARED.get(kind.storage) if kind.builtin and not subresource else None
     if rule is not None:
         rule(document, old)
+
+
+def check_update(kind: Kind, document: dict[str, Any], old: dict[str, Any]) -> list[Cause]:
+    """Find what a built-in kind does not let change."""
+    if not kind.builtin or kind.storage not in {"configmaps", "secrets"} or not old.get("immutable"):
+        return []
+    causes = []
+    if not document.get("immutable"):
+        causes.append(_frozen("immutable"))
+    return causes + [_frozen(name) for name in ("data", "binaryData") if document.get(name) != old.get(name)]
+
+
+def _frozen(field: str) -> Cause:
+    return Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", field)
 
 
 def starting_status(kind: Kind) -> dict[str, Any] | None:
@@ -135,16 +158,18 @@ _STATUSES: Final[dict[str, dict[str, Any]]] = {
 }
 
 
-def _namespace(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+def _named_namespace(document: dict[str, Any]) -> None:
     metadata = document["metadata"]
-    if old is None:
-        document["spec"] = {**(document.get("spec") or {}), "finalizers": ["kubernetes"]}
-    else:
-        document["spec"] = old.get("spec", {})  # Only its subresource `finalize` changes it.
-    metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+    if metadata.get("name"):
+        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
 
 
-def _secret(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
+def _namespace(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    # Only its subresource `finalize` changes the spec.
+    document["spec"] = {"finalizers": ["kubernetes"]} if old is None else old.get("spec", {})
+
+
+def _secret(document: dict[str, Any]) -> None:
     plain = document.pop("stringData", None)
     if plain:
         encoded = {name: base64.b64encode(value.encode()).decode() for name, value in plain.items()}
@@ -152,17 +177,23 @@ def _secret(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
     document.setdefault("type", "Opaque")
 
 
-def _service(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+def _service_ports(document: dict[str, Any]) -> None:
     spec = document.setdefault("spec", {})
-    if spec.setdefault("type", "ClusterIP") == "ExternalName":
+    if spec.setdefault("type", "ClusterIP") != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    for port in spec.get("ports") or ():
+        port.setdefault("targetPort", port.get("port"))
+
+
+def _service(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    spec = document["spec"]
+    if spec["type"] == "ExternalName":
         return
     before = (old or {}).get("spec", {})
     address = spec.get("clusterIP") or before.get("clusterIP") or _address(document["metadata"]["uid"])
     spec.update(clusterIP=address, clusterIPs=[address])
     spec.setdefault("ipFamilies", ["IPv4"])
     spec.setdefault("ipFamilyPolicy", "SingleStack")
-    for port in spec.get("ports") or ():
-        port.setdefault("targetPort", port.get("port"))
 
 
 def _address(uid: str) -> str:
@@ -170,20 +201,17 @@ def _address(uid: str) -> str:
     return f"10.0.0.{int(uid[:8], 16) % 253 + 2}"
 
 
-def _pod(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+def _pulled(document: dict[str, Any]) -> None:
+    spec = document.get("spec") or {}
+    pod = spec.get("template", {}).get("spec") if "template" in spec else spec
     for group in ("containers", "initContainers"):
-        for container in document.get("spec", {}).get(group) or ():
+        for container in (pod or {}).get(group) or ():
             container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
+
+
+def _pod(document: dict[str, Any], old: dict[str, Any] | None) -> None:
     if old is None:
         document.setdefault("status", {})["qosClass"] = _quality(document.get("spec", {}))
-
-
-def _templated(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
-    template = document.get("spec", {}).get("template")
-    if isinstance(template, dict):
-        for group in ("containers", "initContainers"):
-            for container in template.get("spec", {}).get(group) or ():
-                container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
 
 
 def _pull_policy(image: str) -> str:
@@ -203,15 +231,21 @@ def _quality(spec: dict[str, Any]) -> str:
     return "Guaranteed" if guaranteed else "Burstable"
 
 
-_RULES: Final[dict[str, Callable[[dict[str, Any], dict[str, Any] | None], None]]] = {
-    "namespaces": _namespace,
+_COMPLETED: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
+    "namespaces": _named_namespace,
     "secrets": _secret,
+    "services": _service_ports,
+    "pods": _pulled,
+    "deployments.apps": _pulled,
+    "replicasets.apps": _pulled,
+    "statefulsets.apps": _pulled,
+    "daemonsets.apps": _pulled,
+    "jobs.batch": _pulled,
+    "replicationcontrollers": _pulled,
+}
+
+_PREPARED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any] | None], None]]] = {
+    "namespaces": _namespace,
     "services": _service,
     "pods": _pod,
-    "deployments.apps": _templated,
-    "replicasets.apps": _templated,
-    "statefulsets.apps": _templated,
-    "daemonsets.apps": _templated,
-    "jobs.batch": _templated,
-    "replicationcontrollers": _templated,
 }

@@ -6,15 +6,17 @@ Source of the rules: ``k8s.io/apiextensions-apiserver/pkg/apiserver/schema/{list
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.embedded import validation_fields as fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from kcontroller.embedded.schemas import Schema
     from kcontroller.embedded.statuses import Cause
+
+_MISSING: Final = object()
 
 
 def duplicates(schema: Schema, document: Mapping[str, Any]) -> list[Cause]:
@@ -63,20 +65,26 @@ def _embedded(schema: Schema, value: Any, path: str) -> Iterator[tuple[str, dict
 def _duplicates(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
     if isinstance(value, list):
         if schema.list_type == "set":
-            yield from (fields.duplicate(f"{path}[{index}]", value[index]) for index in _seconds(value))
-        elif schema.list_type == "map":
+            yield from (fields.duplicate(f"{path}[{index}]", value[index]) for index in _seconds(map(_same, value)))
+        elif schema.list_type == "map" and all(isinstance(item, dict) for item in value):
             keys = schema.list_keys
-            named = [{key: item[key] for key in keys if key in item} for item in value if isinstance(item, dict)]
-            if len(named) == len(value):
-                yield from (fields.duplicate(f"{path}[{index}]", named[index]) for index in _seconds(named))
+            for index in _seconds(tuple(_same(item.get(key, _MISSING)) for key in keys) for item in value):
+                shown = {key: value[index][key] for key in keys if key in value[index]}
+                yield fields.duplicate(f"{path}[{index}]", shown)
     for field, inner, at in _below(schema, value, path, "keyed"):
         yield from _duplicates(field, inner, at)
 
 
-def _seconds(items: list[Any]) -> Iterator[int]:
-    times: dict[str, int] = {}
-    for index, item in enumerate(items):
-        text = json.dumps(item, sort_keys=True)
-        times[text] = times.get(text, 0) + 1
-        if times[text] == 2:  # noqa: PLR2004 - the second of equals
+def _same(item: Any) -> Any:
+    """Make a key that equal items alone have in common; true is not 1."""
+    if item.__class__ is str:
+        return item
+    return item.__class__, json.dumps(item, sort_keys=True) if isinstance(item, (dict, list)) else item
+
+
+def _seconds(keys: Iterable[Any]) -> Iterator[int]:
+    times: dict[Any, int] = {}
+    for index, key in enumerate(keys):
+        times[key] = times.get(key, 0) + 1
+        if times[key] == 2:  # noqa: PLR2004 - the second of equals
             yield index

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import statuses
+from kcontroller.embedded import gotext, options, statuses
 from kcontroller.embedded.calls import Selection
-from kcontroller.embedded.reads import check_match, invalid_options
 from kcontroller.embedded.selection import matcher
 from kcontroller.embedded.store import Stored
 
@@ -34,6 +33,7 @@ BOOKMARK_SECONDS: Final = 60.0
 
 _DEFAULT_SECONDS: Final = 1800.0  # kube-apiserver's --min-request-timeout; it adds up to as much again at random.
 _LAST_BOOKMARK_SECONDS: Final = 2.0  # Before the end of a watch with a time limit (bookmarkFrequency of the cacher).
+_MATCH: Final = "resourceVersionMatch"
 _CHUNK_BYTES: Final = 65_536
 
 
@@ -69,7 +69,7 @@ class Watch:
         bookmark_at = min(loop.time() + BOOKMARK_SECONDS, end - _LAST_BOOKMARK_SECONDS)
         while True:
             woken.clear()
-            if position < self.topic.oldest or self.topic.ended != ended:
+            if position < self.topic.oldest:
                 return
             frozen = self.frozen()
             changes = self.topic.changes_after(position, upto=frozen)
@@ -80,7 +80,7 @@ class Watch:
                     yield lines
                 continue
             now = loop.time()
-            if now >= end:
+            if now >= end or self.topic.ended != ended:
                 return
             if bookmarks and now >= bookmark_at:
                 # Nothing is pending, so that everything up to the newest version has been told.
@@ -154,17 +154,11 @@ def open_watch(
     if initial is not None:
         _check_initial(match)
     elif match:
-        check_match(call, match)
         why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-        raise invalid_options([_cause("resourceVersionMatch", why)])
+        raise options.refused("ListOptions", [options.forbidden(_MATCH, why)])
     text = call.query.get("resourceVersion", "")
     if text and not text.isdecimal():
-        cause = statuses.Cause(
-            "FieldValueInvalid",
-            f'Invalid value: "{text}": strconv.ParseUint: parsing "{text}": invalid syntax',
-            "resourceVersion",
-        )
-        raise statuses.invalid(call.kind, "", [cause])
+        raise statuses.Refusal(500, "", options.unreadable_version(text))
     topic = backend.store.topic(call.plane, call.kind.storage)
     matches = _matches(call)
     if text and 0 < int(text) < topic.oldest:
@@ -181,13 +175,14 @@ def _matches(call: Call) -> Callable[[Stored], bool] | None:
 
 
 def _check_initial(match: str) -> None:
-    if match != "NotOlderThan":
-        why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-        raise invalid_options([_cause("resourceVersionMatch", why)])
-
-
-def _cause(field: str, why: str) -> statuses.Cause:
-    return statuses.Cause("FieldValueForbidden", f"Forbidden: {why}", field)
+    if match == "NotOlderThan":
+        return
+    why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+    causes = [options.forbidden(_MATCH, why)]
+    if match:
+        said = f'Unsupported value: {gotext.quoted(match)}: supported values: "NotOlderThan"'
+        causes.append(statuses.Cause("FieldValueNotSupported", said, _MATCH))
+    raise options.refused("ListOptions", causes)
 
 
 def _error_line(refusal: Refusal) -> bytes:

@@ -1,19 +1,28 @@
-"""Create, update and patch: one pipeline from a request's document to a stored object.
+"""Create, update and patch: one pipeline from a document that was taken in to a stored object.
 
-    decode -> names -> admission -> prune, default -> what the server decides -> managed fields -> validation -> store
+    admission -> managed fields -> what the server decides -> validation -> store
 
 Each step refuses as kube-apiserver does at the same point: a wrong request gets the same first complaint.
 """
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import managed, metadata, statuses, strategies, structural, validation
+from kcontroller.embedded import (
+    definitions,
+    intake,
+    managed,
+    metadata,
+    options,
+    statuses,
+    strategies,
+    validation,
+)
 from kcontroller.embedded.backend import key_of
+from kcontroller.embedded.crds import STORAGE as CRDS
 from kcontroller.embedded.store import Stored
 
 if TYPE_CHECKING:
@@ -21,9 +30,6 @@ if TYPE_CHECKING:
     from kcontroller.embedded.calls import Call
     from kcontroller.embedded.kinds import Kind
 
-_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # apimachinery's rand: no vowels, nothing that looks like another.
-_GENERATED: Final = 5
-_GENERATED_BASE: Final = 58  # The longest part of generateName that is kept: 63 less the generated end.
 _NOT_COMPARED: Final = frozenset({"managedFields", "resourceVersion"})
 _NOT_SPEC: Final = frozenset({"apiVersion", "kind", "metadata", "status"})
 
@@ -43,7 +49,9 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def create(backend: Backend, call: Call, document: dict[str, Any], *, tracked: bool = True) -> Outcome:
+def create(
+    backend: Backend, call: Call, document: dict[str, Any], warnings: tuple[str, ...] = (), *, tracked: bool = True
+) -> Outcome:
     """Store a new object.
 
     `tracked` is false when the document already carries its managed fields (apply).
@@ -52,47 +60,50 @@ def create(backend: Backend, call: Call, document: dict[str, Any], *, tracked: b
         Refusal: the first thing that is wrong with it.
     """
     kind = call.kind
-    check_kind(kind, document)
-    name_new(call, document)
+    intake.name_new(call, document)
     _need_open_namespace(backend, call, document)
-    warnings = take_in(call, document)
+    _need_living_definition(backend, kind, document)
+    if tracked:
+        managed.track(kind, None, document, manager=call.manager, subresource="", now=backend.timestamp())
     _stamp_new(backend, kind, document)
     strategies.prepare(kind, document, None)
-    if tracked:
-        before: dict[str, Any] = {"apiVersion": document["apiVersion"], "kind": document["kind"], "metadata": {}}
-        managed.track(kind, before, document, manager=call.manager, subresource="", now=backend.timestamp())
-    refuse_if(
-        kind, document["metadata"]["name"], [*metadata.check(kind, document), *validation.validate(kind, document)]
-    )
+    _refuse_if(kind, document, [*metadata.check(kind, document), *_wrong(kind, document, None)])
     key = key_of(document)
-    if backend.find(call.plane, kind, key) is not None:
-        raise statuses.already_exists(kind, key.name)
+    known = backend.find(call.plane, kind, key)
+    if known is not None:
+        raise statuses.already_exists(kind, key.name, going=b'"deletionTimestamp"' in known.raw)
     return Outcome(201, put(backend, call, document), warnings)
 
 
-def update(backend: Backend, call: Call, document: dict[str, Any], *, old: Stored, tracked: bool = True) -> Outcome:
+def update(
+    backend: Backend,
+    call: Call,
+    document: dict[str, Any],
+    warnings: tuple[str, ...] = (),
+    *,
+    old: Stored,
+    tracked: bool = True,
+) -> Outcome:
     """Replace an object, or the part of it that the subresource is.
 
     Raises:
         Refusal: the first thing that is wrong with it.
     """
     kind = call.kind
-    check_kind(kind, document)
     before = old.document(kind.api_version)
-    check_address(call, document)
-    _check_version(kind, document, before, patched=call.verb == "patch")
-    warnings = take_in(call, document)
-    _keep_identity(document, before)
-    isolate(call, document, before)
-    strategies.prepare(kind, document, before)
-    _count_generation(kind, document, before)
+    intake.check_address(call, document)
+    patched = call.verb == "patch"
+    _check_version(kind, document, before, patched=patched)
+    _keep_identity(document, before, patched=patched)
     if tracked:
         managed.track(
             kind, before, document, manager=call.manager, subresource=call.subresource, now=backend.timestamp()
         )
-    name = before["metadata"]["name"]
-    causes = [*metadata.check_update(kind, document, before), *validation.validate(kind, document)]
-    refuse_if(kind, name, causes)
+    isolate(call, document, before)
+    strategies.prepare(kind, document, before, subresource=call.subresource)
+    _count_generation(kind, document, before)
+    wrong = _wrong(kind, document, before, subresource=call.subresource)
+    _refuse_if(kind, before, [*metadata.check_update(kind, document, before), *wrong])
     if unchanged(document, before):
         return Outcome(200, old, warnings)
     if _is_leaving(document, before):
@@ -112,7 +123,6 @@ def put(backend: Backend, call: Call, document: dict[str, Any]) -> Stored:
 def finish(backend: Backend, call: Call, document: dict[str, Any], old: Stored) -> Stored:
     """Delete an object whose last finalizer has gone; the answer keeps the version that the object had."""
     document["apiVersion"] = _storage_api_version(call.kind)
-    document["metadata"]["resourceVersion"] = str(old.version)
     answer = Stored.of(document, old.version)
     if not call.dry_run:
         # Watches are told the last state that was stored, as etcd knows it: the finalizer is still in it.
@@ -120,117 +130,54 @@ def finish(backend: Backend, call: Call, document: dict[str, Any], old: Stored) 
     return answer
 
 
-def check_kind(kind: Kind, document: dict[str, Any]) -> None:
-    """Hold the document's apiVersion and kind against the path's.
-
-    Raises:
-        Refusal: 400 if they differ or are missing.
-    """
-    api_version, name = document.get("apiVersion") or "", document.get("kind") or ""
-    if kind.builtin:
-        api_version = document.setdefault("apiVersion", kind.api_version) or kind.api_version
-        name = document.setdefault("kind", kind.kind) or kind.kind
-    if api_version != kind.api_version:
-        message = (
-            f"the API version in the data ({api_version}) does not match the expected API version ({kind.api_version})"
-        )
-        raise statuses.bad_request(message)
-    if name != kind.kind:
-        raise statuses.bad_request(f"the kind in the data ({name}) does not match the expected kind ({kind.kind})")
-    if not isinstance(document.setdefault("metadata", {}), dict):
-        raise statuses.bad_request("metadata must be an object")
-
-
-def name_new(call: Call, document: dict[str, Any]) -> None:
-    """Settle namespace and name of a new object, from the path and from generateName."""
-    meta = document["metadata"]
-    if call.kind.namespaced:
-        if meta.setdefault("namespace", call.namespace) != call.namespace:
-            raise statuses.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-    else:
-        meta.pop("namespace", None)
-    if not meta.get("name") and meta.get("generateName"):
-        end = "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED))
-        meta["name"] = meta["generateName"][:_GENERATED_BASE] + end
-    if not meta.get("name"):
-        cause = statuses.Cause(
-            "FieldValueRequired", "Required value: name or generateName is required", "metadata.name"
-        )
-        raise statuses.invalid(call.kind, "", [cause])
-
-
 def may_create(call: Call) -> bool:
     """Whether a PUT of an absent object creates it."""
     return call.kind.builtin and call.kind.storage in strategies.CREATED_BY_UPDATE and not call.subresource
 
 
-def create_by_update(backend: Backend, call: Call, document: dict[str, Any]) -> Outcome:
+def create_by_update(backend: Backend, call: Call, document: dict[str, Any], warnings: tuple[str, ...] = ()) -> Outcome:
     """Create the object that a PUT names.
 
     Raises:
-        Refusal: as `create`, or 409 if the document states a version or uid: then it was meant for another object.
+        Refusal: as `create`, or 404 if the document states a version or uid: then it was meant for another object.
     """
-    check_kind(call.kind, document)
-    check_address(call, document)
+    intake.check_address(call, document)
     if document["metadata"].get("resourceVersion") or document["metadata"].get("uid"):
         raise statuses.not_found(call.kind, call.name)
-    return create(backend, call, document)
-
-
-def check_fields(call: Call, document: dict[str, Any]) -> tuple[str, ...]:
-    """Check the types of a configuration to apply, and drop its unknown fields; nothing is defaulted.
-
-    Raises:
-        Refusal: 400 for a wrong type of a built-in kind, or an unknown field where validation is ``Strict``.
-    """
-    validation.decode(call.kind, document)
-    return _told_unknown(call, structural.prune(call.kind.schema, document))
-
-
-def take_in(call: Call, document: dict[str, Any]) -> tuple[str, ...]:
-    """Decode, prune and default a document in place; returns the warnings for unknown fields.
-
-    Raises:
-        Refusal: 400 for a wrong type of a built-in kind, or an unknown field where validation is ``Strict``.
-    """
-    kind = call.kind
-    validation.decode(kind, document)
-    unknown = structural.prune(kind.schema, document)
-    structural.default(kind.schema, document)
-    said = _told_unknown(call, unknown)
-    return (*said, kind.deprecation) if kind.deprecation else said
-
-
-def _told_unknown(call: Call, paths: list[str]) -> tuple[str, ...]:
-    if not paths or call.validation == "Ignore":
-        return ()
-    said = tuple(f'unknown field "{path}"' for path in paths)
-    if call.validation == "Strict":
-        raise statuses.bad_request(f"strict decoding error: {', '.join(said)}")
-    return said
+    return create(backend, call, document, warnings)
 
 
 def isolate(call: Call, document: dict[str, Any], before: dict[str, Any]) -> None:
     """Keep what this path may not write: status on the object's own, all but status on the status subresource."""
     kind = call.kind
-    if call.subresource == "status":
-        status = document.get("status")
-        meta, old_meta = document["metadata"], before["metadata"]
-        kept = {name: value for name, value in before.items() if name not in {"status", "metadata"}}
-        document.clear()
-        document.update(kept)
-        document["metadata"] = {**old_meta, "managedFields": meta.get("managedFields", old_meta.get("managedFields"))}
-        if kind.builtin:  # A custom resource's status keeps all metadata; built-in strategies let most of it pass.
-            for name in ("annotations", "finalizers", "ownerReferences"):
-                _keep(document["metadata"], meta, name)
-        if document["metadata"]["managedFields"] is None:
-            del document["metadata"]["managedFields"]
-        if status is not None:
-            document["status"] = status
-    elif kind.has_status and not call.subresource:
-        _keep(document, before, "status")
+    match call.subresource:
+        case "status":
+            _isolate_status(kind, document, before)
+        case "finalize":
+            document["metadata"] = {**before["metadata"], **_managed(document)}
+            _keep(document, before, "status")
+        case "" if kind.has_status:
+            _keep(document, before, "status")
+        case _:
+            pass
+
+
+def _isolate_status(kind: Kind, document: dict[str, Any], before: dict[str, Any]) -> None:
+    status, meta = document.get("status"), document["metadata"]
+    entries = _managed(document)
+    document.clear()
+    document.update({name: value for name, value in before.items() if name not in {"status", "metadata"}})
+    # A custom resource's status keeps all metadata; the strategies of built-in kinds let it pass.
+    document["metadata"] = meta if kind.builtin else {**before["metadata"], **entries}
+    if not kind.builtin and not entries:
+        document["metadata"].pop("managedFields", None)
+    if status is not None:
+        document["status"] = status
+
+
+def _managed(document: dict[str, Any]) -> dict[str, Any]:
+    meta = document["metadata"]
+    return {"managedFields": meta["managedFields"]} if "managedFields" in meta else {}
 
 
 def _keep(document: dict[str, Any], source: dict[str, Any], name: str) -> None:
@@ -240,16 +187,25 @@ def _keep(document: dict[str, Any], source: dict[str, Any], name: str) -> None:
         document.pop(name, None)
 
 
+def _wrong(
+    kind: Kind, document: dict[str, Any], before: dict[str, Any] | None, *, subresource: str = ""
+) -> list[statuses.Cause]:
+    if kind.storage == CRDS:
+        return definitions.check(document, before)
+    wrong = validation.validate(kind, document, before, subresource=subresource)
+    return wrong + strategies.check_update(kind, document, before) if before is not None else wrong
+
+
 def _stamp_new(backend: Backend, kind: Kind, document: dict[str, Any]) -> None:
     meta = document["metadata"]
-    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "generation"):
+    for name in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
         meta.pop(name, None)
     meta.update(uid=backend.uid(), creationTimestamp=backend.timestamp())
     if _has_generation(kind):
         meta["generation"] = 1
     if kind.has_status:
         document.pop("status", None)
-        status = strategies.starting_status(kind)
+        status = definitions.starting_status(document) if kind.storage == CRDS else strategies.starting_status(kind)
         if status is not None:
             document["status"] = status
 
@@ -274,51 +230,43 @@ def _need_open_namespace(backend: Backend, call: Call, document: dict[str, Any])
         raise refusal
 
 
-def check_address(call: Call, document: dict[str, Any]) -> None:
-    """Hold the document's namespace and name against the path's; absent ones are taken from there.
-
-    Raises:
-        Refusal: 400 if they differ.
-    """
-    meta = document["metadata"]
-    if call.kind.namespaced and meta.setdefault("namespace", call.namespace) != call.namespace:
-        raise statuses.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
-        )
-    name = meta.setdefault("name", call.name) or ""
-    if name != call.name:
-        message = f"the name of the object ({name}) does not match the name on the URL ({call.name})"
-        raise statuses.bad_request(message)
+def _need_living_definition(backend: Backend, kind: Kind, document: dict[str, Any]) -> None:
+    if kind.storage in backend.catalog.terminating:
+        why = "create not allowed while custom resource definition is terminating"
+        raise statuses.forbidden(kind, document["metadata"]["name"], why)
 
 
 def _check_version(kind: Kind, document: dict[str, Any], before: dict[str, Any], *, patched: bool) -> None:
+    """Hold the uid and the version that the client saw against the object's own."""
     meta, old = document["metadata"], before["metadata"]
     version = meta.get("resourceVersion") or ""
-    uid = meta.get("uid") or old["uid"]
-    if uid != old["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['uid']}"
-        raise statuses.conflict(kind, old["name"], why)
+    if not patched and meta.get("uid") and meta["uid"] != old["uid"]:
+        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['uid']}"
+        storage = f"Code: 4, Key: {_etcd_key(kind, old)}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+        raise statuses.conflict(kind, old["name"], f"StorageError: invalid object, {storage}")
     if version and version != old["resourceVersion"]:
         if not version.isdecimal():
-            message = f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
-            raise statuses.invalid(
-                kind, old["name"], [statuses.Cause("FieldValueInvalid", message, "metadata.resourceVersion")]
-            )
+            raise statuses.Refusal(500, "", options.unparsable("Uint", version))
         raise statuses.conflict(kind, old["name"])
     if not version and not patched and (not kind.builtin or kind.storage in strategies.MUST_STATE_VERSION):
-        cause = statuses.Cause(
-            "FieldValueInvalid", "Invalid value: 0: must be specified for an update", "metadata.resourceVersion"
-        )
-        raise statuses.invalid(kind, old["name"], [cause])
+        said = "Invalid value: 0: must be specified for an update"
+        cause = statuses.Cause("FieldValueInvalid", said, "metadata.resourceVersion")
+        raise statuses.invalid(kind, old["name"], [cause], called=kind.plural)
 
 
-def _keep_identity(document: dict[str, Any], before: dict[str, Any]) -> None:
-    """Put back what no client changes; a wrong value for most of it is ignored, not refused."""
+def _etcd_key(kind: Kind, meta: dict[str, Any]) -> str:
+    group = "" if kind.builtin else f"{kind.group}/"
+    namespace = f"{meta['namespace']}/" if meta.get("namespace") else ""
+    return f"/registry/{group}{kind.plural}/{namespace}{meta['name']}"
+
+
+def _keep_identity(document: dict[str, Any], before: dict[str, Any], *, patched: bool) -> None:
+    """Put back what no client changes; an update that states another value for most of it is ignored, not refused."""
     meta, old = document["metadata"], before["metadata"]
-    for name in ("uid", "creationTimestamp", "resourceVersion", "generation", "selfLink"):
+    for name in ("resourceVersion", "generation", "selfLink"):
         _keep(meta, old, name)
-    for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-        if name not in meta or meta[name] is None:
+    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+        if not patched or meta.get(name) is None:
             _keep(meta, old, name)
     if "managedFields" not in meta and "managedFields" in old:
         meta["managedFields"] = old["managedFields"]
@@ -361,10 +309,9 @@ def _is_leaving(document: dict[str, Any], before: dict[str, Any]) -> bool:
     return not before["metadata"].get("deletionGracePeriodSeconds")
 
 
-def refuse_if(kind: Kind, name: str, causes: list[statuses.Cause]) -> None:
-    """Raise 422 if there is any cause."""
+def _refuse_if(kind: Kind, named: dict[str, Any], causes: list[statuses.Cause]) -> None:
     if causes:
-        raise statuses.invalid(kind, name, causes)
+        raise statuses.invalid(kind, named["metadata"].get("name") or "", causes)
 
 
 def _storage_api_version(kind: Kind) -> str:

@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from kcontroller.testing.clock import VirtualClock
     from kcontroller.testing.control_plane import ControlPlane
     from kcontroller.testing.crds import install_crds, open_crd
-    from kcontroller.testing.polling import eventually
     from kcontroller.testing.http_faults import HoldAnswer, Truncate
     from kcontroller.testing.http_proxy import HttpFaultProxy
     from kcontroller.testing.leaks import LeakCheck
     from kcontroller.testing.managers import Managers, ServerClient, config_of
+    from kcontroller.testing.polling import eventually
     from kcontroller.testing.proxy import FaultProxy
     from kcontroller.testing.reconciling import Outcome, reconcile_once
     from kcontroller.testing.settled import assert_settled

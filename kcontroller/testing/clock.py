@@ -104,22 +104,23 @@ class VirtualClock:
             with condition:
                 condition.notify_all()
 
-    def jump(self, *, within: float = math.inf) -> bool:
+    def jump(self, *, within: float = math.inf, unless: Callable[[], bool] | None = None) -> bool:
         """Wait (in real time) until all registered threads wait, then move to the next moment that anybody waits for.
 
         One wait ends; of several with the same moment the one that began first, and the others at the next jumps.
 
         Args:
             within: jump no further than so many seconds.
+            unless: asked once all wait; if it is true there is no jump.
 
         Returns:
-            False if nobody waits for a moment in that time; the clock stands where it stood.
+            False if nobody waits for a moment in that time, or `unless` was true; the clock stands where it stood.
 
         Raises:
             AssertionError: a registered thread does something else for a whole real minute; it is named.
         """
         self.wait_until_all_wait()
-        return self._jump(within)
+        return not (unless is not None and unless()) and self._jump(within)
 
     def _jump(self, within: float) -> bool:
         with self._lock:

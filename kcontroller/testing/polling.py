@@ -76,12 +76,13 @@ def _poll(tries: _Tries, deadline: float) -> bool:
 
 
 def _jump(tries: _Tries, clock: VirtualClock, deadline: float) -> bool:
-    while not tries.once():
+    tries.once()
+    while not tries.held:
         left = deadline - clock.monotonic()
-        if left > 0 and clock.jump(within=left):
-            continue
-        # Nobody waits for a moment before the deadline; what is left is outside of the clock.
-        return _poll(tries, time.monotonic() + _REAL_SECONDS)
+        # The look before each jump comes when the work of the moment is done, so that no jump is one too many.
+        if (left < 0 or not clock.jump(within=left, unless=tries.once)) and not tries.held:
+            # Nobody waits for a moment before the deadline; what is left is outside of the clock.
+            return _poll(tries, time.monotonic() + _REAL_SECONDS)
     return True
 
 
@@ -102,6 +103,7 @@ class _Tries:
     ) -> None:
         self.answer: Any = None
         self.error: Exception | None = None
+        self.held = False
         self._check = check
         self._not_yet = not_yet
         self._clock = clock
@@ -119,10 +121,10 @@ class _Tries:
             self._note(f"{type(error).__name__}: {error}")
             return False
         self.error = None
-        if self.answer or (self.answer is None and _returns_nothing(self._check)):
-            return True
-        self._note(_short.repr(self.answer))
-        return False
+        self.held = bool(self.answer) or (self.answer is None and _returns_nothing(self._check))
+        if not self.held:
+            self._note(_short.repr(self.answer))
+        return self.held
 
     def report(self, within: float) -> str:
         shown = self._answers[-_SHOWN_CHANGES:]

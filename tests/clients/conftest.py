@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from kcontroller.embedded.requests import RequestLog
+
 SECONDS = 20  # For one command, however busy the machine.
 
 WIDGETS: dict[str, Any] = {
@@ -77,12 +79,14 @@ class Server:
     Attributes:
         controllers: whether it collects garbage and ends namespaces; kube-apiserver alone does not.
         request: a request by the standard library.
+        log: what the server was asked; None for the real one, which does not tell.
     """
 
     name: str
     kubeconfig: Path
     controllers: bool
     request: Callable[..., tuple[int, Any]]
+    log: RequestLog | None = None
 
     def new_namespace(self) -> str:
         name = f"test-{uuid.uuid4().hex[:10]}"
@@ -96,7 +100,7 @@ def embedded(directory: Path, **options: Any) -> Iterator[Server]:
     with EmbeddedServer(**options) as server:
         kubeconfig = directory / "kubeconfig"
         server.write_kubeconfig(kubeconfig)
-        yield Server("embedded", kubeconfig, True, server.request)
+        yield Server("embedded", kubeconfig, True, server.request, server.requests)
 
 
 @pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.real)])
@@ -120,7 +124,7 @@ def namespace(server: Server) -> str:
 def widgets(server: Server) -> str:
     """The Widget CRD, served; answers with the path of its group and version."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    assert server.request("POST", path, WIDGETS)[0] == 201
+    assert server.request("POST", path, WIDGETS)[0] in {201, 409}  # 409: this server was used before.
     served = "/apis/clients.example.com/v1"
     within(lambda: server.request("GET", f"{served}/widgets")[0] == 200)
     return served

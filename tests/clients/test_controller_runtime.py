@@ -88,6 +88,10 @@ def test_an_operator_reconciles_owns_reports_and_cleans_up(
     assert (owned["data"], owned["binaryData"]) == ({"size": "3"}, {"raw": "AP8="})
     assert owned["metadata"]["ownerReferences"][0]["uid"] == widget["metadata"]["uid"]
 
+    if server.log is not None:  # The typed kinds came as protobuf.
+        created = server.log.where(verb="create", namespace=namespace, resource={"configmaps", "leases"})
+        assert [(request.body[:4], request.status) for request in created] == [(b"k8s\0", 201)] * 2
+
     # What the operator owns is put back when it changes, which shows that its watches work.
     assert server.request("PUT", f"{maps}/w", {**owned, "data": {"size": "no"}})[0] == 200
     within(lambda: read(f"{maps}/w")["data"] == {"size": "3"})

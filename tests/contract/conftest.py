@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -36,19 +37,22 @@ def recorded() -> Iterator[RecordedAnswers]:
 
 
 @pytest.fixture(scope="session")
-def real(request: pytest.FixtureRequest, control_plane: ControlPlane) -> Iterator[Callable[[Case], Transcript]]:
+def real(request: pytest.FixtureRequest, control_plane: ControlPlane) -> Callable[[Case], Transcript]:
     """Hold the dialogues of this run with a real API server, some at a time; give what came of one.
 
     kube-apiserver keeps the first object of a new CRD waiting for two seconds.
     """
     target = _target(control_plane.servers[1])  # Other tests fill the first.
-    asking = [item for item in request.session.items if "real" in getattr(item, "fixturenames", ())]
+    own = Path(__file__).parent
+    asking: list[Any] = [
+        item for item in request.session.items if item.path.parent == own and "real" in item.fixturenames
+    ]
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         held = {
             case: pool.submit(transcript, case, target) for case in (item.callspec.params["case"] for item in asking)
         }
-        yield lambda case: held[case].result()
-        pool.shutdown(cancel_futures=True)
+    # All have ended here: a test that runs beside them would seem to leave their sockets behind.
+    return lambda case: held[case].result()
 
 
 @pytest.fixture(scope="session")

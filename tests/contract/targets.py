@@ -85,7 +85,10 @@ class Stream:
         self._record = record
 
     def read(self, count: int = 1) -> list[Any]:
-        """Take the next `count` events, or fewer if the watch ends or a time limit passes."""
+        """Take the next `count` events, or fewer if the watch ends or a time limit passes.
+
+        Bookmarks are taken only at the end of the initial events: all others come when the server likes.
+        """
         events: list[Any] = self._record.setdefault("events", [])
         start = len(events)
         while len(events) < start + count:
@@ -93,6 +96,8 @@ class Stream:
             if isinstance(event, str):
                 self._record["end"] = event
                 break
+            if _is_passing_bookmark(event):
+                continue
             events.append(event)
         return events[start:]
 
@@ -110,3 +115,9 @@ class Stream:
     def close(self) -> None:
         self._response.close()
         self._connection.close()
+
+
+def _is_passing_bookmark(event: Any) -> bool:
+    if event.get("type") != "BOOKMARK":
+        return False
+    return "k8s.io/initial-events-end" not in event["object"]["metadata"].get("annotations", {})

@@ -69,6 +69,13 @@ def test_uids_are_compared_by_their_sameness() -> None:
     assert places(same, other) == ["2/body/metadata/uid"]
 
 
+def test_managers_are_compared_in_any_order() -> None:
+    one, two = {"manager": "a", "operation": "Update"}, {"manager": "a", "operation": "Update", "subresource": "status"}
+    first, second = (exchange(config_map("1", managedFields=entries)) for entries in ([one, two], [two, one]))
+    assert masked(first) == masked(second)
+    assert masked(first) != masked(exchange(config_map("1", managedFields=[one])))
+
+
 def test_only_times_of_now_are_masked() -> None:
     now = datetime.now(UTC)
     seconds, micros = now.strftime("%Y-%m-%dT%H:%M:%SZ"), now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

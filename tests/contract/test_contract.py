@@ -57,6 +57,7 @@ def compare(case: Case, recorded: RecordedAnswers, seen: Transcript) -> None:
 
 
 @LASTING_CASES
+@pytest.mark.timeout(180)  # The first of them waits for all.
 def test_the_recorded_answers_are_those_of_the_real_server(
     case: Case, real: Callable[[Case], Transcript], recorded: RecordedAnswers
 ) -> None:

@@ -79,6 +79,9 @@ def _field(owner: dict[str, Any], name: str, text: Callable[[str], str], version
         return {**_walked({**value, "resourceVersion": ""}, text, versions), "resourceVersion": named}
     if name == "query" and "resourceVersion" in value:
         return _walked({**value, "resourceVersion": versions.included(value["resourceVersion"])}, text, versions)
+    if name == "managedFields" and isinstance(value, list):
+        # They are sorted by their times first, and whether these differ depends on when a second ends.
+        return _walked(sorted(value, key=_manager), text, versions)
     if name == "cells":
         return [
             "<age>" if isinstance(cell, str) and _AGE.fullmatch(cell) else _walked(cell, text, versions)
@@ -87,6 +90,10 @@ def _field(owner: dict[str, Any], name: str, text: Callable[[str], str], version
     if name == "object" and owner.get("type") == "BOOKMARK":
         return _walked({**value, "bookmark": True}, text, versions)
     return _walked(value, text, versions)
+
+
+def _manager(entry: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(entry.get(part, "")) for part in ("operation", "manager", "subresource", "apiVersion"))
 
 
 def _is_list(document: dict[str, Any]) -> bool:

@@ -194,7 +194,7 @@ def a_status_is_applied_by_its_manager(api: Dialogue) -> None:
     api.apply(f"{widget.path}/a", widget.make("a", spec={"size": 1}), "one")
     api.apply(f"{widget.path}/a/status", widget.make("a", status={"phase": "Ready"}), "two")
     api.apply(f"{widget.path}/a/status", widget.make("a", status={"phase": "Other"}), "three", expect=409)
-    api.apply(f"{widget.path}/a", widget.make("a", spec={"size": 1}, status={"phase": "Mine"}), "one")
+    api.apply(f"{widget.path}/a", widget.make("a", spec={"size": 2}, status={"phase": "Mine"}), "one")
 
 
 @case

@@ -41,7 +41,8 @@ def test_a_bad_value_names_its_option(arguments: list[str], message: str) -> Non
     result = run(*arguments)
 
     assert result.exit_code == 2
-    assert last_line(result) == f"Error: Invalid value for '{arguments[0]}': {message}"
+    assert last_line(result).startswith(f"Error: Invalid value for '{arguments[0]}' (env var: 'KCONTROLLER_")
+    assert last_line(result).endswith(f": {message}")
 
 
 def test_an_argument_too_many_is_refused() -> None:

@@ -15,8 +15,14 @@ import http.client
 import json
 import ssl
 import time
+from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
+
+from kcontroller.embedded import recorded
+from kcontroller.embedded.kinds import Kind, Subresource
+from kcontroller.embedded.schemas import Schema
 
 DATA = Path(__file__).parent / "data" / "writes-1.36.3.json.gz"
 
@@ -114,10 +120,10 @@ THINGS = "/apis/example.com/v1/namespaces/default/things"
 MAPS = "/api/v1/namespaces/default/configmaps"
 SERVICES = "/api/v1/namespaces/default/services"
 DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
-STEPS: list[dict] = []
+STEPS: list[dict[str, Any]] = []
 
 
-def step(title, do, path, body, *, manager="m", force=False, sub="", decided=(), defaulted=False):
+def step(title: str, do: str, path: str, body: Any, *, manager: str = "m", force: bool = False, sub: str = "", decided: Any = (), defaulted: bool = False) -> None:
     STEPS.append(
         {
             "title": title,
@@ -133,7 +139,7 @@ def step(title, do, path, body, *, manager="m", force=False, sub="", decided=(),
     )
 
 
-def thing(spec=None, *, name="t", status=None, **meta):
+def thing(spec: Any = None, *, name: str = "t", status: Any = None, **meta: Any) -> dict[str, Any]:
     document = {"apiVersion": "example.com/v1", "kind": "Thing", "metadata": {"name": name, **meta}}
     if spec is not None:
         document["spec"] = spec
@@ -142,7 +148,7 @@ def thing(spec=None, *, name="t", status=None, **meta):
     return document
 
 
-def _things():
+def _things(: Any) -> None:
     at = f"{THINGS}/t"
     full = {
         "size": 1,
@@ -165,10 +171,10 @@ def _things():
         thing(full, labels={"l": "1"}, annotations={"a": "1"}, ownerReferences=[owner]),
     )
 
-    def merge(title, body, **more):
+    def merge(title: str, body: Any, **more: Any) -> None:
         step(title, "merge", at, body, **more)
 
-    def apply(title, body, **more):
+    def apply(title: str, body: Any, **more: Any) -> None:
         step(title, "apply", at, body, **more)
 
     merge(
@@ -183,6 +189,7 @@ def _things():
             }
         },
         manager="n",
+        defaulted=True,
     )
     merge(
         "a map goes and unknown fields change their type",
@@ -244,7 +251,7 @@ def _things():
     second = {"ports": [{"port": 90}], "tags": ["t1", "t2"], "labels": {"q": "r", "s": "t"}}
     apply("two apply the same", thing(second), manager="ap2")
     apply("what is left out goes unless another owns it", thing({"size": 3, "ports": [{"port": 80}]}), manager="ap")
-    apply("an empty spec", thing({"labels": {"a": "b"}, "tags": ["t1"]}), manager="ap2")
+    apply("labels alone", thing({"labels": {"a": "b"}, "tags": ["t1"], "ports": [{"port": 90}]}), manager="ap2")
     apply("no spec at all", thing(), manager="ap")
     granular = {
         "objects": {"n": {"x": "1", "y": "2"}},
@@ -328,7 +335,7 @@ def _things():
     )
 
 
-def _container(name, image, **more):
+def _container(name: str, image: str, **more: Any) -> dict[str, Any]:
     return {
         "name": name,
         "image": image,
@@ -340,15 +347,63 @@ def _container(name, image, **more):
     }
 
 
-def deployment(spec, *, name="d", **meta):
+def deployment(spec: Any, *, name: str = "d", **meta: Any) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, **meta}, "spec": spec}
 
 
-def _pod(spec):
+def _pod(spec: Any) -> dict[str, Any]:
     return {"template": {"spec": spec}}
 
 
-def _deployments():
+# Taken from `kubectl apply -v=9`, for a Deployment of which nearly everything was changed.
+_KUBECTL_APPLY = {
+    "metadata": {"annotations": {"team": "b"}, "labels": {"tier": None}},
+    "spec": {
+        "replicas": None,
+        "strategy": {"$retainKeys": ["type"], "rollingUpdate": None, "type": "Recreate"},
+        "template": {
+            "metadata": {"labels": {"v": "2"}},
+            "spec": {
+                "$setElementOrder/containers": [{"name": "new"}, {"name": "a"}],
+                "$setElementOrder/volumes": [{"name": "v"}],
+                "containers": [
+                    _container("new", "new:1"),
+                    {
+                        "$setElementOrder/env": [{"name": "M"}, {"name": "C"}, {"name": "A"}],
+                        "$setElementOrder/ports": [{"containerPort": 8080}],
+                        "$setElementOrder/volumeMounts": [{"mountPath": "/x2"}],
+                        "args": None,
+                        "env": [
+                            {"name": "M", "value": "4"},
+                            {"name": "C", "value": "33"},
+                            {"$patch": "delete", "name": "N"},
+                        ],
+                        "image": "app:2",
+                        "name": "a",
+                        "ports": [{"$patch": "delete", "containerPort": 80}],
+                        "volumeMounts": [
+                            {"mountPath": "/x2", "name": "v"},
+                            {"$patch": "delete", "mountPath": "/x"},
+                        ],
+                    },
+                    {"$patch": "delete", "name": "b"},
+                ],
+                "tolerations": [{"key": "z"}],
+                "volumes": [
+                    {
+                        "$retainKeys": ["name", "secret"],
+                        "emptyDir": None,
+                        "name": "v",
+                        "secret": {"secretName": "s", "defaultMode": 420},
+                    },
+                ],
+            },
+        },
+    },
+}
+
+
+def _deployments(: Any) -> None:
     at = f"{DEPLOYMENTS}/d"
     port = {"containerPort": 80, "protocol": "TCP"}
     tls = {"containerPort": 443, "protocol": "TCP", "name": "s"}
@@ -381,13 +436,13 @@ def _deployments():
         deployment(spec, labels={"x": "y"}, annotations={"k": "v"}, finalizers=["a/b", "c/d", "e/f"]),
     )
 
-    def strategic(title, body, **more):
+    def strategic(title: str, body: Any, **more: Any) -> None:
         step(title, "strategic", at, body, **{"manager": "k", **more})
 
-    def pods(title, body, **more):
+    def pods(title: str, body: Any, **more: Any) -> None:
         strategic(title, {"spec": _pod(body)}, **more)
 
-    def apply(title, spec, **more):
+    def apply(title: str, spec: Any, **more: Any) -> None:
         step(title, "apply", at, deployment(spec), **{"manager": "ssa", **more})
 
     pods("an image", {"containers": [{"name": "b", "image": "n:1"}]})
@@ -433,7 +488,7 @@ def _deployments():
     strategic("a union changes", {"spec": {"strategy": {"$retainKeys": ["type"], "type": "Recreate"}}})
     volume = {"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x", "type": ""}}
     pods("a volume changes its source", {"volumes": [volume]})
-    pods("a list is replaced on demand", {"volumes": [{"$patch": "replace"}, {"name": "q", "emptyDir": {}}]})
+    pods("a list is replaced on demand", {"volumes": [{"$patch": "replace"}, {"name": "v", "emptyDir": {}}]})
     pods("an atomic list", {"tolerations": [{"key": "z"}, {"key": "k", "operator": "Exists"}]})
     pods("names alone", {"imagePullSecrets": [{"name": "s3"}, {"name": "s1"}]})
     pods("an empty patch list", {"imagePullSecrets": []})
@@ -460,6 +515,7 @@ def _deployments():
     strategic("a text for a list", {"spec": _pod({"containers": "x"})})
     strategic("a number for a text", {"metadata": {"labels": {"a": 1}}})
     strategic("an object without a name", {"$patch": "delete"})
+    step("what kubectl apply sends", "strategic", at, _KUBECTL_APPLY, manager="kubectl-client-side-apply")
     step("a part of a struct", "merge", at, {"spec": {"paused": True, "template": {"metadata": {"annotations": None}}}})
     status = {"replicas": 1, "conditions": [{"type": "Available", "status": "True"}]}
     strategic(
@@ -485,11 +541,11 @@ def _deployments():
     apply("a conflict over replicas", {"replicas": 7, "selector": {"matchLabels": {"a": "c"}}}, manager="ssb")
 
 
-def _others():
-    def merge(title, path, body, **more):
+def _others(: Any) -> None:
+    def merge(title: str, path: str, body: Any, **more: Any) -> None:
         step(title, "merge", path, body, **more)
 
-    def config(data, **meta):
+    def config(data: Any, **meta: Any) -> dict[str, Any]:
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c", **meta}, **data}
 
     at = f"{MAPS}/c"
@@ -581,21 +637,68 @@ _deployments()
 _others()
 
 
-def _main() -> None:
-    from kcontroller.testing.control_plane import ControlPlane
+THING = Kind(
+    "example.com",
+    "v1",
+    "Thing",
+    "things",
+    "thing",
+    namespaced=True,
+    storage_version="v1",
+    schema=Schema(THING_SCHEMA),
+    subresources={"status": Subresource("Thing", "example.com", "v1", ("get", "patch", "update"))},
+    builtin=False,
+)
 
-    recorded = []
+
+def kind_at(path: str) -> Kind:
+    """Find the kind that a step writes."""
+    plural = path.partition("/namespaces/default/")[2].partition("/")[0]
+    if plural == "things":
+        return THING
+    group = path.split("/")[2] if path.startswith("/apis/") else ""
+    return next(kind for kind in recorded.load().kinds if (kind.group, kind.plural) == (group, plural))
+
+
+@cache
+def _golden() -> tuple[dict[str, Any], ...]:
+    results = json.loads(gzip.decompress(DATA.read_bytes())) if DATA.exists() else []
+    return tuple({**step, **result} for step, result in zip(STEPS, results, strict=bool(results)))
+
+
+def golden(do: str, *, refused: bool) -> list[dict[str, Any]]:
+    """Give the steps of some ways to write, with the object before, and the code and document of the answer."""
+    return [each for each in _golden() if each["do"] in do.split() and (each["code"] >= 300) is refused]
+
+
+def titles(steps: list[dict[str, Any]]) -> list[str]:
+    """Give names for parametrized tests."""
+    return [each["title"].replace(" ", "-") for each in steps]
+
+
+def content(document: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what a write does not change, and status."""
+    meta = {"labels", "annotations", "finalizers", "ownerReferences"}
+    kept = {name: value for name, value in document["metadata"].items() if name in meta and value}
+    return {**{name: value for name, value in document.items() if name != "status"}, "metadata": kept}
+
+
+def _main() -> None:
+    from kcontroller.testing.control_plane import ControlPlane  # noqa: PLC0415 - only the recording needs it
+
+    results = []
     with ControlPlane(1) as plane:
         server = plane.servers[0]
         address = urlsplit(server.url)
         tls = ssl.create_default_context(cadata=server.ca_pem)
         connection = http.client.HTTPSConnection(address.hostname, address.port, context=tls)
 
-        def ask(method, path, body=None, content_type="application/json"):
+        def ask(method: str, path: str, body: Any = None, content_type: str = "application/json") -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {server.token}", "Content-Type": content_type}
             connection.request(method, path, body=None if body is None else json.dumps(body), headers=headers)
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            text = answer.read()
+            return answer.status, json.loads(text) if text.startswith(b"{") else None
 
         ask("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", _CRD)
         while ask("GET", THINGS)[0] != 200:
@@ -609,10 +712,10 @@ def _main() -> None:
                 before = before if status == 200 else None
                 at = f"{each['path']}/{each['sub']}".rstrip("/")
                 code, answer = ask("PATCH", at + query, each["body"], CONTENT_TYPES[each["do"]])
-            recorded.append({"before": before, "code": code, "answer": answer})
-    text = json.dumps(recorded, separators=(",", ":")).encode()
+            results.append({"before": before, "code": code, "answer": answer})
+    text = json.dumps(results, separators=(",", ":")).encode()
     DATA.write_bytes(gzip.compress(text, mtime=0))
-    print(f"{len(recorded)} writes, {DATA.stat().st_size} bytes")  # noqa: T201 - a command
+    print(f"{len(results)} writes, {DATA.stat().st_size} bytes")  # noqa: T201 - a command
 
 
 if __name__ == "__main__":

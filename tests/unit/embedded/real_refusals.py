@@ -50,8 +50,7 @@ def refused(kind: Kind, document: dict[str, Any], *, strict: bool = False) -> An
     try:
         validation.decode(kind, document)
     except Refusal as refusal:
-        assert refusal.code == 400
-        return refusal.message
+        return refusal.message if refusal.code == 400 else refusal.code
     unknown = structural.prune(kind.schema, document)
     structural.default(kind.schema, document)
     if strict and unknown:

@@ -53,7 +53,7 @@ def call(verb: str = "watch", **fields: Any) -> Call:
         ({"agent": "helm"}, False),
     ],
 )
-def test_a_rule_is_for_the_requests_that_match_all_it_says(matchers: Any, matches: bool) -> None:
+def test_a_rule_is_for_the_requests_that_match_all_it_says(matchers: Any, *, matches: bool) -> None:
     rule = Rule(Refuse(500), **matchers)
     assert rule.matches(call("update", name="a", plane="p", subresource="status")) is matches
 

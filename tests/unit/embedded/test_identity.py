@@ -63,37 +63,50 @@ def test_anonymous_requests_can_be_allowed_in() -> None:
         (
             "GET",
             "/api/v1/namespaces/default/configmaps",
-            'configmaps is forbidden: User "nobody" cannot list resource "configmaps" in API group "" '
-            'in the namespace "default"',
+            (
+                'configmaps is forbidden: User "nobody" cannot list resource "configmaps" in API group "" '
+                'in the namespace "default"'
+            ),
         ),
         (
             "DELETE",
             "/api/v1/namespaces/default/configmaps",
-            'configmaps is forbidden: User "nobody" cannot deletecollection resource "configmaps" in API group "" '
-            'in the namespace "default"',
+            (
+                'configmaps is forbidden: User "nobody" cannot deletecollection resource "configmaps" in API group "" '
+                'in the namespace "default"'
+            ),
         ),
         (
             "GET",
             "/apis/apps/v1/namespaces/default/deployments/x/status",
-            'deployments.apps "x" is forbidden: User "nobody" cannot get resource "deployments/status" '
-            'in API group "apps" in the namespace "default"',
+            (
+                'deployments.apps "x" is forbidden: User "nobody" cannot get resource "deployments/status" '
+                'in API group "apps" in the namespace "default"'
+            ),
         ),
         (
             "GET",
             "/api/v1/namespaces/default",
-            'namespaces "default" is forbidden: User "nobody" cannot get resource "namespaces" in API group "" '
-            'in the namespace "default"',
+            (
+                'namespaces "default" is forbidden: User "nobody" cannot get resource "namespaces" in API group "" '
+                'in the namespace "default"'
+            ),
         ),
         (
             "PUT",
             "/api/v1/namespaces/default/finalize",
-            'namespaces "default" is forbidden: User "nobody" cannot update resource "namespaces/finalize" '
-            'in API group "" in the namespace "default"',
+            (
+                'namespaces "default" is forbidden: User "nobody" cannot update resource "namespaces/finalize" '
+                'in API group "" in the namespace "default"'
+            ),
         ),
         (
             "GET",
             "/apis/nope/v1/foos",
-            'foos.nope is forbidden: User "nobody" cannot list resource "foos" in API group "nope" at the cluster scope',
+            (
+                'foos.nope is forbidden: User "nobody" cannot list resource "foos" in API group "nope" '
+                "at the cluster scope"
+            ),
         ),
         (
             "OPTIONS",
@@ -136,7 +149,7 @@ def test_who_is_not_authenticated_sees_health_alone() -> None:
         ((), False),
     ],
 )
-def test_a_group_that_was_given_gives_every_right(groups: tuple[str, ...], powerful: bool) -> None:
+def test_a_group_that_was_given_gives_every_right(groups: tuple[str, ...], *, powerful: bool) -> None:
     assert is_powerful(groups) is powerful
 
 
@@ -224,7 +237,7 @@ def test_a_token_that_is_none_is_said_to_be(identity: Identity, spec: Any) -> No
 
 
 @pytest.mark.parametrize(("user", "allowed"), [(ADMIN, True), (NOBODY, False)])
-def test_a_user_can_ask_what_they_may_do(identity: Identity, user: User, allowed: bool) -> None:
+def test_a_user_can_ask_what_they_may_do(identity: Identity, user: User, *, allowed: bool) -> None:
     spec = {"resourceAttributes": {"namespace": "default", "verb": "list", "resource": "configmaps"}}
     answer = review(identity, AUTHORIZATION, "selfsubjectaccessreviews", spec, user=user)
     assert (answer["spec"], answer["status"]) == (spec, {"allowed": allowed})
@@ -238,7 +251,7 @@ def test_a_right_of_everybody_has_its_reason(identity: Identity) -> None:
 
 
 @pytest.mark.parametrize(("groups", "allowed"), [(["system:masters"], True), ([], False)])
-def test_one_can_ask_for_others(identity: Identity, groups: list[str], allowed: bool) -> None:
+def test_one_can_ask_for_others(identity: Identity, groups: list[str], *, allowed: bool) -> None:
     spec = {"user": "x", "groups": groups, "resourceAttributes": {"verb": "list", "resource": "pods"}}
     assert review(identity, AUTHORIZATION, "subjectaccessreviews", spec)["status"] == {"allowed": allowed}
 

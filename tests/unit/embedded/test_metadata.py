@@ -82,10 +82,8 @@ def test_finalizers_of_most_built_in_kinds_need_a_domain() -> None:
 def test_no_finalizer_is_added_while_the_object_is_being_deleted() -> None:
     gone = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
     told = _update({**gone, "finalizers": ["a.b/c", "z.b/c", "b.b/c"]}, {**gone, "finalizers": ["a.b/c"]})
-    assert set(told) == {
-        "metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, "
-        'found new finalizers []string{"b.b/c", "z.b/c"}'
-    }
+    detail = "no new finalizers can be added if the object is being deleted, found new finalizers []string"
+    assert set(told) == {f'metadata.finalizers: Forbidden: {detail}{{"b.b/c", "z.b/c"}}'}
     assert _update({**gone, "finalizers": []}, {**gone, "finalizers": ["a.b/c"]}) == []
     assert _update({"finalizers": ["new.b/c"]}, {}) == []
 

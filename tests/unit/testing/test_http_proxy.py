@@ -10,9 +10,9 @@ import pytest
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.errors import OutcomeUnknown, RequestTimeout
-from kcontroller.testing.polling import eventually
 from kcontroller.testing.http_faults import HoldAnswer, Truncate
 from kcontroller.testing.http_proxy import HttpFaultProxy
+from kcontroller.testing.polling import eventually
 from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials
 from kcontroller.transport.messages import HttpRequest
@@ -39,21 +39,21 @@ def act(call: Call) -> None:
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[Server]:
-    with Server(act, tls()) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def shared(target: Server) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(target.url, ca_pem=CA) as made:
-        yield made
+def serving() -> ssl.SSLContext:
+    """A server certificate; making one costs more than a test."""
+    return tls()
 
 
 @pytest.fixture
-def proxy(shared: HttpFaultProxy) -> Iterator[HttpFaultProxy]:
-    yield shared
-    shared.clear()
+def target(serving: ssl.SSLContext) -> Iterator[Server]:
+    with Server(act, serving) as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(target: Server) -> Iterator[HttpFaultProxy]:
+    with HttpFaultProxy(target.url, ca_pem=CA) as made:
+        yield made
 
 
 class Client:

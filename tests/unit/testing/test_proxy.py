@@ -247,13 +247,18 @@ def test_a_cut_ends_what_is_open_only(proxy: FaultProxy, connect: Callable[[], s
     assert echo(connect(), b"y") == b"y"
 
 
+def read_from(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as sock:
+        return sock.recv(1)
+
+
 def test_a_target_that_is_away_resets_and_is_counted(server: EchoServer) -> None:
     with FaultProxy(server.address) as away, FaultProxy(f"127.0.0.1:{away.port}") as proxy:
         away.down()
-        with socket.create_connection(("127.0.0.1", proxy.port), PATIENCE) as sock:
-            with pytest.raises(ConnectionResetError):
-                sock.recv(1)
-            assert (proxy.counts.connections, proxy.counts.unreachable) == (1, 1)
+        with pytest.raises(ConnectionResetError):
+            read_from(proxy.port)
+
+        assert (proxy.counts.connections, proxy.counts.unreachable) == (1, 1)
 
 
 def test_single_connections_can_be_meant(proxy: FaultProxy, connect: Callable[[], socket.socket]) -> None:

@@ -65,7 +65,7 @@ def test_over_http_1_streams_that_start_together_do_not_wait_for_each_other(
     open_on(running, receivers[3])  # This one knows it from the start.
     receivers[3].wait_for(lambda each: each.body == b"{}\n")
 
-    assert [receiver.error for receiver in receivers] == [None] * 4
+    assert [receiver.ends for receiver in receivers] == [[]] * 4
 
 
 def test_everything_is_told_on_the_loop_thread(serve: Any, start_loop: Any, recorder: Any) -> None:
