@@ -73,7 +73,8 @@ def run(options: Options) -> bool:
     began = time.monotonic()
 
     def configure_logs() -> None:
-        logs.configure(sys.stderr, level="debug" if options.verbose else "warning", verbose=options.verbose)
+        level = "debug" if options.verbose else "warning"
+        logs.configure(sys.stderr, log_format="text", level=level, verbose=options.verbose)
 
     configure_logs()
     example = find_example(Path(kcontroller.__file__).parents[1], _data_folders())
@@ -82,13 +83,13 @@ def run(options: Options) -> bool:
         early = stack.enter_context(EarlyEnd())
         fleet = stack.enter_context(Fleet(early.wait))
         with screen:
-            screen.say(f"API server {fleet.root.server}, up after {time.monotonic() - began:.1f} s")
+            screen.say(f"API server: {fleet.root.server}, in this process")
             configs = fleet.projects(options.projects)
             fleet.install(example / "crd.yaml")
             users = {name: fleet.user(config) for name, config in configs.items()}
             visitor = Visitor(users, options.widgets)
             visitor.prepare()
-            screen.say(f"{', '.join(configs)}: ready, with {options.widgets} Widgets each")
+            screen.say(f"{len(configs)} projects with a control plane and {options.widgets} Widgets each")
             manager = Manager(clusters=configs, options=_MANAGER)
             manager.add(*plugins.load((str(example / "widget.py"),)))
             with manager:
@@ -147,7 +148,7 @@ def _work(manager: Manager, visitor: Visitor, screen: Screen, early: EarlyEnd, o
     wanted = options.projects * options.widgets
     if not _settled(manager, wanted, screen, early):
         return
-    screen.say(f"all {wanted} Widgets are ready; now they change, {options.duration:g} s long")
+    screen.say(f"all {wanted} Widgets are ready; changing them for {options.duration:g} s")
     now = time.monotonic()
     end, next_deed = now + options.duration, now
     while (left := end - time.monotonic()) > 0 and not early.wait(min(_LOOK_SECONDS, left)):

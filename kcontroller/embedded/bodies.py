@@ -144,7 +144,7 @@ def _protobuf(raw: bytes, kind: Kind | None) -> dict[str, Any]:
     from kcontroller.embedded import protobuf  # noqa: PLC0415 - only Go clients send it
 
     try:
-        return protobuf.decode(raw)
+        return protobuf.decode(raw, kind=kind)
     except Refusal as refusal:
         if refusal.reason != "BadRequest":
             raise

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"  # apimachinery's rand: no vowels, nothing that looks like another.
 _GENERATED: Final = 5
+_NO_VERSION: Final = ("", "0", None)
 _GENERATED_BASE: Final = 58  # The longest part of generateName that is kept: 63 less the generated end.
 _STRICT: Final = "strict decoding error: "
 _OMITTED: Final = ("labels", "annotations", "finalizers", "ownerReferences")  # An empty managedFields is an order.
@@ -81,16 +82,16 @@ def check_kind(catalog: Catalog, kind: Kind, document: dict[str, Any]) -> None:
     if kind.builtin:
         _check_builtin(catalog, kind, document)
     else:
-        wanted = {"apiVersion": kind.api_version, "kind": kind.kind}
-        causes = [
-            statuses.Cause("FieldValueInvalid", f'Invalid value: "{document.get(name)}": must be {value}', name)
-            for name, value in wanted.items()
-            if document.get(name) != value
-        ]
-        if causes:
+        api_version, name = document.get("apiVersion") or "", document.get("kind")
+        if api_version != kind.api_version:
+            expected = f"does not match the expected API version ({kind.api_version})"
+            raise statuses.bad_request(f"the API version in the data ({api_version}) {expected}")
+        if name != kind.kind:
             metadata = document.get("metadata")
-            name = metadata.get("name", "") if isinstance(metadata, dict) else ""
-            raise statuses.invalid(kind, name, causes, called=str(document.get("kind")))
+            said = f'Invalid value: "{name}": must be {kind.kind}'
+            called = metadata.get("name", "") if isinstance(metadata, dict) else ""
+            cause = statuses.Cause("FieldValueInvalid", said, "kind")
+            raise statuses.invalid(kind, called, [cause], called=str(name))
     if document.get("metadata") is None:
         document["metadata"] = {}
 
@@ -121,7 +122,7 @@ def name_new(call: Call, document: dict[str, Any]) -> None:
     """
     meta = document["metadata"]
     _settle_namespace(call, meta)
-    if meta.get("resourceVersion"):
+    if meta.pop("resourceVersion", "") not in _NO_VERSION:
         raise statuses.Refusal(500, "", "resourceVersion should not be set on objects to be created")
     if not meta.get("name") and meta.get("generateName"):
         end = "".join(secrets.choice(_ALPHABET) for _ in range(_GENERATED))

@@ -8,9 +8,12 @@ path is not looked at. That is why no library for the RFC does.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _INDEX: Final = re.compile(r"[+-]?[0-9]+")
 _MOST_COPIED: Final = 3 * 1024 * 1024
@@ -21,7 +24,7 @@ class Inapplicable(Exception):
     """An operation cannot be applied; the server does not tell why."""
 
 
-def patched(document: Any, operations: list[dict[str, Any] | None]) -> Any:
+def patched(document: Any, operations: Sequence[dict[str, Any] | None]) -> Any:
     """Apply operations in their order; the document is used up.
 
     Args:

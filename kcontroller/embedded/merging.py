@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def check(shape: Shape, value: Any, path: str = "") -> Iterator[str]:
-    """Tell what cannot be applied: undeclared fields, wrong types, list items without a name or with that of another."""
+    """Tell what cannot be applied: undeclared fields, wrong types, list items without a name or with a taken one."""
     if value is None:
         return
     if isinstance(value, dict):

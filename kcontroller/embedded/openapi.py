@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kcontroller.embedded import openapi_protobuf
 from kcontroller.embedded.openapi_paths import paths_of
 from kcontroller.embedded.representation import clauses
 from kcontroller.embedded.statuses import Refusal
@@ -82,8 +83,12 @@ class OpenApi:
                 if not kinds:
                     return None
                 body = self._keep(at, kinds, lambda: self._version_3(kinds))
+            case ["openapi", "v2"] if any(media == openapi_protobuf.ACCEPTED for media, _ in clauses(accept)):
+                # kubectl reads version 2 in this form alone.
+                encoded = self._keep("v2 as protobuf", kinds, lambda: openapi_protobuf.encode(self._version_2(kinds)))
+                return encoded, openapi_protobuf.MEDIA_TYPE
             case ["openapi", "v2"]:
-                body = self._keep("v2", kinds, lambda: self._version_2(kinds))
+                body = self._keep("v2", kinds, lambda: _encode(self._version_2(kinds)))
             case _:
                 return None
         if accept and not any(media in _ACCEPTED for media, _ in clauses(accept)):
@@ -127,16 +132,14 @@ class OpenApi:
             }
         )
 
-    def _version_2(self, kinds: tuple[Kind, ...]) -> bytes:
+    def _version_2(self, kinds: tuple[Kind, ...]) -> dict[str, Any]:
         schemas = {name: _STRINGS.get(name) or _reference(schema, _V2) for name, schema in self._schemas(kinds).items()}
-        return _encode(
-            {
-                "swagger": "2.0",
-                "info": {"title": "Kubernetes", "version": self._release},
-                "paths": paths_of(kinds, self._definition, _V2),
-                "definitions": schemas,
-            }
-        )
+        return {
+            "swagger": "2.0",
+            "info": {"title": "Kubernetes", "version": self._release},
+            "paths": paths_of(kinds, self._definition, _V2),
+            "definitions": schemas,
+        }
 
     def _definition(self, group: str, version: str, kind: str) -> str:
         """Name the schema of a kind."""

@@ -22,7 +22,24 @@ _MOST_OPERATIONS: Final = 10_000
 _OPERATION: Final = "handlers.jsonPatchOp"
 _MAP: Final = "map[string]interface {}"
 _META: Final = r'struct { APIVersion string "json:\"apiVersion,omitempty\""; Kind string "json:\"kind,omitempty\"" }'
-STRATEGIC: Final = "application/strategic-merge-patch+json"
+_META_FIELDS: Final = (
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
+_ORDER: Final = {name: place for place, name in enumerate(_META_FIELDS)}
 _DECODING: Final = "error decoding patch: "
 _POINT: Final = re.compile(rb"[0-9][.eE]")
 _EXPONENT_FROM: Final = 1e21
@@ -276,7 +293,7 @@ def _decoding_fault(kind: Kind, result: dict[str, Any]) -> str:
 
 def shown(result: dict[str, Any], body: bytes, content_type: str) -> str:
     """Give the text that a refusal quotes: the patched document, or a strategic merge patch itself."""
-    if content_type.partition(";")[0] == STRATEGIC:
+    if content_type.partition(";")[0] == STRATEGIC_MERGE_PATCH:
         return gotext.plain(msgspec.json.decode(body))
     return _text(result)
 
@@ -289,5 +306,13 @@ def refused(value: str, fault: str) -> Refusal:
 
 
 def _text(result: Any) -> str:
-    ordered = {name: result[name] for name in sorted(result)} if isinstance(result, dict) else result
-    return msgspec.json.encode(ordered).decode()
+    """Write an object as the server quotes it: custom resources sorted, the metadata of Go types in their order."""
+    if not isinstance(result, dict):
+        return msgspec.json.encode(result).decode()
+    return msgspec.json.encode({name: _ordered(name, result[name]) for name in sorted(result)}).decode()
+
+
+def _ordered(name: str, value: Any) -> Any:
+    if name != "metadata" or not isinstance(value, dict):
+        return value
+    return {field: value[field] for field in sorted(value, key=lambda field: _ORDER.get(field, len(_ORDER)))}

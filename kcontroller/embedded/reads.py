@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import options, statuses
+from kcontroller.embedded import json_bodies, options, statuses
 from kcontroller.embedded.calls import Selection
 from kcontroller.embedded.selection import matcher
 
@@ -190,9 +190,16 @@ def _token(version: int, after: str) -> str:
 
 def _read_token(token: str) -> tuple[int, str]:
     try:
-        text = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+        text = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, UnicodeError):
+        bad = next((at for at, letter in enumerate(token) if not (letter.isalnum() or letter in "-_")), len(token))
+        raise statuses.bad_request(f"{_NOT_OURS}illegal base64 data at input byte {bad}") from None
+    try:
+        json_bodies.decode(text, depth=2)
         token_read = msgspec.json.decode(text, type=_Token)
-    except (binascii.Error, msgspec.DecodeError, UnicodeError):
+    except json_bodies.JsonFault as fault:
+        raise statuses.bad_request(f"{_NOT_OURS}{fault}") from None
+    except msgspec.DecodeError:
         raise statuses.bad_request(f"{_NOT_OURS}server does not recognize this encoded version ") from None
     if not token_read.rv or token_read.rv < _ANY:
         why = f"incorrect encoded start resourceVersion (version {token_read.v})"

@@ -9,8 +9,6 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded.statuses import Cause
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -110,20 +108,6 @@ def prepare(kind: Kind, document: dict[str, Any], old: dict[str, Any] | None, *,
         rule(document, old)
 
 
-def check_update(kind: Kind, document: dict[str, Any], old: dict[str, Any]) -> list[Cause]:
-    """Find what a built-in kind does not let change."""
-    if not kind.builtin or kind.storage not in {"configmaps", "secrets"} or not old.get("immutable"):
-        return []
-    causes = []
-    if not document.get("immutable"):
-        causes.append(_frozen("immutable"))
-    return causes + [_frozen(name) for name in ("data", "binaryData") if document.get(name) != old.get(name)]
-
-
-def _frozen(field: str) -> Cause:
-    return Cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", field)
-
-
 def starting_status(kind: Kind) -> dict[str, Any] | None:
     """Give the status of a new object, whatever the client sent."""
     if not kind.builtin:
@@ -211,7 +195,24 @@ def _pulled(document: dict[str, Any]) -> None:
 
 def _pod(document: dict[str, Any], old: dict[str, Any] | None) -> None:
     if old is None:
+        for name, value in _ADMITTED_PODS.items():
+            document["spec"].setdefault(name, value)
         document.setdefault("status", {})["qosClass"] = _quality(document.get("spec", {}))
+
+
+_ADMITTED_PODS: Final = {
+    "priority": 0,
+    "preemptionPolicy": "PreemptLowerPriority",
+    "tolerations": [
+        {"effect": "NoExecute", "key": "node.kubernetes.io/not-ready", "operator": "Exists", "tolerationSeconds": 300},
+        {
+            "effect": "NoExecute",
+            "key": "node.kubernetes.io/unreachable",
+            "operator": "Exists",
+            "tolerationSeconds": 300,
+        },
+    ],
+}
 
 
 def _pull_policy(image: str) -> str:

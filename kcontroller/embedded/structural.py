@@ -182,7 +182,8 @@ def default(schema: Schema, document: dict[str, Any]) -> None:
 
 def _default(value: dict[str, Any], shape: _Shape) -> None:
     for name, literal, nullable in shape.defaults:
-        if name not in value or (value[name] is None and not nullable):
+        # An empty struct of Go's is what an absent one is.
+        if name not in value or (value[name] is None and not nullable) or (value[name] == {} and shape.schema.builtin):
             value[name] = _copy(literal)
     fields, values = shape.fields, shape.values
     gone: list[str] | None = None

@@ -7,9 +7,11 @@ As fixtures (`plugin`), loaded by pytest wherever kcontroller is installed::
 
 As functions and classes, for any test runner; all of them can be imported from here::
 
-    reconcile_once                   one reconcile in memory, a few milliseconds      reconciling.py
+    reconcile_once                   one reconcile in memory: an Outcome              reconciling.py
+    RecordedWrite                    one write in it                                  world.py
     eventually, assert_settled       wait for what other threads do                   polling.py, settled.py
     install_crds, open_crd           definitions on a server                          crds.py
+    Managers, ServerClient           what the fixtures manager and client are         managers.py
     VirtualClock                     time that a test moves                           clock.py
     LeakCheck                        threads and descriptors left behind              leaks.py
     FaultProxy, Latency, ...         a bad network                                    proxy.py, toxics.py

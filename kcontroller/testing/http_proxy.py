@@ -21,7 +21,7 @@ import random
 import socket
 import ssl
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -31,13 +31,14 @@ from yarl import URL
 
 from kcontroller.embedded.certificates import Certificates
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
+from kcontroller.testing.active import Active
 from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import BY_RST
 from kcontroller.transport.config import TLSConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import AsyncIterator, Callable, Collection
     from types import TracebackType
 
     from kcontroller.testing.http_faults import HttpFault
@@ -47,31 +48,17 @@ _OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "tr
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ActiveRule:
-    """A rule at work; `remove` ends it, as does the end of a ``with`` block."""
+class ActiveRule(Active):
+    """A rule at work."""
 
-    _rule: Rule
-    _proxy: HttpFaultProxy
+    def __init__(self, rule: Rule, remove: Callable[[Active], None]) -> None:
+        super().__init__(remove)
+        self.rule = rule
 
     @property
     def hits(self) -> int:
         """How many requests it has acted on."""
-        return self._rule.hits
-
-    def remove(self) -> None:
-        """Take it off; what hangs on it goes on. Later calls do nothing."""
-        self._proxy.remove(self)
-
-    def __enter__(self) -> Self:
-        """Return it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Take it off."""
-        self.remove()
+        return self.rule.hits
 
 
 class HttpFaultProxy:
@@ -132,11 +119,12 @@ class HttpFaultProxy:
         chance = random.Random(f"{self._seed}/{self._made}")  # noqa: S311 - to be repeated
         rule = Rule(fault, path_prefix, project, methods, watch, times, probability, chance)
         self._thread.call(lambda: self._set((*self._rules, rule)))
-        return ActiveRule(rule, self)
+        return ActiveRule(rule, self.remove)
 
-    def remove(self, active: ActiveRule) -> None:
+    def remove(self, active: Active) -> None:
         """Take a rule off; nothing happens if it is off."""
-        self._thread.call(lambda: self._set(tuple(rule for rule in self._rules if rule is not active._rule)))  # noqa: SLF001
+        gone = active.rule if isinstance(active, ActiveRule) else None
+        self._thread.call(lambda: self._set(tuple(rule for rule in self._rules if rule is not gone)))
 
     def clear(self) -> None:
         """Take all rules off."""

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
+from kcontroller.testing.active import Active
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import Connection, close
 from kcontroller.testing.processes import PortReservation
@@ -60,30 +61,25 @@ class Counts:
     bytes_down: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class ActiveToxic:
-    """A toxic at work; `remove` ends it, as does the end of a ``with`` block."""
+class ActiveToxic(Active):
+    """A toxic at work."""
 
-    toxic: Toxic
-    direction: Direction | None
-    number: int
-    probability: float
-    connections: Collection[int] | None
-    _proxy: FaultProxy
-
-    def remove(self) -> None:
-        """Take it off, also from open connections; later calls do nothing."""
-        self._proxy.remove(self)
-
-    def __enter__(self) -> Self:
-        """Return it."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    def __init__(
+        self,
+        toxic: Toxic,
+        *,
+        direction: Direction | None,
+        number: int,
+        probability: float,
+        connections: Collection[int] | None,
+        remove: Callable[[Active], None],
     ) -> None:
-        """Take it off."""
-        self.remove()
+        super().__init__(remove)
+        self.toxic = toxic
+        self.direction = direction
+        self.number = number
+        self.probability = probability
+        self.connections = connections
 
 
 class FaultProxy:
@@ -139,11 +135,18 @@ class FaultProxy:
             probability: the share of connections it acts on; a connection is drawn once.
             connections: only these, counted from 1 in the order they were accepted.
         """
-        active = ActiveToxic(toxic, direction, next(self._numbers), probability, connections, self)
+        active = ActiveToxic(
+            toxic,
+            direction=direction,
+            number=next(self._numbers),
+            probability=probability,
+            connections=connections,
+            remove=self.remove,
+        )
         self._thread.call(lambda: self._set((*self._toxics, active)))
         return active
 
-    def remove(self, active: ActiveToxic) -> None:
+    def remove(self, active: Active) -> None:
         """Take a toxic off; nothing happens if it is off."""
         self._thread.call(lambda: self._set(tuple(each for each in self._toxics if each is not active)))
 

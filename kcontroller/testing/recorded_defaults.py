@@ -37,6 +37,8 @@ _SAMPLES: Final = Path(__file__).parent / "samples.yaml"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 # Given by admission or storage to a new object; a later write without the field must not bring it back.
 _CREATION: Final = {"v1/Namespace": ("spec", "status"), "v1/Node": ("spec", "status")}
+# Given to a Pod by admission: nobody owns it, so that it cannot be a default.
+_ADMITTED: Final = {"v1/Pod": ("priority", "preemptionPolicy", "tolerations")}
 # The embedded server has a controller for these.
 _CONTROLLED: Final = frozenset(
     {"apiextensions.k8s.io/v1/CustomResourceDefinition", "apiregistration.k8s.io/v1/APIService"}
@@ -75,6 +77,8 @@ class Defaults:
             if status != _CREATED:
                 msg = f"sample {of} {sample['metadata']['name']}: {json.dumps(answer)}"
                 raise click.ClickException(msg)
+            for field in _ADMITTED.get(of, ()):
+                answer["spec"].pop(field, None)
             given = {field: answer.pop(field, None) for field in _CREATION.get(of, ("status",))}
             given = {field: _timeless(value) for field, value in given.items() if value is not None}
             if of not in _CONTROLLED:

@@ -69,11 +69,8 @@ class Known:
         return fnmatchcase(difference.where, self.where) or fnmatchcase(difference.where, f"{self.where}/*")
 
 
-def known() -> list[Known]:
-    """Read the rows of the tables in DIFFERENCES.md."""
-    rows = [line.strip(" |").split(" | ") for line in KNOWN.read_text(encoding="utf-8").splitlines()]
-    return [
-        Known(row[0].strip(), row[1].strip(), row[2].strip(" `"))
-        for row in rows
-        if len(row) == _COLUMNS and row[0].strip() in PARTS
-    ]
+def known(text: str | None = None) -> list[Known]:
+    """Read the rows of the tables in a text; by default of DIFFERENCES.md."""
+    lines = (KNOWN.read_text(encoding="utf-8") if text is None else text).splitlines()
+    rows = [[cell.strip(" `") for cell in line.strip("| ").split(" | ")] for line in lines]
+    return [Known(*row[:3]) for row in rows if len(row) == _COLUMNS and row[0] in PARTS]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.contract.comparison import Difference, Known, differences
+from tests.contract.comparison import Difference, Known, differences, known
 from tests.contract.transcripts import normalised
 
 UIDS = ("11111111-2222-3333-4444-555555555555", "99999999-2222-3333-4444-555555555555")
@@ -114,3 +114,14 @@ def test_a_known_difference_covers_its_place_and_what_lies_below() -> None:
     assert row.covers(Difference("2/body/spec/a/ports/1/name", "", ""))
     assert not row.covers(Difference("2/body/spec/a/portsmouth", "", ""))
     assert not row.covers(Difference("3/body/spec/a/ports", "", ""))
+
+
+def test_known_differences_are_the_rows_of_tables() -> None:
+    text = """# Title
+| part | case | where | the embedded server |
+|---|---|---|---|
+| create, update, patch | a pod | `1/body/spec` | has no defaults |
+| watch | a watch | 2/end | ends |
+Some | text | with | bars.
+"""
+    assert known(text) == [Known("create, update, patch", "a pod", "1/body/spec"), Known("watch", "a watch", "2/end")]

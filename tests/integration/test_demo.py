@@ -90,7 +90,7 @@ def test_a_signal_ends_it_early_and_in_order() -> None:
     ) as process:
         assert process.stderr is not None
         for line in process.stderr:
-            if "now they change" in line:
+            if "changing them" in line:
                 break
         process.send_signal(signal.SIGINT)
         out, errors = process.communicate(timeout=30)

@@ -123,7 +123,18 @@ DEPLOYMENTS = "/apis/apps/v1/namespaces/default/deployments"
 STEPS: list[dict[str, Any]] = []
 
 
-def step(title: str, do: str, path: str, body: Any, *, manager: str = "m", force: bool = False, sub: str = "", decided: Any = (), defaulted: bool = False) -> None:
+def step(
+    title: str,
+    do: str,
+    path: str,
+    body: Any,
+    *,
+    manager: str = "m",
+    force: bool = False,
+    sub: str = "",
+    decided: Any = (),
+    defaulted: bool = False,
+) -> None:
     STEPS.append(
         {
             "title": title,
@@ -148,7 +159,7 @@ def thing(spec: Any = None, *, name: str = "t", status: Any = None, **meta: Any)
     return document
 
 
-def _things(: Any) -> None:
+def _things() -> None:
     at = f"{THINGS}/t"
     full = {
         "size": 1,
@@ -301,7 +312,7 @@ def _things(: Any) -> None:
     apply("backwards", thing({"tags": ["e", "a"]}), manager="or3")
     apply("fewer, in another order", thing({"tags": ["d", "n", "a", "e"]}), manager="or")
     apply("numbers", thing({"numbers": [2, 10, 1], "port": 7, "free": {"n": 1.5}}), manager="or", force=True)
-    meta = {"annotations": {"x": "y"}, "finalizers": ["z.z/z"], "ownerReferences": [{**owner, "uid": "u9"}]}
+    meta: dict[str, Any] = {"annotations": {"x": "y"}, "finalizers": ["z.z/z"], "ownerReferences": [{**owner, "uid": "u9"}]}
     apply("metadata is applied", thing({}, **meta), manager="mm")
     apply("other metadata", thing({}, annotations={"x2": "y"}), manager="mm")
     for number in range(13):
@@ -403,7 +414,7 @@ _KUBECTL_APPLY = {
 }
 
 
-def _deployments(: Any) -> None:
+def _deployments() -> None:
     at = f"{DEPLOYMENTS}/d"
     port = {"containerPort": 80, "protocol": "TCP"}
     tls = {"containerPort": 443, "protocol": "TCP", "name": "s"}
@@ -459,7 +470,7 @@ def _deployments(: Any) -> None:
             "containers": [_container("n1", "m:1"), _container("n2", "m:1"), {"$patch": "delete", "name": "y"}],
         },
     )
-    variables = [{"name": "N", "value": "n"}, {"$patch": "delete", "name": "B"}, {"name": "A", "value": "aa"}]
+    variables: list[dict[str, Any]] = [{"name": "N", "value": "n"}, {"$patch": "delete", "name": "B"}, {"name": "A", "value": "aa"}]
     pods(
         "variables in order",
         {
@@ -541,7 +552,7 @@ def _deployments(: Any) -> None:
     apply("a conflict over replicas", {"replicas": 7, "selector": {"matchLabels": {"a": "c"}}}, manager="ssb")
 
 
-def _others(: Any) -> None:
+def _others() -> None:
     def merge(title: str, path: str, body: Any, **more: Any) -> None:
         step(title, "merge", path, body, **more)
 
@@ -597,7 +608,7 @@ def _others(: Any) -> None:
     step("a port is applied", "apply", at, {**meta, "spec": {**spec, "ports": ports[1:]}}, manager="ap", force=True)
     step("and left out", "apply", at, {**meta, "spec": {"selector": {"x": "y"}}}, manager="ap", force=True)
 
-    made = {
+    made: dict[str, dict[str, Any]] = {
         "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles": {
             "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]
         },
@@ -691,7 +702,7 @@ def _main() -> None:
         server = plane.servers[0]
         address = urlsplit(server.url)
         tls = ssl.create_default_context(cadata=server.ca_pem)
-        connection = http.client.HTTPSConnection(address.hostname, address.port, context=tls)
+        connection = http.client.HTTPSConnection(str(address.hostname), address.port, context=tls)
 
         def ask(method: str, path: str, body: Any = None, content_type: str = "application/json") -> tuple[int, Any]:
             headers = {"Authorization": f"Bearer {server.token}", "Content-Type": content_type}

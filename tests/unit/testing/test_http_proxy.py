@@ -183,16 +183,19 @@ def test_one_project_hangs_and_goes_on_while_another_does_not_notice(
     assert answers == [201]
 
 
-def test_a_hang_can_let_the_request_happen(proxy: HttpFaultProxy, target: Server) -> None:
-    seen = len(target.seen)
-    proxy.add(HoldAnswer(), methods={"DELETE"})
-    requester = Requester(config_of(proxy))
-    with pytest.raises(RequestTimeout) as caught:
-        requester.send(HttpRequest("DELETE", "/x"), timeout=0.03)
-    requester.close()
+def test_an_answer_can_be_held_back_when_the_request_has_happened(
+    proxy: HttpFaultProxy, client: Client, target: Server
+) -> None:
+    answers: list[int] = []
+    hold = proxy.add(HoldAnswer(), methods={"DELETE"})
+    thread = threading.Thread(target=lambda: answers.append(client.status("DELETE", "/x")))
+    thread.start()
+    eventually(lambda: [each.method for each in target.seen] == ["DELETE"])
+    assert answers == []
+    hold.remove()
+    thread.join(10)
 
-    assert caught.value.sent
-    assert len(target.seen) == seen + 1
+    assert (answers, hold.hits) == ([201], 1)
 
 
 def test_a_client_that_goes_away_ends_its_hang(proxy: HttpFaultProxy, target: Server) -> None:

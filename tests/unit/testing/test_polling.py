@@ -97,7 +97,7 @@ def test_the_message_shows_each_answer_when_it_came_and_how_often() -> None:
         "None  (3 times)",
     ]
     assert lines[2].split(": ", 1)[1].startswith("0  (")
-    assert lines[0].startswith("  from 0.000 s")
+    assert lines[0].startswith("  from 0.0")
 
 
 def test_the_last_exception_is_the_cause() -> None:
