@@ -59,7 +59,7 @@ class Discovery:
         address: host and port that ``/api`` tells clients; they do not use it.
     """
 
-    def __init__(self, catalog: Catalog, recorded: Recorded, *, address: str = "127.0.0.1") -> None:
+    def __init__(self, catalog: Catalog, recorded: Recorded, *, address: str = "127.0.0.1:443") -> None:
         self._catalog = catalog
         self._version = _encode(recorded.version)
         self._address = address

@@ -46,7 +46,7 @@ def from_patch(call: Call, document: dict[str, Any], body: bytes, content_type: 
         Refusal: it has fields that strict validation refuses.
     """
     strict = call.validation == "Strict"
-    shown = patching.shown(document, body, content_type) if strict else ""
+    shown = patching.shown(call.kind, document, body, content_type) if strict else ""
     unknown = _completed(call.kind, document)
     if strict and unknown:
         raise patching.refused(shown, f"{_STRICT}{', '.join(unknown)}")

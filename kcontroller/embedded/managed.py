@@ -59,6 +59,9 @@ def track(
     except Unnamed:
         return  # It is refused later; the server writes no entries to what it cannot compare.
     rows = owners.written(kind, owners.capped(tracked), entries)
+    for row in rows:
+        if row.get("subresource") == "scale":
+            row.pop("time", None)  # Written through a Scale, which has no place for it.
     if rows:
         metadata["managedFields"] = rows
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kcontroller.embedded import bodies, gotext, json_patch, strategic, strategic_types, syntax, validation
+from kcontroller.embedded import bodies, gotext, json_patch, recorded, strategic, strategic_types, syntax, validation
 from kcontroller.embedded.statuses import Cause, Refusal, bad_request
 
 if TYPE_CHECKING:
@@ -234,35 +234,37 @@ def _check(kind: Kind, live: dict[str, Any], result: Any) -> None:
     """Refuse what is no object of the kind after a patch, as decoding it again would."""
     if not isinstance(result, dict):
         fault = f"json: cannot unmarshal {_json_type(result)} into Go value of type {_META}"
-        raise refused(_text(result), f"couldn't get version/kind; json parse error: {fault}")
+        raise refused(_text(kind, result), f"couldn't get version/kind; json parse error: {fault}")
     for name in ("apiVersion", "kind"):
         if not isinstance(result.get(name), str | None):
             fault = f"json: cannot unmarshal {_json_type(result[name])} into Go struct field .{name} of type string"
-            raise refused(_text(result), f"couldn't get version/kind; json parse error: {fault}")
+            raise refused(_text(kind, result), f"couldn't get version/kind; json parse error: {fault}")
     api_version = result.get("apiVersion") or ""
     if api_version.count("/") > 1:
-        raise refused(_text(result), f"unexpected GroupVersion string: {api_version}")
+        raise refused(_text(kind, result), f"unexpected GroupVersion string: {api_version}")
     is_own = live.get("kind") == kind.kind
     if kind.builtin or not is_own:
-        _check_builtin(live, result)
+        _check_builtin(kind, live, result)
     else:
         _check_custom(kind, result)
     fault = _decoding_fault(kind, result) if is_own else ""
     if fault:
-        raise refused(_text(result), fault)
+        raise refused(_text(kind, result), fault)
 
 
-def _check_builtin(live: dict[str, Any], result: dict[str, Any]) -> None:
+def _check_builtin(kind: Kind, live: dict[str, Any], result: dict[str, Any]) -> None:
     result["kind"] = result.get("kind") or live["kind"]
     version, name = result.get("apiVersion"), result["kind"]
     if version and (version, name) != (live["apiVersion"], live["kind"]):
         fault = f'no kind "{name}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
-        raise refused(_text(result), fault)
+        if any((known.api_version, known.kind) == (version, name) for known in recorded.load().kinds):
+            fault = f"converting ({kind.version}.{name}) to (core.{kind.kind}): unknown conversion"
+        raise refused(_text(kind, result), fault)
 
 
 def _check_custom(kind: Kind, result: dict[str, Any]) -> None:
     if not result.get("kind"):
-        raise refused(_text(result), f"Object 'Kind' is missing in '{_text(result)}'")
+        raise refused(_text(kind, result), f"Object 'Kind' is missing in '{_text(kind, result)}'")
     if not result.get("apiVersion"):
         said = "Object 'apiVersion' is missing in 'object has no apiVersion field'"
         raise Refusal(500, "InternalError", f"Internal error occurred: {said}", details={"causes": [{"message": said}]})
@@ -291,11 +293,11 @@ def _decoding_fault(kind: Kind, result: dict[str, Any]) -> str:
     return ""
 
 
-def shown(result: dict[str, Any], body: bytes, content_type: str) -> str:
+def shown(kind: Kind, result: dict[str, Any], body: bytes, content_type: str) -> str:
     """Give the text that a refusal quotes: the patched document, or a strategic merge patch itself."""
     if content_type.partition(";")[0] == STRATEGIC_MERGE_PATCH:
         return gotext.plain(msgspec.json.decode(body))
-    return _text(result)
+    return _text(kind, result)
 
 
 def refused(value: str, fault: str) -> Refusal:
@@ -305,14 +307,22 @@ def refused(value: str, fault: str) -> Refusal:
     return Refusal(422, "Invalid", f' "" is invalid: {cause.field}: {cause.message}', details=details)
 
 
-def _text(result: Any) -> str:
+def _text(kind: Kind, result: Any) -> str:
     """Write an object as the server quotes it: custom resources sorted, the metadata of Go types in their order."""
     if not isinstance(result, dict):
         return msgspec.json.encode(result).decode()
-    return msgspec.json.encode({name: _ordered(name, result[name]) for name in sorted(result)}).decode()
+    return msgspec.json.encode({name: _ordered(kind, name, result[name]) for name in sorted(result)}).decode()
 
 
-def _ordered(name: str, value: Any) -> Any:
+def _ordered(kind: Kind, name: str, value: Any) -> Any:
+    if not kind.builtin:
+        return _sorted(value)
     if name != "metadata" or not isinstance(value, dict):
         return value
     return {field: value[field] for field in sorted(value, key=lambda field: _ORDER.get(field, len(_ORDER)))}
+
+
+def _sorted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_sorted(item) for item in value]
+    return {name: _sorted(value[name]) for name in sorted(value)} if isinstance(value, dict) else value

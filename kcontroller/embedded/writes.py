@@ -61,6 +61,8 @@ def create(
         Refusal: the first thing that is wrong with it.
     """
     kind = call.kind
+    if not tracked:
+        document["metadata"].pop("resourceVersion", None)  # An apply that creates may name any.
     intake.name_new(call, document)
     _need_open_namespace(backend, call, document)
     _need_living_definition(backend, kind, document)
@@ -271,8 +273,6 @@ def _keep_identity(document: dict[str, Any], before: dict[str, Any], *, patched:
     for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not patched or meta.get(name) is None:
             _keep(meta, old, name)
-    if "managedFields" not in meta and "managedFields" in old:
-        meta["managedFields"] = old["managedFields"]
 
 
 def _has_generation(kind: Kind) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
     from types import TracebackType
+
+    from kcontroller.testing.http_faults import Rule
+    from kcontroller.testing.toxics import Direction, Toxic
 
 
 class Active:
@@ -32,3 +35,37 @@ class Active:
     ) -> None:
         """Take it off."""
         self.remove()
+
+
+class ActiveToxic(Active):
+    """A toxic at work."""
+
+    def __init__(
+        self,
+        toxic: Toxic,
+        *,
+        direction: Direction | None,
+        number: int,
+        probability: float,
+        connections: Collection[int] | None,
+        remove: Callable[[Active], None],
+    ) -> None:
+        super().__init__(remove)
+        self.toxic = toxic
+        self.direction = direction
+        self.number = number
+        self.probability = probability
+        self.connections = connections
+
+
+class ActiveRule(Active):
+    """A rule at work."""
+
+    def __init__(self, rule: Rule, remove: Callable[[Active], None]) -> None:
+        super().__init__(remove)
+        self.rule = rule
+
+    @property
+    def hits(self) -> int:
+        """How many requests it has acted on."""
+        return self.rule.hits

@@ -31,34 +31,22 @@ from yarl import URL
 
 from kcontroller.embedded.certificates import Certificates
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
-from kcontroller.testing.active import Active
+from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import BY_RST
 from kcontroller.transport.config import TLSConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection
+    from collections.abc import AsyncIterator, Collection
     from types import TracebackType
 
+    from kcontroller.testing.active import Active
     from kcontroller.testing.http_faults import HttpFault
     from kcontroller.transport.config import Config
 
 _OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"})
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
-
-
-class ActiveRule(Active):
-    """A rule at work."""
-
-    def __init__(self, rule: Rule, remove: Callable[[Active], None]) -> None:
-        super().__init__(remove)
-        self.rule = rule
-
-    @property
-    def hits(self) -> int:
-        """How many requests it has acted on."""
-        return self.rule.hits
 
 
 class HttpFaultProxy:

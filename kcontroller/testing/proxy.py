@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from kcontroller.testing.active import Active
+from kcontroller.testing.active import ActiveToxic
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import Connection, close
 from kcontroller.testing.processes import PortReservation
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import TracebackType
 
+    from kcontroller.testing.active import Active
     from kcontroller.testing.pipes import ActiveToxics
     from kcontroller.testing.toxics import Direction, Toxic
     from kcontroller.transport.config import Config
@@ -59,27 +60,6 @@ class Counts:
     resets: int = 0
     bytes_up: int = 0
     bytes_down: int = 0
-
-
-class ActiveToxic(Active):
-    """A toxic at work."""
-
-    def __init__(
-        self,
-        toxic: Toxic,
-        *,
-        direction: Direction | None,
-        number: int,
-        probability: float,
-        connections: Collection[int] | None,
-        remove: Callable[[Active], None],
-    ) -> None:
-        super().__init__(remove)
-        self.toxic = toxic
-        self.direction = direction
-        self.number = number
-        self.probability = probability
-        self.connections = connections
 
 
 class FaultProxy:

@@ -312,7 +312,11 @@ def _things() -> None:
     apply("backwards", thing({"tags": ["e", "a"]}), manager="or3")
     apply("fewer, in another order", thing({"tags": ["d", "n", "a", "e"]}), manager="or")
     apply("numbers", thing({"numbers": [2, 10, 1], "port": 7, "free": {"n": 1.5}}), manager="or", force=True)
-    meta: dict[str, Any] = {"annotations": {"x": "y"}, "finalizers": ["z.z/z"], "ownerReferences": [{**owner, "uid": "u9"}]}
+    meta: dict[str, Any] = {
+        "annotations": {"x": "y"},
+        "finalizers": ["z.z/z"],
+        "ownerReferences": [{**owner, "uid": "u9"}],
+    }
     apply("metadata is applied", thing({}, **meta), manager="mm")
     apply("other metadata", thing({}, annotations={"x2": "y"}), manager="mm")
     for number in range(13):
@@ -470,7 +474,11 @@ def _deployments() -> None:
             "containers": [_container("n1", "m:1"), _container("n2", "m:1"), {"$patch": "delete", "name": "y"}],
         },
     )
-    variables: list[dict[str, Any]] = [{"name": "N", "value": "n"}, {"$patch": "delete", "name": "B"}, {"name": "A", "value": "aa"}]
+    variables: list[dict[str, Any]] = [
+        {"name": "N", "value": "n"},
+        {"$patch": "delete", "name": "B"},
+        {"name": "A", "value": "aa"},
+    ]
     pods(
         "variables in order",
         {

@@ -202,13 +202,16 @@ def test_what_is_no_document_is_left_to_others(openapi: OpenApi, path: str) -> N
     assert openapi.answer(path, "application/json", _everything) is None
 
 
-@pytest.mark.parametrize("path", ["/openapi/v2", PLACE])
-def test_protobuf_alone_is_refused(openapi: OpenApi, path: str) -> None:
+def test_version_3_is_json_alone(openapi: OpenApi) -> None:
     with pytest.raises(Refusal) as caught:
-        openapi.answer(path, "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", _everything)
+        openapi.answer(PLACE, "application/com.github.proto-openapi.spec.v3@v1.0+protobuf", _everything)
     assert caught.value.code == 406
-    both = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf,application/json"
-    assert openapi.answer(path, both, _everything) is not None
+
+
+def test_version_2_comes_as_protobuf_to_who_asks_for_it(openapi: OpenApi) -> None:
+    found = openapi.answer("/openapi/v2", "application/com.github.proto-openapi.spec.v2@v1.0+protobuf", _everything)
+    assert found is not None
+    assert found[1] == "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 
 
 def test_a_document_is_made_once_for_the_same_kinds(catalog: Catalog, openapi: OpenApi) -> None:

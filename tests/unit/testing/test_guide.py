@@ -22,7 +22,7 @@ def test_there_is_an_example_for_every_fixture() -> None:
     fixtures = re.findall(r"@pytest\.fixture[^\n]*\ndef (\w+)", Path(kit.__path__[0], "plugin.py").read_text("utf-8"))
 
     assert len(fixtures) == 10
-    assert [name for name in fixtures if name not in examples and name != "fresh_control_plane"] == []
+    assert [name for name in fixtures if name not in examples and name != "control_plane"] == []
 
 
 def test_every_name_of_the_kit_is_in_the_guide() -> None:
