@@ -116,7 +116,7 @@ def _refuse_to_replace(path: Path, *, force: bool) -> None:
 @contextlib.contextmanager
 def _kubeconfig(server: EmbeddedServer, projects: list[str], path: Path) -> Iterator[None]:
     """Write the file, and remove it if it is still the one that was written."""
-    from kcontroller.embedded.kubeconfigs import write_private  # noqa: PLC0415
+    from kcontroller.embedded.web.kubeconfigs import write_private  # noqa: PLC0415
 
     text = _MARK + server.kubeconfig(*projects)
     try:

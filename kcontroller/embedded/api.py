@@ -13,19 +13,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import (
-    bodies,
-    deletion,
-    intake,
-    managed,
-    options,
-    patching,
-    reads,
-    scale,
-    statuses,
-    watches,
-    writes,
-)
+from kcontroller.embedded import bodies, deletion, intake, options, reads, scale, statuses, watches, writes
+from kcontroller.embedded.ownership import managed
+from kcontroller.embedded.patches import patching
 from kcontroller.embedded.store import Stored
 
 if TYPE_CHECKING:
@@ -33,9 +23,9 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
-    from kcontroller.embedded.loops import Loops
+    from kcontroller.embedded.loops.runner import Loops
     from kcontroller.embedded.milo import ColdStorage
-    from kcontroller.embedded.representation import Representation
+    from kcontroller.embedded.views.representation import Representation
 
 _APPLY: Final = "application/apply-patch+yaml"
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import definitions, milo, projects
+from kcontroller.embedded import definitions, milo
 from kcontroller.embedded.api import Api
 from kcontroller.embedded.backend import Backend
 from kcontroller.embedded.calls import Call, User
-from kcontroller.embedded.crds import Definitions
-from kcontroller.embedded.garbage import Garbage
 from kcontroller.embedded.kinds import Catalog
-from kcontroller.embedded.loops import Loops
-from kcontroller.embedded.namespaces import Namespaces
+from kcontroller.embedded.loops import projects
+from kcontroller.embedded.loops.crds import Definitions
+from kcontroller.embedded.loops.garbage import Garbage
+from kcontroller.embedded.loops.namespaces import Namespaces
+from kcontroller.embedded.loops.runner import Loops
 from kcontroller.embedded.store import ROOT, Store
 from kcontroller.embedded.writes import create
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from kcontroller.embedded.loops import Controller
+    from kcontroller.embedded.loops.runner import Controller
     from kcontroller.embedded.recorded import Recorded
 
 _NAMESPACES: Final = ("default", "kube-node-lease", "kube-public", "kube-system")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import bodies, definitions, patching, statuses, strategies, structural, validation
-from kcontroller.embedded.crds import STORAGE as CRDS
+from kcontroller.embedded import bodies, definitions, statuses, strategies, validation
+from kcontroller.embedded.loops.crds import STORAGE as CRDS
+from kcontroller.embedded.patches import patching
+from kcontroller.embedded.validation import structural
 
 if TYPE_CHECKING:
     from kcontroller.embedded.calls import Call

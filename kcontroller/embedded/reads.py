@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import json_bodies, options, statuses
+from kcontroller.embedded import options, statuses
+from kcontroller.embedded.bodies import json_text as json_bodies
 from kcontroller.embedded.calls import Selection
 from kcontroller.embedded.selection import matcher
 
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
-    from kcontroller.embedded.representation import Representation
     from kcontroller.embedded.statuses import Refusal
     from kcontroller.embedded.store import Stored, Topic
+    from kcontroller.embedded.views.representation import Representation
 
 _CONTINUE_EXPIRED: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "

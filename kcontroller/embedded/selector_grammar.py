@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.embedded.gotext import quoted
-from kcontroller.embedded.metadata_names import label_value, qualified
+from kcontroller.embedded.validation.names import label_value, qualified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -18,15 +18,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from kcontroller.embedded import recorded
-from kcontroller.embedded.app import App
 from kcontroller.embedded.boot import boot
-from kcontroller.embedded.certificates import Certificates
 from kcontroller.embedded.faults import Faults
-from kcontroller.embedded.frontends import HOST, FrontEnd
-from kcontroller.embedded.identity import Identity
-from kcontroller.embedded.kubeconfigs import kubeconfig, write_private
-from kcontroller.embedded.loop_thread import LoopThread, not_running
 from kcontroller.embedded.requests import RequestLog
+from kcontroller.embedded.web.app import App
+from kcontroller.embedded.web.certificates import Certificates
+from kcontroller.embedded.web.frontends import HOST, FrontEnd
+from kcontroller.embedded.web.identity import Identity
+from kcontroller.embedded.web.kubeconfigs import kubeconfig, write_private
+from kcontroller.embedded.web.loop_thread import LoopThread, not_running
 from kcontroller.errors import ControlPlaneError
 
 if TYPE_CHECKING:

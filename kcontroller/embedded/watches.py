@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
-    from kcontroller.embedded.representation import Representation
     from kcontroller.embedded.statuses import Refusal
     from kcontroller.embedded.store import Change, EventType, Topic
+    from kcontroller.embedded.views.representation import Representation
 
 BOOKMARK_SECONDS: Final = 60.0
 """How often an idle watch is told how far it has come; kube-apiserver's own period."""

@@ -11,19 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import (
-    definitions,
-    intake,
-    managed,
-    metadata,
-    options,
-    statuses,
-    strategies,
-    validation,
-)
+from kcontroller.embedded import definitions, intake, options, statuses, strategies, validation
 from kcontroller.embedded.backend import key_of
-from kcontroller.embedded.crds import STORAGE as CRDS
+from kcontroller.embedded.loops.crds import STORAGE as CRDS
+from kcontroller.embedded.ownership import managed
 from kcontroller.embedded.store import Stored
+from kcontroller.embedded.validation import metadata
 
 if TYPE_CHECKING:
     from kcontroller.embedded.backend import Backend

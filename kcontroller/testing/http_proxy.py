@@ -29,8 +29,8 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from kcontroller.embedded.certificates import Certificates
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
+from kcontroller.embedded.web.certificates import Certificates
 from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
 from kcontroller.testing.loop_thread import LoopThread
@@ -291,9 +291,8 @@ def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse
 
 def _abandon(answer: aiohttp.ClientResponse) -> None:
     """End the connection of an answer that was not read to its end, without a TLS farewell that takes its time."""
-    connection = answer.connection
-    if connection is not None and connection.transport is not None:
-        connection.transport.abort()
+    if answer.connection is not None and answer.connection.transport is not None:
+        answer.connection.transport.abort()
 
 
 async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:

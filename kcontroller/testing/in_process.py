@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl
 
 from kcontroller.embedded import calls
 from kcontroller.embedded.boot import boot
-from kcontroller.embedded.discovery import Discovery
 from kcontroller.embedded.recorded import load
-from kcontroller.embedded.representation import negotiate
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views.discovery import Discovery
+from kcontroller.embedded.views.representation import negotiate
 from kcontroller.transport.messages import HttpRequest, HttpResponse
 
 if TYPE_CHECKING:

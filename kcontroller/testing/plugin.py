@@ -39,8 +39,10 @@ def api_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
 
     The test fails if something went wrong inside of the server.
     """
-    from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - see the module
-
+    try:
+        from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - see the module
+    except ModuleNotFoundError as error:
+        pytest.fail(f"the embedded API server needs {error.name}; install kcontroller[embedded]", pytrace=False)
     marker = request.node.get_closest_marker("embedded")
     with EmbeddedServer(**(marker.kwargs if marker is not None else {})) as server:
         yield server

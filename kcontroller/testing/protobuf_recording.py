@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 import kcontroller.embedded
-from kcontroller.embedded.messages import META_KINDS
+from kcontroller.embedded.bodies.messages import META_KINDS
 from kcontroller.testing.binaries import KUBERNETES_VERSION
 
 if TYPE_CHECKING:

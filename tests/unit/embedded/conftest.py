@@ -15,8 +15,8 @@ import pytest
 from kcontroller.embedded import calls, recorded
 from kcontroller.embedded.boot import boot
 from kcontroller.embedded.milo import place_of
-from kcontroller.embedded.representation import negotiate
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views.representation import negotiate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

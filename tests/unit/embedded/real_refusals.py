@@ -8,10 +8,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kcontroller.embedded import metadata, recorded, structural, validation
+from kcontroller.embedded import recorded, validation
 from kcontroller.embedded.kinds import Kind
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.validation import metadata, structural
 
 if TYPE_CHECKING:
     from kcontroller.embedded.statuses import Cause

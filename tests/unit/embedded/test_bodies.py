@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import bodies, syntax
+from kcontroller.embedded import bodies
+from kcontroller.embedded.bodies import syntax
 from kcontroller.embedded.kinds import Kind
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import definitions, metadata, recorded, structural, validation
-from kcontroller.embedded.definitions_patterns import wrong
+from kcontroller.embedded import definitions, recorded, validation
+from kcontroller.embedded.definitions.patterns import wrong
 from kcontroller.embedded.kinds import Catalog
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.validation import metadata, structural
 from tests.unit.embedded.real_refusals import REAL, builtin, expected, written
 
 ESTABLISHED: dict[str, Any] = REAL["established"]

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from kcontroller.embedded import recorded
-from kcontroller.embedded.discovery import AGGREGATED, Discovery, etag, version_priority
 from kcontroller.embedded.kinds import Catalog, Kind, Subresource
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views.discovery import AGGREGATED, Discovery, etag, version_priority
 
 KUBECTL = f"{AGGREGATED},{AGGREGATED.replace('v=v2', 'v=v2beta1')},application/json"
 OWN = ("get", "patch", "update")

@@ -22,7 +22,7 @@ from kcontroller.embedded.faults import (
 )
 from kcontroller.embedded.kinds import Kind
 from kcontroller.embedded.schemas import Schema
-from kcontroller.embedded.streams import Cut, Stream
+from kcontroller.embedded.web.streams import Cut, Stream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import fields as sets
-from kcontroller.embedded import gotext, names
+from kcontroller.embedded import gotext
+from kcontroller.embedded.ownership import fields as sets
+from kcontroller.embedded.ownership import names
+from kcontroller.embedded.ownership.shapes import Shape, shape_of
 from kcontroller.embedded.schemas import Schema
-from kcontroller.embedded.shapes import Shape, shape_of
 from tests.unit.embedded.golden_writes import DEPLOYMENTS, SERVICES, THING, kind_at
 
 Path = tuple[str, ...]

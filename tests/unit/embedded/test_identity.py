@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from kcontroller.embedded import calls, recorded, reviews
+from kcontroller.embedded import calls, recorded
 from kcontroller.embedded.calls import User
-from kcontroller.embedded.identity import ANONYMOUS, Attributes, Identity, impersonated, is_powerful
 from kcontroller.embedded.kinds import Catalog
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.web import reviews
+from kcontroller.embedded.web.identity import ANONYMOUS, Attributes, Identity, impersonated, is_powerful
 
 ADMIN = User("admin", ("system:masters", "system:authenticated"), uid="admin")
 NOBODY = User("nobody", ("system:authenticated",), uid="nobody")

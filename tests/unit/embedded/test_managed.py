@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import managed
+from kcontroller.embedded.ownership import managed
 from kcontroller.embedded.statuses import Refusal
 from tests.unit.embedded.golden_writes import THING, content, golden, kind_at, titles
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import fields as sets
-from kcontroller.embedded import managed
-from kcontroller.embedded.comparing import compare
-from kcontroller.embedded.merging import check, merge, take_out
-from kcontroller.embedded.names import name_of
-from kcontroller.embedded.shapes import FREE, OPAQUE, Shape, shape_of
+from kcontroller.embedded.ownership import fields as sets
+from kcontroller.embedded.ownership import managed
+from kcontroller.embedded.ownership.comparing import compare
+from kcontroller.embedded.ownership.merging import check, merge, take_out
+from kcontroller.embedded.ownership.names import name_of
+from kcontroller.embedded.ownership.shapes import FREE, OPAQUE, Shape, shape_of
 from kcontroller.embedded.statuses import Refusal
 from tests.unit.embedded.golden_writes import DEPLOYMENTS, THING, kind_at
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import metadata
-from kcontroller.embedded import metadata_names as names
+from kcontroller.embedded.validation import metadata, names
 from tests.unit.embedded.real_refusals import REAL, WIDGET, builtin, expected, refused, widget
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from kcontroller.embedded import recorded
 from kcontroller.embedded.kinds import Catalog, Kind, Subresource
-from kcontroller.embedded.openapi import OpenApi
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views.openapi import OpenApi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,8 @@ import json
 import struct
 from typing import Any
 
-from kcontroller.embedded import openapi_protobuf, wire
+from kcontroller.embedded.bodies import wire
+from kcontroller.embedded.views import openapi_protobuf
 
 BYTES, VARINT, DOUBLE = wire.BYTES, wire.VARINT, wire.FIXED64
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import bodies, json_patch, patching
+from kcontroller.embedded import bodies
+from kcontroller.embedded.patches import json_patch, patching
 from kcontroller.embedded.statuses import Refusal
 from tests.unit.embedded.golden_writes import CONTENT_TYPES, MAPS, THING, content, golden, kind_at, titles
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import messages, protobuf, wire
+from kcontroller.embedded.bodies import messages, protobuf, wire
 from kcontroller.embedded.kinds import Kind
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal

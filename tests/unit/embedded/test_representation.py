@@ -10,10 +10,10 @@ import yaml
 
 from kcontroller.embedded import recorded
 from kcontroller.embedded.kinds import Kind
-from kcontroller.embedded.representation import negotiate
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
 from kcontroller.embedded.store import Stored
+from kcontroller.embedded.views.representation import negotiate
 
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 PARTIAL = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.embedded import strategic, strategic_types
+from kcontroller.embedded.patches import strategic, strategic_types
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import recorded, structural
+from kcontroller.embedded import recorded
 from kcontroller.embedded.schemas import Schema
+from kcontroller.embedded.validation import structural
 from tests.unit.embedded.real_refusals import REAL, WIDGET, builtin, widget
 
 ACCEPTED = [case for case in REAL["custom"] if case["code"] == 201]

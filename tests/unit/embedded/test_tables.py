@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import ages, jsonpath, recorded, tables
+from kcontroller.embedded import recorded
 from kcontroller.embedded.kinds import Kind
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views import ages, jsonpath, tables
 
 BORN = "2026-01-01T00:00:00Z"
 NOW = (ages.parse(BORN) or 0) + 90

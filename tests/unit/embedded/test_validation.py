@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from kcontroller.embedded import definitions, metadata, structural, validation
+from kcontroller.embedded import definitions, validation
 from kcontroller.embedded.kinds import Kind, Subresource
 from kcontroller.embedded.schemas import Schema
 from kcontroller.embedded.statuses import Refusal
-from kcontroller.embedded.validation_fields import number, shown
+from kcontroller.embedded.validation import metadata, structural
+from kcontroller.embedded.validation.fields import number, shown
 from tests.unit.embedded.real_refusals import REAL, WIDGET, builtin, expected, refused, widget, written
 
 

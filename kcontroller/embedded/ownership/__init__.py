@@ -1,0 +1,1 @@
+"""Who owns which field, and server-side apply, which merges by it."""

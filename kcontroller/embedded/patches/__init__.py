@@ -1,0 +1,1 @@
+"""Patches: merge, JSON and strategic merge, applied to a document."""

@@ -1,0 +1,1 @@
+"""How objects and the catalog are shown: JSON, tables, metadata alone, discovery, OpenAPI."""

@@ -1,0 +1,1 @@
+"""HTTP: the application, its answers and streams, who asks, certificates."""
