@@ -29,7 +29,7 @@ from kcontroller.process.signals import ECHO_SECONDS, SIGNALS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from types import FrameType, TracebackType
-    from typing import Any, Self
+    from typing import IO, Any, Self
 
 
 _DEED_SECONDS: Final = 0.5
@@ -52,7 +52,7 @@ class Options:
         widgets: in each of them.
         as_json: the result goes to standard output as JSON, and all else to standard error.
         verbose: log everything.
-        svg: a file for the picture, or None.
+        svg: takes the picture of the terminal, or None.
     """
 
     duration: float
@@ -60,7 +60,7 @@ class Options:
     widgets: int
     as_json: bool
     verbose: bool
-    svg: str | None
+    svg: IO[str] | None
 
 
 def run(options: Options) -> bool:
@@ -89,7 +89,7 @@ def run(options: Options) -> bool:
             users = {name: fleet.user(config) for name, config in configs.items()}
             visitor = Visitor(users, options.widgets)
             visitor.prepare()
-            screen.say(f"{len(configs)} projects with a control plane and {options.widgets} Widgets each")
+            screen.say(f"control planes: {_names(configs)}; {options.widgets} Widgets in each")
             manager = Manager(clusters=configs, options=_MANAGER)
             manager.add(*plugins.load((str(example / "widget.py"),)))
             with manager:
@@ -106,7 +106,7 @@ def run(options: Options) -> bool:
     )
     screen.say(summary)
     if options.svg:
-        Path(options.svg).write_text(screen.picture("bin/kcontroller demo"), encoding="utf-8")
+        options.svg.write(screen.picture("bin/kcontroller demo"))
     if options.as_json:
         result = {
             "clusters": len(end.rows),
@@ -118,6 +118,11 @@ def run(options: Options) -> bool:
         }
         click.echo(json.dumps(result, separators=(",", ":")))
     return ready == len(widgets) == options.projects * options.widgets
+
+
+def _names(configs: Iterable[str]) -> str:
+    first, *others = configs
+    return f"{first} to {others[-1]}" if others else first
 
 
 def find_example(package: Path, data: Iterable[Path]) -> Path:
@@ -161,15 +166,17 @@ def _work(manager: Manager, visitor: Visitor, screen: Screen, early: EarlyEnd, o
 
 
 def _settled(manager: Manager, wanted: int, screen: Screen, early: EarlyEnd) -> bool:
-    """Wait until all Widgets are ready and nothing is left to do; False if that takes too long."""
-    began = time.monotonic()
+    """Wait until all Widgets are ready and nothing is left to do; False if it gets no further."""
+    most, since = -1, 0.0
     while True:
         snapshot = Snapshot.of(manager)
         total = snapshot.total
         settled = total.ready == total.widgets == wanted and not total.queue
         screen.show(snapshot, "all Widgets are ready" if settled else "waiting until all Widgets are ready")
+        if total.ready > most:
+            most, since = total.ready, time.monotonic()
         patience = _HURRY_SECONDS if early.asked else _SETTLE_SECONDS
-        if settled or time.monotonic() - began > patience:
+        if settled or time.monotonic() - since > patience:
             return settled
         time.sleep(_LOOK_SECONDS)  # early.wait would not wait any more once the end is asked for.
 

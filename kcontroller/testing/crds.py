@@ -124,7 +124,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
     return [
         document
         for file in files
-        for document in yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER)  # noqa: S506 - a safe one
+        for document in yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER)
         if isinstance(document, dict)
     ]
 
