@@ -167,7 +167,8 @@ def test_a_server_that_fails_now_and_then_is_asked_again(
     assert rule.hits == 2
 
 
-def test_the_schema_gives_defaults_and_refuses_what_is_wrong(client: Client, running: Any) -> None:
+def test_the_schema_gives_defaults_and_refuses_what_is_wrong(client: Client, install_crds: Any) -> None:
+    install_crds(HERE / "crd.yaml")
     small = client.create(Object(yaml.safe_load((HERE / "samples" / "defaults.yaml").read_text())))
     assert small.spec["replicas"] == 1
 

@@ -54,7 +54,9 @@ _MOST: Final = 100
     "--json", "as_json", cls=Option, is_flag=True, help="Write the result to standard output, in one line of JSON."
 )
 @click.option("-v", "--verbose", cls=Option, is_flag=True, help="Log what the manager does, with tracebacks.")
-@click.option("--svg", cls=Option, type=click.File("w", encoding="utf-8"), hidden=True)  # Draws docs/demo.svg.
+@click.option(
+    "--svg", cls=Option, type=click.File("w", encoding="utf-8", lazy=False), hidden=True
+)  # Draws docs/demo.svg.
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Watch a controller work on a fleet of control planes. Needs no cluster: all of it runs in this process.

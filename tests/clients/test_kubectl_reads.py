@@ -134,7 +134,7 @@ def test_get_of_what_is_not_there_says_so(kubectl: Kubectl) -> None:
     assert kubectl.fails("get", "configmap", "no") == 'Error from server (NotFound): configmaps "no" not found\n'
     assert kubectl("get", "configmap", "no", "--ignore-not-found") == ""
     assert kubectl.run("get", "secrets").stderr == f"No resources found in {kubectl.namespace} namespace.\n"
-    assert 'the server doesn\'t have a resource type "gadgets"' in kubectl.fails("get", "gadgets")
+    assert 'the server doesn\'t have a resource type "nothings"' in kubectl.fails("get", "nothings")
 
 
 def test_describe_tells_about_every_sort_of_kind(kubectl: Kubectl, widgets: str) -> None:

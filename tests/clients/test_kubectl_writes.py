@@ -294,9 +294,9 @@ def test_a_definition_and_an_object_of_it_in_one_file(kubectl: Kubectl) -> None:
     elif first.returncode:  # The real one takes seconds to serve a new kind.
         assert 'no matches for kind "Gadget"' in first.stderr
         kubectl("create", "-f", "-", given=gadget)
-    assert kubectl("get", "gadgets", "-o", "name") == f"gadget.{group}/g\n"
+    assert kubectl("get", f"gadgets.{group}", "-o", "name") == f"gadget.{group}/g\n"
     kubectl("delete", "crd", f"gadgets.{group}")
-    assert "the server could not find the requested resource" in kubectl.fails("get", "gadgets")
+    assert 'have a resource type "gadgets"' in kubectl.fails("get", f"gadgets.{group}")
 
 
 def test_a_rollout_is_followed_and_has_a_history(kubectl: Kubectl) -> None:
