@@ -128,6 +128,11 @@ def delete_stored(backend: Backend, plane: str, kind: Kind, stored: Stored, chos
     return backend.store.put(plane, kind.storage, document)
 
 
+def is_going(stored: Stored) -> bool:
+    """Whether an object is marked as going; most are told without decoding."""
+    return b'"deletionTimestamp"' in stored.raw and "deletionTimestamp" in stored.document()["metadata"]
+
+
 def mark(backend: Backend, kind: Kind, document: dict[str, Any]) -> None:
     """Mark a document as going: time, grace period, generation, and what the kind's own strategy adds."""
     meta = document["metadata"]

@@ -94,8 +94,11 @@ class Catalog:
         """What is served by a definition that is going: nothing new may be created."""
         self._groups = list(groups)
         self._kinds: dict[tuple[str, str, str], Kind] = {}
+        self._of_storage: dict[str, Kind] = {}
+        self._by_kind: dict[tuple[str, str], Kind] = {}
         for kind in builtins:
             self._kinds[kind.group, kind.version, kind.plural] = kind
+        self._index()
 
     def __iter__(self) -> Iterator[Kind]:
         """Iterate over every kind; built-in ones first, then custom ones in the order they came."""
@@ -107,11 +110,11 @@ class Catalog:
 
     def by_kind(self, api_version: str, kind: str) -> Kind | None:
         """Find a kind by what stands in an object."""
-        return next((known for known in self if known.kind == kind and known.api_version == api_version), None)
+        return self._by_kind.get((api_version, kind))
 
     def of_storage(self, storage: str) -> Kind | None:
-        """Find the kind, in its storage version, of what the store holds."""
-        return next((k for k in self if k.storage == storage and k.version == k.storage_version), None)
+        """Find the kind of what the store holds, in its storage version if that one is served."""
+        return self._of_storage.get(storage)
 
     def groups(self) -> list[str]:
         """Names of the groups in the order of discovery; the core group is the empty name."""
@@ -127,3 +130,11 @@ class Catalog:
         served = {kind.group for kind in self}
         self._groups = [group for group in self._groups if group in served]
         self.generation += 1
+        self._index()
+
+    def _index(self) -> None:
+        self._of_storage, self._by_kind = {}, {}
+        for kind in self._kinds.values():
+            self._by_kind.setdefault((kind.api_version, kind.kind), kind)
+            if kind.storage not in self._of_storage or kind.version == kind.storage_version:
+                self._of_storage[kind.storage] = kind

@@ -59,13 +59,13 @@ class Watch:
             self.topic.detach(woken)
 
     async def _told(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
+        ended = self.topic.ended
         position, first = self._start()
         for chunk in first:
             yield chunk
         loop = asyncio.get_running_loop()
         end = loop.time() + (self.call.number("timeoutSeconds") or _DEFAULT_SECONDS)
         bookmarks = self.call.flag("allowWatchBookmarks")
-        ended = self.topic.ended
         bookmark_at = min(loop.time() + BOOKMARK_SECONDS, end - _LAST_BOOKMARK_SECONDS)
         while True:
             woken.clear()
@@ -106,7 +106,9 @@ class Watch:
 
     def _initial(self, version: int, *, end_marked: bool) -> Iterator[bytes]:
         kind, chunk = self.call.kind, bytearray()
-        for _, stored in self.topic.in_order(self.topic.at(version), namespace=self.call.namespace):
+        # All at once: while a client reads slowly, objects come and go.
+        found = [stored for _, stored in self.topic.in_order(self.topic.at(version), namespace=self.call.namespace)]
+        for stored in found:
             if self.matches is None or self.matches(stored):
                 chunk += self.representation.event(kind, "ADDED", stored)
             if len(chunk) > _CHUNK_BYTES:

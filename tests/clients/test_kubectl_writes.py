@@ -286,6 +286,7 @@ def test_a_definition_and_an_object_of_it_in_one_file(kubectl: Kubectl) -> None:
         },
     }
     gadget = {"apiVersion": f"{group}/v1", "kind": "Gadget", "metadata": {"name": "g"}}
+    kubectl("api-resources")  # kubectl asks again for a kind it does not know only if what it knows is not fresh.
     first = kubectl.run("create", "-f", "-", given=json.dumps(definition) + json.dumps(gadget))
     assert f"customresourcedefinition.apiextensions.k8s.io/gadgets.{group} created" in first.stdout
     kubectl("wait", "--for=condition=Established", f"crd/gadgets.{group}", "--timeout=10s")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from kcontroller.embedded.store import Change
 
 STORAGE: Final = "customresourcedefinitions.apiextensions.k8s.io"
+_AT_ONCE: Final = 50  # Objects; a few milliseconds.
 
 
 class Definitions:
@@ -31,22 +32,22 @@ class Definitions:
             return change.after.key.name
         return self._going.get(storage) if change.type == "DELETED" else None
 
-    def work(self, item: str) -> None:
+    def work(self, item: str) -> bool:
         """Serve a definition, or take it away."""
         stored = self._backend.store.get(ROOT, STORAGE, Key("", item))
         if stored is None:
             self._take_away(item)
-            return
+            return False
         document = stored.document()
         if "deletionTimestamp" in document["metadata"]:
-            self._clean_up(document)
-            return
+            return self._clean_up(document)
         status = definitions.status(document, self._backend.catalog, self._backend.timestamp())
         established = any(c["type"] == "Established" and c["status"] == "True" for c in status["conditions"])
         if document.get("status") != status:
             document["status"] = status
             self._put_status(document, stored.document())
         self._backend.catalog.replace(item, definitions.kinds_of(document) if established else ())
+        return False
 
     def _take_away(self, name: str) -> None:
         self._going.pop(name, None)
@@ -56,22 +57,30 @@ class Definitions:
             if storage == name:
                 topic.end()
 
-    def _clean_up(self, document: dict[str, Any]) -> None:
-        """Delete every object of the kind; the definition goes with the last of them."""
+    def _clean_up(self, document: dict[str, Any]) -> bool:
+        """Delete every object of the kind, some at a time; the definition goes with the last of them."""
         name = document["metadata"]["name"]
         self._backend.catalog.terminating.add(name)
         kind = self._backend.catalog.of_storage(name)
         self._going[name] = name
-        left = 0
+        left, budget = 0, _AT_ONCE
         for plane, storage, topic in self._backend.store.topics():
-            if storage != name or kind is None:
+            if storage != name:
                 continue
-            for stored in list(topic.objects.values()):
-                deletion.delete_stored(self._backend, plane, kind, stored, deletion.PLAIN)
+            waiting = [stored for stored in topic.objects.values() if kind is None or not deletion.is_going(stored)]
+            for stored in waiting[:budget]:
+                if kind is None:  # Of no version that is served, so that nobody could take its finalizers away.
+                    self._backend.store.remove(plane, storage, stored.document())
+                else:
+                    deletion.delete_stored(self._backend, plane, kind, stored, deletion.PLAIN)
+            if len(waiting) > budget:
+                return True
+            budget -= len(waiting)
             left += len(topic.objects)
         self._say_terminating(document, left=left)
         if not left:
             self._release(document)
+        return False
 
     def _say_terminating(self, document: dict[str, Any], *, left: int) -> None:
         conditions = document.setdefault("status", {}).setdefault("conditions", [])

@@ -8,6 +8,7 @@ owners (`garbage`); and Milo's controller makes projects ready (`projects`).
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.store import Change
 
-_STEPS: Final = 500  # Before other requests get a turn.
+_TURN_SECONDS: Final = 0.01  # Before other requests get a turn.
 _log: Final = logging.getLogger("kcontroller.embedded")
 
 
@@ -29,8 +30,11 @@ class Controller(Protocol):
         """Take note of a change; returns what to work on, if it gives work. Does not write."""
         ...
 
-    def work(self, item: Any) -> None:
-        """Bring the world of one item into order; may write, may find that nothing is left to do."""
+    def work(self, item: Any) -> bool | None:
+        """Bring the world of one item into order; may write, may find that nothing is left to do.
+
+        One that would take long does a part, and returns true to be called for the item again.
+        """
         ...
 
 
@@ -54,22 +58,29 @@ class Loops:
         """Hear of a change; the store calls this."""
         for controller in self._controllers:
             item = controller.seen(plane, storage, change)
-            if item is not None and (id(controller), item) not in self._waiting:
-                self._waiting.add((id(controller), item))
-                self._queue.append((controller, item))
+            if item is not None:
+                self._add(controller, item)
         if self._queue and not self._scheduled:
             self._scheduled = True
             self._soon(self._turn)
 
+    def _add(self, controller: Controller, item: Any) -> None:
+        if (id(controller), item) not in self._waiting:
+            self._waiting.add((id(controller), item))
+            self._queue.append((controller, item))
+
     def _turn(self) -> None:
-        self._scheduled = False
-        for _ in range(_STEPS):
-            if not self._queue:
+        # Still scheduled while it works: a change that it makes itself needs no second turn.
+        end = time.perf_counter() + _TURN_SECONDS
+        while self._queue:
+            if time.perf_counter() >= end:
+                self._soon(self._turn)
                 return
             controller, item = self._queue.popleft()
             self._waiting.discard((id(controller), item))
             try:
-                controller.work(item)
+                if controller.work(item):
+                    self._add(controller, item)
             except statuses.Refusal as refusal:
                 _log.debug(
                     "%s: %s", type(controller).__name__, refusal
@@ -77,5 +88,4 @@ class Loops:
             except Exception as error:  # noqa: BLE001 - one loop must not end the server; tests ask for `failures`
                 _log.exception("%s failed", type(controller).__name__)
                 self.failures.append(error)
-        self._scheduled = True
-        self._soon(self._turn)
+        self._scheduled = False
