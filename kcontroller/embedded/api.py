@@ -7,6 +7,7 @@ cluster needs to feel alive (`loops`) observe the store and act after the reques
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,7 +20,7 @@ from kcontroller.embedded.patches import patching
 from kcontroller.embedded.store import Stored
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
@@ -37,6 +38,15 @@ class Answer:
     code: int
     body: bytes
     warnings: tuple[str, ...] = ()
+
+
+@contextmanager
+def _warning(warnings: tuple[str, ...]) -> Iterator[None]:
+    try:
+        yield
+    except statuses.Refusal as refusal:
+        refusal.warnings = warnings
+        raise
 
 
 class Api:
@@ -88,7 +98,8 @@ class Api:
         match call.verb:
             case "create":
                 document, warnings = intake.from_body(self.backend.catalog, call, body, content_type)
-                outcome = writes.create(self.backend, call, document, warnings)
+                with _warning(warnings):
+                    outcome = writes.create(self.backend, call, document, warnings)
             case "update":
                 outcome = self._update(call, body, content_type)
             case "patch":
@@ -115,22 +126,24 @@ class Api:
     def _update(self, call: Call, body: bytes, content_type: str) -> writes.Outcome:
         if call.subresource == "scale":
             old = self._existing(call)
-            document = scale.with_scale(
-                call.kind, old.document(call.kind.api_version), bodies.decode(body, content_type)
-            )
+            stated = bodies.decode(body, content_type)
+            intake.check_address(call, stated)
+            document = scale.with_scale(call.kind, old.document(call.kind.api_version), stated)
             return writes.update(self.backend, call, document, old=old)
         document, warnings = intake.from_body(self.backend.catalog, call, body, content_type)
-        intake.check_address(call, document)
-        known = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
-        if known is not None:
-            return writes.update(self.backend, call, document, warnings, old=known)
-        if writes.may_create(call):
-            return writes.create_by_update(self.backend, call, document, warnings)
-        raise statuses.not_found(call.kind, call.name)
+        with _warning(warnings):
+            intake.check_address(call, document)
+            known = self.backend.find(call.plane, call.kind, Key(call.namespace, call.name))
+            if known is not None:
+                return writes.update(self.backend, call, document, warnings, old=known)
+            if writes.may_create(call):
+                return writes.create_by_update(self.backend, call, document, warnings)
+            raise statuses.not_found(call.kind, call.name)
 
     def _patch(self, call: Call, body: bytes, content_type: str) -> writes.Outcome:
         if content_type.partition(";")[0].strip() == _APPLY:
             return self._apply(call, body)
+        patching.check_type(call.kind, content_type)
         old = self._existing(call)
         before = old.document(call.kind.api_version)
         if call.subresource == "scale":
@@ -138,7 +151,8 @@ class Api:
             return writes.update(self.backend, call, scale.with_scale(call.kind, before, shown), old=old)
         document = patching.patched(call.kind, before, body, content_type)
         warnings = intake.from_patch(call, document, body, content_type)
-        return writes.update(self.backend, call, document, warnings, old=old)
+        with _warning(warnings):
+            return writes.update(self.backend, call, document, warnings, old=old)
 
     def _apply(self, call: Call, body: bytes) -> writes.Outcome:
         config = bodies.decode_apply(body)

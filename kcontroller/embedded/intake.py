@@ -56,15 +56,29 @@ def from_patch(call: Call, document: dict[str, Any], body: bytes, content_type: 
 
 
 def from_apply(call: Call, merged: dict[str, Any]) -> None:
-    """Take in what an apply made of an object, in place; that its fields are known has been checked."""
-    validation.decode(call.kind, merged)
-    _completed(call.kind, merged)
+    """Take in what an apply made of an object, in place; that its fields are known has been checked.
+
+    Raises:
+        Refusal: 500, kube-apiserver's answer, for a value that the Go type cannot hold.
+    """
+    kind = call.kind
+    try:
+        validation.decode(kind, merged)
+    except statuses.Refusal as refusal:
+        named = f"(/{call.name}; {kind.api_version}, Kind={kind.kind})"
+        why = refusal.message.removeprefix(_in_version(kind.kind, kind))
+        if why.startswith("illegal base64"):
+            why = f"error decoding from json: {why}"
+        said = f"unable to convert unstructured object to {kind.api_version}, Kind={kind.kind}: {why}"
+        raise statuses.Refusal(500, "", f"failed to convert new object {named} to proper version: {said}") from None
+    _completed(kind, merged, applied=True)
 
 
-def _completed(kind: Kind, document: dict[str, Any]) -> tuple[str, ...]:
+def _completed(kind: Kind, document: dict[str, Any], *, applied: bool = False) -> tuple[str, ...]:
     """Prune and default in place; returns a line for each unknown field."""
     unknown = structural.prune(kind.schema, document)
-    structural.default(kind.schema, document)
+    # What was applied to a custom resource is not decoded again: its nulls stay, for validation to refuse.
+    structural.default(kind.schema, document, keep_nulls=applied and not kind.builtin)
     if kind.storage == CRDS:
         definitions.complete(document)
     strategies.complete(kind, document)
@@ -72,6 +86,8 @@ def _completed(kind: Kind, document: dict[str, Any]) -> tuple[str, ...]:
     for name in _OMITTED:
         if name in metadata and not metadata[name]:
             del metadata[name]
+    if not kind.builtin and metadata.get("managedFields") == []:
+        del metadata["managedFields"]
     return tuple(f'unknown field "{path}"' for path in unknown)
 
 

@@ -63,6 +63,19 @@ def with_scale(kind: Kind, document: dict[str, Any], scale: dict[str, Any]) -> d
     return document
 
 
+def without_zero(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
+    """Give an object without replicas that are zero: a Scale does not state them, so that nobody owns them."""
+    path = (kind.subresources["scale"].paths or _BUILTIN_PATHS)["specReplicasPath"]
+    return document if _find(document, path) else _without(document, path.strip(".").split("."))
+
+
+def _without(value: dict[str, Any], path: list[str]) -> dict[str, Any]:
+    first, *rest = path
+    if not rest:
+        return {name: inner for name, inner in value.items() if name != first}
+    return {**value, first: _without(value.get(first) or {}, rest)}
+
+
 def _find(document: dict[str, Any], path: str) -> Any:
     value: Any = document
     for part in path.strip(".").split("."):

@@ -105,12 +105,16 @@ class EmbeddedServer:
         if self._thread.is_running:
             return self
         if self._app is not None:
-            msg = "the embedded API server was stopped; make a new one, or use restart() to keep its objects"
+            msg = "the embedded API server was stopped; make a new one (restart() instead of stop() keeps the objects)"
             raise ControlPlaneError(msg)
         self._certificates = Certificates.make()
         self._server_tls = self._certificates.server_context()
         self._client_tls = self._certificates.client_context()
-        self._thread.start(self._opened, self._closed)
+        try:
+            self._thread.start(self._opened, self._closed)
+        except BaseException:
+            self._app = None  # Nothing has been served; it may be tried again.
+            raise
         return self
 
     def stop(self) -> None:

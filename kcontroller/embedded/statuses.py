@@ -51,6 +51,8 @@ class Refusal(Exception):
         self.details = details
         self.metadata = metadata or {}
         self.headers = headers or {}
+        self.warnings: tuple[str, ...] = ()
+        """For the ``Warning`` header: what was seen in the body before it was refused."""
 
     def document(self) -> dict[str, Any]:
         """Write the Status object."""
@@ -112,10 +114,17 @@ def method_not_allowed() -> Refusal:
     return Refusal(405, "MethodNotAllowed", message, details={})
 
 
-def already_exists(kind: Kind, name: str, *, going: bool = False) -> Refusal:
-    """409: a create for a name that is taken, be it by an object that is going."""
+def already_exists(kind: Kind, name: str, *, going: bool = False, generated: bool = False) -> Refusal:
+    """409: a create for a name that is taken, be it by an object that is going.
+
+    With a generateName the server takes the name for one that it made itself, and asks to try again.
+    """
     start = "object is being deleted: " if going else ""
     message = f'{start}{kind.resource} "{name}" already exists'
+    if generated:
+        message = f"{message}, the server was not able to generate a unique name for the object"
+        details = _details(kind, name, retryAfterSeconds=1)
+        return Refusal(409, "AlreadyExists", message, details=details, headers={"Retry-After": "1"})
     return Refusal(409, "AlreadyExists", message, details=_details(kind, name))
 
 

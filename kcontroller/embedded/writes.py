@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kcontroller.api.keys import Key
 from kcontroller.embedded import definitions, intake, options, statuses, strategies, validation
 from kcontroller.embedded.backend import key_of
+from kcontroller.embedded.deletion import is_going
 from kcontroller.embedded.loops.crds import STORAGE as CRDS
 from kcontroller.embedded.ownership import managed
 from kcontroller.embedded.store import Stored
@@ -59,9 +60,9 @@ def create(
     intake.name_new(call, document)
     _need_open_namespace(backend, call, document)
     _need_living_definition(backend, kind, document)
-    for name in _NEVER_CREATED:
-        document["metadata"].pop(name, None)
     if tracked:
+        for name in _NEVER_CREATED:
+            document["metadata"].pop(name, None)
         managed.track(kind, None, document, manager=call.manager, subresource="", now=backend.timestamp())
     _stamp_new(backend, kind, document)
     strategies.prepare(kind, document, None)
@@ -69,7 +70,9 @@ def create(
     key = key_of(document)
     known = backend.find(call.plane, kind, key)
     if known is not None:
-        raise statuses.already_exists(kind, key.name, going=b'"deletionTimestamp"' in known.raw)
+        raise statuses.already_exists(
+            kind, key.name, going=is_going(known), generated=bool(document["metadata"].get("generateName"))
+        )
     return Outcome(201, put(backend, call, document), warnings)
 
 
@@ -137,10 +140,12 @@ def create_by_update(backend: Backend, call: Call, document: dict[str, Any], war
     """Create the object that a PUT names.
 
     Raises:
-        Refusal: as `create`, or 404 if the document states a version or uid: then it was meant for another object.
+        Refusal: as `create`, or 409 or 404 if the document states a uid or version: then it was meant for another object.
     """
     intake.check_address(call, document)
-    if document["metadata"].get("resourceVersion") or document["metadata"].get("uid"):
+    if document["metadata"].get("uid"):
+        raise _other_uid(call.kind, document["metadata"], "")
+    if document["metadata"].get("resourceVersion"):
         raise statuses.not_found(call.kind, call.name)
     return create(backend, call, document, warnings)
 
@@ -239,17 +244,21 @@ def _check_version(kind: Kind, document: dict[str, Any], before: dict[str, Any],
     version = meta.get("resourceVersion") or ""
     version = "" if version == "0" else version
     if not patched and meta.get("uid") and meta["uid"] != old["uid"]:
-        why = f"Precondition failed: UID in precondition: {meta['uid']}, UID in object meta: {old['uid']}"
-        storage = f"Code: 4, Key: {_etcd_key(kind, old)}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
-        raise statuses.conflict(kind, old["name"], f"StorageError: invalid object, {storage}")
+        raise _other_uid(kind, {**old, "uid": meta["uid"]}, old["uid"])
     if version and version != old["resourceVersion"]:
         if not version.isdecimal():
             raise statuses.Refusal(500, "", options.unparsable("Uint", version))
         raise statuses.conflict(kind, old["name"])
-    if not version and not patched and (not kind.builtin or kind.storage in strategies.MUST_STATE_VERSION):
+    if not version and (not kind.builtin or kind.storage in strategies.MUST_STATE_VERSION):
         said = "Invalid value: 0: must be specified for an update"
         cause = statuses.Cause("FieldValueInvalid", said, "metadata.resourceVersion")
         raise statuses.invalid(kind, old["name"], [cause], called=kind.plural)
+
+
+def _other_uid(kind: Kind, stated: dict[str, Any], uid: str) -> statuses.Refusal:
+    why = f"Precondition failed: UID in precondition: {stated['uid']}, UID in object meta: {uid}"
+    storage = f"Code: 4, Key: {_etcd_key(kind, stated)}, ResourceVersion: 0, AdditionalErrorMsg: {why}"
+    return statuses.conflict(kind, stated["name"], f"StorageError: invalid object, {storage}")
 
 
 def _etcd_key(kind: Kind, meta: dict[str, Any]) -> str:
@@ -261,9 +270,9 @@ def _etcd_key(kind: Kind, meta: dict[str, Any]) -> str:
 def _keep_identity(document: dict[str, Any], before: dict[str, Any], *, patched: bool) -> None:
     """Put back what no client changes; an update that states another value for most of it is ignored, not refused."""
     meta, old = document["metadata"], before["metadata"]
-    for name in ("resourceVersion", "generation", "selfLink"):
+    for name in ("resourceVersion", "generation", "selfLink", "creationTimestamp"):
         _keep(meta, old, name)
-    for name in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
+    for name in ("uid", "deletionTimestamp", "deletionGracePeriodSeconds"):
         if not patched or meta.get(name) is None:
             _keep(meta, old, name)
 

@@ -30,6 +30,7 @@ from aiohttp import web
 from yarl import URL
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
+from kcontroller.embedded.web.acceptor import Acceptor
 from kcontroller.embedded.web.certificates import Certificates
 from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from kcontroller.testing.http_faults import HttpFault
     from kcontroller.transport.config import Config
 
+_CLOSE_SECONDS: Final = 1.0
 _OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"})
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
@@ -75,7 +77,8 @@ class HttpFaultProxy:
         certificates = Certificates.make()
         self.ca_pem = certificates.ca_pem
         self._thread = LoopThread("kc-http-proxy")
-        self._change, self._session, self._runner, self.port = self._thread.run(self._start(certificates))
+        self._change, self._session, self._http, self._acceptor = self._thread.run(self._start(certificates))
+        self.port = self._acceptor.port
         self.url = f"https://127.0.0.1:{self.port}{urlsplit(self._target).path}"
 
     # ---- what tests call -----------------------------------------------------------------------------------------
@@ -124,9 +127,7 @@ class HttpFaultProxy:
 
         def cut() -> int:
             meant = [each for each in self._open.values() if rule.matches(each.method, each.raw_path)]
-            for request in meant:
-                _end(request, reset=reset)
-            return len(meant)
+            return len([_end(request, reset=reset) for request in meant])
 
         return self._thread.call(cut)
 
@@ -160,7 +161,7 @@ class HttpFaultProxy:
 
     async def _start(
         self, certificates: Certificates
-    ) -> tuple[asyncio.Event, aiohttp.ClientSession, web.ServerRunner, int]:
+    ) -> tuple[asyncio.Event, aiohttp.ClientSession, web.Server, Acceptor]:
         session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(ssl=self._trust, limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
@@ -169,19 +170,19 @@ class HttpFaultProxy:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
         # A client that has gone must not leave its watch open at the target.
-        runner = web.ServerRunner(web.Server(self._serve, handler_cancellation=True, access_log=None))
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        await web.SockSite(runner, listener, ssl_context=certificates.server_context()).start()
-        return asyncio.Event(), session, runner, int(listener.getsockname()[1])
+        http = web.Server(self._serve, handler_cancellation=True, access_log=None)
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        return asyncio.Event(), session, http, Acceptor(listener, http, tls=certificates.server_context())
 
     async def _finish(self) -> None:
         self._set(())
+        await self._acceptor.end()
         # Also those that have been closed and wait for their client's TLS farewell.
-        for connection in self._runner.server.connections if self._runner.server is not None else ():
+        for connection in self._http.connections:
             if connection.transport is not None:
                 connection.transport.abort()
-        await self._runner.cleanup()
+        await self._http.shutdown(_CLOSE_SECONDS)
         await self._session.close()
 
     def _set(self, rules: tuple[Rule, ...]) -> None:
@@ -208,9 +209,8 @@ class HttpFaultProxy:
                     self._done[str(refuse.code)] += 1
                     refusal = refuse.refusal()
                     body = json.dumps(refusal.document()).encode()
-                    return web.Response(
-                        status=refuse.code, body=body, content_type="application/json", headers=refusal.headers
-                    )
+                    headers = {"Content-Type": "application/json", **refusal.headers}
+                    return web.Response(status=refuse.code, body=body, headers=headers)
                 case Hang():
                     self._done["hung"] += 1
                     await self._wait_while_there(rule)

@@ -10,7 +10,8 @@ cluster with more than 100 streams has a second connection, and silence counts o
 a connection of its own and proves only that the server lives.
 
 Sharing: streams that start together wait for the first one's connection. If it turns out to speak HTTP/1.1, libcurl
-would let them wait until that stream ends, so each of them is then started anew with a connection of its own.
+would let them wait until that stream ends, so each of them is then started anew with a connection of its own. That it
+speaks HTTP/1.1 is known from the first status, or from others that still wait although a request has gone out.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 _LONGEST_TURN: Final = 3600.0  # A bound only: nothing but silence checks, timers and sockets ends an idle turn.
 _PLACE_SECONDS: Final = 3.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
 
+_SHARING_SECONDS: Final = 0.2  # Over HTTP/2 who waits for a connection goes on in the turn in which it stands.
 _UNSENT_PROBES: Final = 3
 _UNAUTHORIZED: Final = 401
 
@@ -121,6 +123,7 @@ class StreamLoop:
         self._probe: Probe | None = None
         self._unsent_probes = 0
         self._share = True
+        self._looks_at_sharing = False
         self._heard = clock.monotonic()
 
     @property
@@ -201,10 +204,10 @@ class StreamLoop:
         shared = self._share
         multi.turn(self._patience())
         self._finish(multi)
-        if shared and not self._share:
-            self._separate(multi)
         self._run_calls()
         self._run_timers()
+        if shared and not self._share:
+            self._separate(multi)
         self._check_silence(multi)
         self._remove_closed(multi)
         self._start_opened(multi)
@@ -241,10 +244,29 @@ class StreamLoop:
 
     def _separate(self, multi: Multi) -> None:
         for transfer in self._running.values():
-            if transfer.status is None:
+            if transfer.waits:
                 multi.remove(transfer.handle)
-                transfer.stop_sharing()
+                transfer.stop_sharing(now=self._clock.monotonic())
                 multi.add(transfer.handle)
+
+    def _look_at_sharing_later(self) -> None:
+        if self._share and self._running and not self._looks_at_sharing and not self._is_answered():
+            self._looks_at_sharing = True
+            self.call_later(_SHARING_SECONDS, self._look_at_sharing)
+
+    def _look_at_sharing(self) -> None:
+        """Find out that a connection is not shared although nobody on it has a status."""
+        self._looks_at_sharing = False
+        waiting = sum(transfer.waits for transfer in self._running.values())
+        if not waiting or self._is_answered():
+            return
+        if len(self._running) - waiting == 1:
+            self._share = False
+        else:
+            self._look_at_sharing_later()
+
+    def _is_answered(self) -> bool:
+        return any(transfer.status is not None for transfer in self._running.values())
 
     def _end(self, transfer: Transfer, error: TransportError | None) -> None:
         if transfer.status is None:
@@ -282,6 +304,7 @@ class StreamLoop:
     def _start(self, multi: Multi, transfer: Transfer) -> None:
         if not self._running:
             self.heard()
+        self._look_at_sharing_later()
         handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._share)
         self._running[id(handle)] = transfer
         multi.add(handle)
@@ -289,7 +312,7 @@ class StreamLoop:
     # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
 
     def _may_connect(self) -> bool:
-        if any(transfer.status is not None for transfer in self._running.values()):
+        if self._is_answered():
             return True
         if self._place is None:
             place = self._place = self._gate.enter(self._wake)

@@ -110,9 +110,15 @@ class Transfer:
         self.handle, self.started = handle, now
         return handle
 
-    def stop_sharing(self) -> None:
-        """Take a connection of its own at the next start."""
+    @property
+    def waits(self) -> bool:
+        """Whether it has no connection yet on which its request could go."""
+        return not self.handle.getinfo(P.PRETRANSFER_TIME)
+
+    def stop_sharing(self, *, now: float) -> None:
+        """Take a connection of its own at the next start, which is now."""
         self.handle.setopt(P.PIPEWAIT, 0)
+        self.started = now
 
     def shut_down(self) -> None:
         """Shut the socket down, so that every stream on it ends and libcurl will not reuse it."""

@@ -9,10 +9,12 @@ import msgspec
 from kcontroller.api.keys import Key
 from kcontroller.embedded import definitions, deletion
 from kcontroller.embedded.ownership import managed
-from kcontroller.embedded.store import ROOT
+from kcontroller.embedded.store import ROOT, Stored
+from kcontroller.embedded.validation import structural
 
 if TYPE_CHECKING:
     from kcontroller.embedded.backend import Backend
+    from kcontroller.embedded.kinds import Kind
     from kcontroller.embedded.store import Change
 
 STORAGE: Final = "customresourcedefinitions.apiextensions.k8s.io"
@@ -46,8 +48,23 @@ class Definitions:
         if document.get("status") != status:
             document["status"] = status
             self._put_status(document, stored.document())
+        before = self._backend.catalog.of_storage(item)
         self._backend.catalog.replace(item, definitions.kinds_of(document) if established else ())
+        kind = self._backend.catalog.of_storage(item)
+        if before is not None and kind is not None and kind.schema.node != before.schema.node:
+            self._see_anew(kind)
         return False
+
+    def _see_anew(self, kind: Kind) -> None:
+        """Show stored objects by the new schema, under the version they have: the real server does so at each read."""
+        for _, storage, topic in self._backend.store.topics():
+            if storage != kind.storage:
+                continue
+            for stored in topic.objects.values():
+                document = stored.document()
+                structural.prune(kind.schema, document)
+                structural.default(kind.schema, document)
+                topic.objects[stored.key] = Stored.of(document, stored.version)
 
     def _take_away(self, name: str) -> None:
         self._going.pop(name, None)

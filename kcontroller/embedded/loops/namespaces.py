@@ -40,6 +40,9 @@ class Namespaces:
         """Delete what is left in a namespace; with nothing left, take the finalizer of its spec away."""
         plane, name = item
         store, catalog = self._backend.store, self._backend.catalog
+        namespace = store.get(plane, STORAGE, Key("", name))
+        if namespace is None or not deletion.is_going(namespace):
+            return False  # It has gone, and another one of its name may be there already.
         held, budget = False, _AT_ONCE
         for _, storage, topic in store.topics(plane):
             kind = catalog.of_storage(storage)
@@ -52,8 +55,7 @@ class Namespaces:
                     budget -= 1
                     deletion.delete_stored(self._backend, plane, kind, stored, deletion.BACKGROUND)
                 held = held or stored.key in topic.objects
-        namespace = store.get(plane, STORAGE, Key("", name))
-        if not held and namespace is not None:
+        if not held:
             self._release(plane, namespace)
         return False
 

@@ -78,7 +78,8 @@ class Application:
         stated = owners.stripped(stated)
         if own is not None and own.fields == stated:
             stated = own.fields  # It is in order.
-        settled[self._applier] = Entry(stated, self._kind.api_version, time)
+        if stated:
+            settled[self._applier] = Entry(stated, self._kind.api_version, time)
         return self._finished(merged, owners.written(self._kind, settled, self._before))
 
     def _before_first_apply(self) -> Entries:

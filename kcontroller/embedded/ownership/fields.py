@@ -153,8 +153,8 @@ def of(shape: Shape, value: Any) -> Fields:
             below = of(child, inner)
             if key not in shape.declared:
                 fields[f"f:{key}"] = {SELF: EMPTY, **below} if below else EMPTY
-            elif below or not (isinstance(inner, list) and child.granular_list):
-                fields[f"f:{key}"] = below  # A list of items that holds none is nobody's; an empty map is a leaf.
+            elif below or _is_leaf(child, inner):
+                fields[f"f:{key}"] = below
     elif isinstance(value, list) and shape.granular_list:
         for item in value:
             name = name_of(shape, item)
@@ -164,6 +164,13 @@ def of(shape: Shape, value: Any) -> Fields:
                 below = of(shape.items, item)
                 fields[name] = {SELF: EMPTY, **below} if below else EMPTY
     return fields
+
+
+def _is_leaf(shape: Shape, value: Any) -> bool:
+    """Whether a value without fields of its own is one: an empty map, but not a list of items, nor a map of such."""
+    if isinstance(value, list):
+        return not shape.granular_list
+    return not (isinstance(value, dict) and value) or shape.atomic_map
 
 
 def with_named(fields: Fields, shape: Shape) -> Fields:

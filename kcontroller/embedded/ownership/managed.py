@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kcontroller.embedded import scale
 from kcontroller.embedded.ownership import owners
 from kcontroller.embedded.ownership.applying import Application
 from kcontroller.embedded.ownership.merging import check
@@ -49,13 +50,14 @@ def track(
     """
     metadata = after["metadata"]
     old = (before or {}).get("metadata") or {}
+    written = scale.without_zero(kind, after) if subresource == "scale" else after
     entries = owners.chosen(old.get("managedFields"), metadata.pop("managedFields", None), subresource=subresource)
     if not entries and old.get("uid"):
         return
     entries = entries or {}
     writer = identity_of(kind, manager, operation, subresource)
     try:
-        tracked = owners.after_write(kind, before or {}, after, entries, writer=writer, now=now)
+        tracked = owners.after_write(kind, before or {}, written, entries, writer=writer, now=now)
     except Unnamed:
         return  # It is refused later; the server writes no entries to what it cannot compare.
     rows = owners.written(kind, owners.capped(tracked), entries)

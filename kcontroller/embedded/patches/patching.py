@@ -86,6 +86,17 @@ def patched(kind: Kind, live: dict[str, Any], body: bytes, content_type: str) ->
     return whole
 
 
+def check_type(kind: Kind, content_type: str) -> None:
+    """Look at the kind of a patch, before anything else is looked at.
+
+    Raises:
+        Refusal: 415 if the resource does not take it.
+    """
+    known = {JSON_PATCH, MERGE_PATCH, *((STRATEGIC_MERGE_PATCH,) if kind.builtin else ())}
+    if content_type.partition(";")[0] not in known:
+        raise _unsupported(kind)
+
+
 def _unsupported(kind: Kind) -> Refusal:
     if kind.builtin:  # go-restful is asked first, and says no more.
         return Refusal(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})

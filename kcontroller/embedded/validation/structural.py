@@ -168,19 +168,24 @@ def _prune_items(
             _prune_items(below, inner, f"{path}[{index}]", found, keeps=keeps, inside=inside)
 
 
-def default(schema: Schema, document: dict[str, Any]) -> None:
+def default(schema: Schema, document: dict[str, Any], *, keep_nulls: bool = False) -> None:
     """Fill in place what has a default and is missing or null, and drop the nulls that may not stand.
+
+    Args:
+        schema: of the document.
+        document: what is changed.
+        keep_nulls: whether nulls for which there is no default stay.
 
     A default is copied as it stands in the schema and its own fields are defaulted in turn. In a list null stays, for
     validation to refuse.
     """
-    _default(document, _shape(schema))
+    _default(document, _shape(schema), keep_nulls=keep_nulls)
     metadata = document.get("metadata")
     if not schema.builtin and metadata.__class__ is dict:
-        _default(metadata, _shape(OBJECT_META))
+        _default(metadata, _shape(OBJECT_META), keep_nulls=False)
 
 
-def _default(value: dict[str, Any], shape: _Shape) -> None:
+def _default(value: dict[str, Any], shape: _Shape, *, keep_nulls: bool) -> None:
     for name, literal, nullable in shape.defaults:
         # An empty struct of Go's is what an absent one is.
         if name not in value or (value[name] is None and not nullable) or (value[name] == {} and shape.schema.builtin):
@@ -192,10 +197,12 @@ def _default(value: dict[str, Any], shape: _Shape) -> None:
         if kind is dict or kind is list:
             inner = fields.get(name) or shape.field(name) or values
             if inner is not None:
-                (_default if kind is dict else _default_items)(below, inner)
+                (_default if kind is dict else _default_items)(below, inner, keep_nulls=keep_nulls)
         elif below is None:
             value[name] = _for_null(fields.get(name) or shape.field(name) or values, shape)
-            if value[name] is _GONE:
+            if value[name] is _GONE and keep_nulls:
+                value[name] = None
+            elif value[name] is _GONE:
                 gone = gone or []
                 gone.append(name)
         elif kind is float and below.is_integer() and abs(below) < _EXACT:
@@ -204,7 +211,7 @@ def _default(value: dict[str, Any], shape: _Shape) -> None:
         del value[name]
 
 
-def _default_items(value: list[Any], shape: _Shape) -> None:
+def _default_items(value: list[Any], shape: _Shape, *, keep_nulls: bool) -> None:
     inner = shape.items
     if inner is None:
         return
@@ -212,9 +219,9 @@ def _default_items(value: list[Any], shape: _Shape) -> None:
         if below is None and not inner.nullable and inner.default is not None:
             value[index] = _copy(inner.default)
         if value[index].__class__ is dict:
-            _default(value[index], inner)
+            _default(value[index], inner, keep_nulls=keep_nulls)
         elif value[index].__class__ is list:
-            _default_items(value[index], inner)
+            _default_items(value[index], inner, keep_nulls=keep_nulls)
 
 
 def _for_null(inner: _Shape | None, shape: _Shape) -> Any:

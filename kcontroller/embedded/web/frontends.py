@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import socket
@@ -13,6 +12,7 @@ from aiohttp.web_protocol import RequestHandler
 from aiohttp.web_response import Response, StreamResponse
 from aiohttp.web_server import Server
 
+from kcontroller.embedded.web.acceptor import Acceptor
 from kcontroller.errors import ControlPlaneError
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _HEADER_BYTES: Final = 1024 * 1024 + 4096
 """The longest request line or header: net/http's DefaultMaxHeaderBytes and what Go adds to it."""
 _LINGER_SECONDS: Final = 2.0  # For the rest of a body that was refused: closing at once would lose the answer.
 _KEEPALIVE_SECONDS: Final = 180.0
-_BACKLOG: Final = 1024
 _CLOSE_SECONDS: Final = 1.0
 _SERVER_ERROR: Final = 500
 _REASONS: Final = {
@@ -100,7 +99,7 @@ class FrontEnd:
         self._port = port
         self._thread = thread
         self._frozen: int | None = None
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self._http: _Http | None = None
         self._is_closed = False
 
@@ -163,22 +162,16 @@ class FrontEnd:
         listener = _listen(self._port)
         self._port = listener.getsockname()[1]
         self._http = _Http(self._handle, handler_cancellation=True)
-        try:
-            self._server = await asyncio.get_running_loop().create_server(
-                self._http, sock=listener, ssl=self._tls, backlog=_BACKLOG
-            )
-        except BaseException:
-            listener.close()
-            raise
+        self._acceptor = Acceptor(listener, self._http, tls=self._tls)
 
     async def end(self) -> None:
         """Stop listening, reset every connection, and wait until their requests have ended. On the loop."""
-        if self._server is None or self._http is None:
+        if self._acceptor is None or self._http is None:
             return
-        self._server.close()
+        await self._acceptor.end()
         self._cut()
         await self._http.shutdown(_CLOSE_SECONDS)
-        self._server = self._http = None
+        self._acceptor = self._http = None
 
     async def _handle(self, request: BaseRequest) -> StreamResponse:
         return await self._app.handle(request, self._shown)

@@ -2,6 +2,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from kcontroller.api.keys import Key
+from kcontroller.embedded.loops.namespaces import Namespaces
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -53,3 +56,33 @@ def test_nothing_is_created_in_a_namespace_that_is_not_there(server: Any, new_co
 
 def test_the_default_namespace_stays(server: Any) -> None:
     assert server.ask("DELETE", f"{SPACES}/default")[0] == 403
+
+
+def test_many_objects_go_in_parts_and_nothing_else_waits_for_all_of_them(
+    server: Any, new_config_map: Callable[..., Any]
+) -> None:
+    server.done("POST", SPACES, SPACE)
+    for number in range(120):
+        server.done("POST", f"{SPACES}/team/configmaps", new_config_map(f"c{number}"))
+    namespaces = next(each for each in server.api.loops._controllers if isinstance(each, Namespaces))
+
+    document = server.api.backend.store.get("", "namespaces", Key("", "team")).document()
+    document["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    server.api.backend.store.put("", "namespaces", document)
+    assert namespaces.work(("", "team"))
+    assert len(server.names(f"{SPACES}/team/configmaps")) == 70
+
+    server.settle()
+    assert "team" not in server.names(SPACES)
+
+
+def test_a_namespace_of_the_same_name_that_came_since_is_not_emptied(
+    server: Any, new_config_map: Callable[..., Any]
+) -> None:
+    server.done("POST", SPACES, SPACE)
+    server.done("POST", f"{SPACES}/team/configmaps", new_config_map("a"))
+    namespaces = next(each for each in server.api.loops._controllers if isinstance(each, Namespaces))
+
+    namespaces.work(("", "team"))
+
+    assert server.names(f"{SPACES}/team/configmaps") == ["a"]

@@ -337,3 +337,26 @@ def test_who_speaks_no_tls_harms_nobody(server: EmbeddedServer) -> None:
         with suppress(ConnectionError):
             assert b"HTTP" not in plain.recv(100)
     assert names(server) == []
+
+
+@pytest.mark.parametrize("end", ["stop", "restart"])
+def test_who_connects_in_the_moment_of_an_end_is_cut_like_the_others(end: str) -> None:
+    with EmbeddedServer() as server:
+        # On the loop, so that the server finds all of them when it is about to end.
+        clients = server.call(lambda: [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)])
+        getattr(server, end)()
+        for client in clients:
+            with closing(client), suppress(ConnectionResetError):
+                client.settimeout(1)
+                assert client.recv(1) == b""
+    assert server.failures == []
+
+
+def test_a_start_that_failed_can_be_tried_again() -> None:
+    with EmbeddedServer() as other:
+        server = EmbeddedServer(port=other.port)
+        for _ in range(2):
+            with pytest.raises(ControlPlaneError, match="in use"):
+                server.start()
+    with server:
+        assert server.request("GET", "/readyz") == (200, "ok")

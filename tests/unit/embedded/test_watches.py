@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 
 from kcontroller.embedded.statuses import Refusal
+from kcontroller.embedded.views.representation import negotiate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+JSON = negotiate("application/json")
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
 
 
@@ -132,3 +137,26 @@ def test_an_open_watch_is_counted_and_a_closed_one_is_not(server: Any) -> None:
     server.watch(f"{CONFIGMAPS}?watch=1", 1)
 
     assert topic.watches == 0
+
+
+def test_what_comes_while_a_long_beginning_is_read_is_told_after_it_and_once(server: Any) -> None:
+    text = "x" * 30_000
+    for name in "bcdefg":
+        server.done("POST", CONFIGMAPS, {"metadata": {"name": name}, "data": {"a": text}})
+
+    async def read() -> list[dict[str, Any]]:
+        events: list[dict[str, Any]] = []
+        async with aclosing(server.api.watch(server.call("GET", f"{CONFIGMAPS}?watch=1"), JSON)) as chunks:
+            async for chunk in chunks:
+                if not events:
+                    server.done("DELETE", f"{CONFIGMAPS}/b")
+                    server.done("POST", CONFIGMAPS, {"metadata": {"name": "a"}})
+                    server.merge(f"{CONFIGMAPS}/g", {"data": {"a": "2"}})
+                events += [msgspec.json.decode(line) for line in chunk.splitlines()]
+                if len(events) == 9:
+                    break
+        return events
+
+    events = asyncio.run(read())
+    begun = [("ADDED", name) for name in "bcdefg"]
+    assert told(events) == [*begun, ("DELETED", "b"), ("ADDED", "a"), ("MODIFIED", "g")]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import socket
 import ssl
 import threading
 from typing import TYPE_CHECKING
@@ -334,3 +336,14 @@ def test_the_base_path_of_the_target_stays() -> None:
         client = Client(proxy)
         assert json.loads(client.ask("GET", "/base/api").read())["target"] == "/base/api"
         client.connection.close()
+
+
+def test_who_connects_in_the_moment_of_its_end_is_cut(target: Server) -> None:
+    proxy = HttpFaultProxy(target.url, ca_pem=CA)
+    # On the loop, so that the proxy finds all of them when it is about to end.
+    clients = proxy._thread.call(lambda: [socket.create_connection(("127.0.0.1", proxy.port)) for _ in range(20)])
+    proxy.stop()
+    for client in clients:
+        with client, contextlib.suppress(ConnectionResetError):
+            client.settimeout(1)
+            assert client.recv(1) == b""

@@ -68,6 +68,21 @@ def test_over_http_1_streams_that_start_together_do_not_wait_for_each_other(
     assert [receiver.ends for receiver in receivers] == [[]] * 4
 
 
+def test_over_http_1_a_stream_without_an_answer_does_not_hold_up_the_others(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    server = serve(by_target(silent=Call.hold, watch=watch))
+    running, silent, receivers = start_loop(server), recorder(), [recorder() for _ in range(3)]
+    running.do(lambda: running.loop.open("/silent", silent, timeout=20))
+    server.wait_for(lambda: len(server.seen) == 1)
+    running.do(lambda: [running.loop.open("/watch", each, timeout=20) for each in receivers])
+    for receiver in receivers:
+        receiver.wait_for(lambda each: each.body == b"{}\n")
+
+    assert [seen.target for seen in server.seen].count("/silent") == 1  # It was left alone.
+    assert server.connections == 4
+
+
 def test_everything_is_told_on_the_loop_thread(serve: Any, start_loop: Any, recorder: Any) -> None:
     running, receiver = start_loop(serve(trickle)), recorder()
     open_on(running, receiver)
