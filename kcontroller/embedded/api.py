@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import bodies, deletion, intake, options, reads, scale, statuses, watches, writes
+from kcontroller.embedded import bodies, deletion, intake, options, reads, scale, statuses, subresources, watches, writes
 from kcontroller.embedded.ownership import managed
 from kcontroller.embedded.patches import patching
 from kcontroller.embedded.store import Stored
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kcontroller.embedded.views.representation import Representation
 
 _APPLY: Final = "application/apply-patch+yaml"
+_OF_A_NODE: Final = frozenset({"log", "exec", "attach", "portforward", "proxy"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,9 @@ class Api:
         if call.subresource == "scale":
             stored = self._existing(call)
             return msgspec.json.encode(scale.scale_of(call.kind, stored.document()))
+        if call.kind.storage == "pods" and call.subresource in _OF_A_NODE:
+            self._existing(call)
+            raise statuses.bad_request(f"pod {call.name} does not have a host assigned")
         return reads.get(self.backend, call, representation, frozen=frozen)
 
     def list(self, call: Call, representation: Representation, *, frozen: int | None = None) -> bytes:
@@ -96,6 +100,9 @@ class Api:
         """
         options.check(call, content_type)
         match call.verb:
+            case "create" if call.subresource:
+                answer = subresources.create(self.backend, call, body, content_type)
+                return Answer(201, msgspec.json.encode(answer))
             case "create":
                 document, warnings = intake.from_body(self.backend.catalog, call, body, content_type)
                 with _warning(warnings):
@@ -189,4 +196,4 @@ class Api:
 
     @staticmethod
     def _delete_options(call: Call, body: bytes, content_type: str) -> deletion.Options:
-        return deletion.Options.of(call, bodies.decode(body, content_type) if body.strip() else {})
+        return deletion.Options.of(call, bodies.decode(body, content_type) if body.strip() else None)

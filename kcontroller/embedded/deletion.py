@@ -26,7 +26,7 @@ _POLICIES: Final = ("Foreground", "Background", "Orphan")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """DeleteOptions, from the body and the query; the body wins."""
+    """DeleteOptions, from the body, or without one from the query."""
 
     propagation: str = ""
     uid: str = ""
@@ -34,19 +34,21 @@ class Options:
     dry_run: bool = False
 
     @classmethod
-    def of(cls, call: Call, body: Mapping[str, Any]) -> Options:
-        """Read them.
+    def of(cls, call: Call, body: Mapping[str, Any] | None) -> Options:
+        """Read them; `body` is None if there is none. With one, be it empty, the query says nothing.
 
         Raises:
             Refusal: a value that does not exist, or two that contradict each other.
         """
-        _check_types(body)
-        merged = {**call.query, **body}
-        if not body:
+        if body is None:
             options.check_number(call, "gracePeriodSeconds")
-        propagation, orphan = merged.get("propagationPolicy") or "", merged.get("orphanDependents")
+            body = {name: call.query[name] for name in ("propagationPolicy", "orphanDependents") if name in call.query}
+            body = {**body, "dryRun": [call.query["dryRun"]] if "dryRun" in call.query else []}
+        else:
+            _check_types(body)
+        propagation, orphan = body.get("propagationPolicy") or "", body.get("orphanDependents")
         causes = list(_wrong_propagation(propagation, orphan))
-        dry_run = body.get("dryRun") or ([call.query["dryRun"]] if "dryRun" in call.query else [])
+        dry_run = body.get("dryRun") or []
         if dry_run not in ([], ["All"]):
             causes.append(options.unsupported_dry_run(dry_run))
         if causes:

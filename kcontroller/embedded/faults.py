@@ -76,7 +76,10 @@ class Hang:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Close the connection without an answer: before the verb, or after it was done, so that the client cannot know."""
+    """Close the connection without an answer: before the verb, or after it was done, so that the client cannot know.
+
+    A watch is always cut before it begins.
+    """
 
     after: bool = False
 
@@ -152,6 +155,7 @@ class Rule:
         after: how many matching requests pass first.
         times: how often it acts at most; 0 is no limit.
         hits: how often it has acted.
+        released: whether it acts no more.
     """
 
     action: Action
@@ -167,9 +171,9 @@ class Rule:
     after: int = 0
     times: int = 0
     hits: int = field(default=0, init=False)
+    released: bool = field(default=False, init=False)
     _passed: int = field(default=0, init=False)
     _random: random.Random = field(init=False)
-    _released: bool = field(default=False, init=False)
     _waiting: list[asyncio.Future[None]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -186,7 +190,7 @@ class Rule:
 
     def matches(self, call: Call) -> bool:
         """Whether a request is one of those it is for, without counting it."""
-        if self._released or (self.verbs is not None and call.verb not in self.verbs):
+        if self.released or (self.verbs is not None and call.verb not in self.verbs):
             return False
         exact = (
             (self.namespace, call.namespace),
@@ -216,14 +220,14 @@ class Rule:
         self._waiting.append(future)
         try:
             # Looked at with the future in the list: a release in another thread finds one or the other.
-            if not self._released:
+            if not self.released:
                 await future
         finally:
             self._waiting.remove(future)
 
     def release(self) -> None:
         """Let go of everything that hangs or is frozen, and act no more. From any thread."""
-        self._released = True
+        self.released = True
         for future in tuple(self._waiting):
             with contextlib.suppress(RuntimeError):  # The server has stopped, and its waiters with it.
                 future.get_loop().call_soon_threadsafe(_finish, future)
@@ -254,8 +258,15 @@ class Faults:
         return self._requests + self._streams
 
     def add(self, rule: Rule) -> Rule:
-        """Add a rule that stays until it is removed; returns it."""
+        """Add a rule that stays until it is removed; returns it.
+
+        Raises:
+            ValueError: it was added before; it would act twice, or, once removed, never.
+        """
         with self._lock:
+            if rule.released or rule in self.rules:
+                msg = f"a rule is added once and never again; make another one for {rule.action}"
+                raise ValueError(msg)
             if rule.on_streams:
                 self._streams += (rule,)
             else:
@@ -289,12 +300,8 @@ class Faults:
 
     def on_request(self, call: Call) -> list[Rule]:
         """Find the rules that act on a request, and count them. Called on the server's loop only."""
-        if not self._requests:
-            return []
         return [rule for rule in self._requests if rule.matches(call) and rule.draw()]
 
     def on_stream(self, call: Call) -> list[Rule]:
         """Find the rules that may act on the events of a watch, without counting them."""
-        if not self._streams:
-            return []
         return [rule for rule in self._streams if rule.matches(call)]

@@ -170,6 +170,7 @@ class RequestLog:
         Raises:
             AssertionError: lists them.
         """
+        __tracebackhide__ = True
         self.assert_count(0, since=since, **wanted)
 
     def assert_count(self, count: int, *, since: int = 0, **wanted: Any) -> list[LoggedRequest]:
@@ -178,6 +179,7 @@ class RequestLog:
         Raises:
             AssertionError: lists what there was.
         """
+        __tracebackhide__ = True
         found = self.where(since=since, **wanted)
         if len(found) != count:
             self._complain(f"{count or 'no'} {_plural(count)} with {_criteria(wanted)}", found, since)
@@ -189,10 +191,12 @@ class RequestLog:
         Raises:
             AssertionError: lists the writes.
         """
+        __tracebackhide__ = True
         if found := self.writes(since=since, **wanted):
             self._complain(f"no writes with {_criteria(wanted)}", found, since)
 
     def _complain(self, wanted: str, found: Sequence[LoggedRequest], since: int) -> None:
+        __tracebackhide__ = True
         after = f" after #{since}" if since else ""
         lines = [f"expected {wanted}{after}, there {'was' if len(found) == 1 else 'were'} {len(found)}"]
         if found:

@@ -65,8 +65,14 @@ def with_scale(kind: Kind, document: dict[str, Any], scale: dict[str, Any]) -> d
 
 def without_zero(kind: Kind, document: dict[str, Any]) -> dict[str, Any]:
     """Give an object without replicas that are zero: a Scale does not state them, so that nobody owns them."""
-    path = (kind.subresources["scale"].paths or _BUILTIN_PATHS)["specReplicasPath"]
-    return document if _find(document, path) else _without(document, path.strip(".").split("."))
+    path = path_of(kind)
+    return document if _find(document, ".".join(path)) else _without(document, path)
+
+
+def path_of(kind: Kind) -> list[str]:
+    """Name the fields down to the replicas of a kind."""
+    paths = kind.subresources["scale"].paths or _BUILTIN_PATHS
+    return paths["specReplicasPath"].strip(".").split(".")
 
 
 def _without(value: dict[str, Any], path: list[str]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
+from kcontroller.embedded import completion
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -171,13 +173,17 @@ def _service_ports(document: dict[str, Any]) -> None:
 
 def _service(document: dict[str, Any], old: dict[str, Any] | None) -> None:
     spec = document["spec"]
-    if spec["type"] == "ExternalName":
-        return
     before = (old or {}).get("spec", {})
+    if spec["type"] == "ExternalName":
+        if before and before.get("type") != "ExternalName":  # What was given out is taken back.
+            for name in ("clusterIP", "clusterIPs", "internalTrafficPolicy", "ipFamilies", "ipFamilyPolicy"):
+                spec.pop(name, None)
+        return
     address = spec.get("clusterIP") or before.get("clusterIP") or _address(document["metadata"]["uid"])
     spec.update(clusterIP=address, clusterIPs=[address])
-    spec.setdefault("ipFamilies", ["IPv4"])
-    spec.setdefault("ipFamilyPolicy", "SingleStack")
+    both = address == "None" and not spec.get("selector")
+    spec.setdefault("ipFamilies", ["IPv4", "IPv6"] if both else ["IPv4"])
+    spec.setdefault("ipFamilyPolicy", "RequireDualStack" if both else "SingleStack")
 
 
 def _address(uid: str) -> str:
@@ -185,22 +191,21 @@ def _address(uid: str) -> str:
     return f"10.0.0.{int(uid[:8], 16) % 253 + 2}"
 
 
-def _pulled(document: dict[str, Any]) -> None:
-    spec = document.get("spec") or {}
-    pod = spec.get("template", {}).get("spec") if "template" in spec else spec
-    for group in ("containers", "initContainers"):
-        for container in (pod or {}).get(group) or ():
-            container.setdefault("imagePullPolicy", _pull_policy(container.get("image", "")))
-
-
 def _pod(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    spec = document["spec"]
+    before = (old or {}).get("spec", _ADMITTED_PODS)
+    for name, value in _ADMITTED_PODS.items():
+        if name != "tolerations":
+            spec.setdefault(name, before.get(name, value))
+    tolerated = {(each.get("key") or "") for each in spec.get("tolerations") or ()}
+    missing = [dict(each) for each in _ADMITTED_PODS["tolerations"] if not tolerated & {each["key"], ""}]
+    if missing:
+        spec["tolerations"] = [*(spec.get("tolerations") or ()), *missing]
     if old is None:
-        for name, value in _ADMITTED_PODS.items():
-            document["spec"].setdefault(name, value)
         document.setdefault("status", {})["qosClass"] = _quality(document.get("spec", {}))
 
 
-_ADMITTED_PODS: Final = {
+_ADMITTED_PODS: Final[dict[str, Any]] = {
     "priority": 0,
     "preemptionPolicy": "PreemptLowerPriority",
     "tolerations": [
@@ -215,9 +220,48 @@ _ADMITTED_PODS: Final = {
 }
 
 
-def _pull_policy(image: str) -> str:
-    name = image.rpartition("/")[2]
-    return "Always" if name.endswith(":latest") or (":" not in name and "@" not in name) else "IfNotPresent"
+def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    spec, meta = document["spec"], document["metadata"]
+    template = spec.setdefault("template", {}).setdefault("metadata", {})
+    if spec.get("manualSelector"):
+        return
+    if old is not None:
+        if "selector" not in spec and "selector" in old["spec"]:
+            spec["selector"] = old["spec"]["selector"]
+        given = old["spec"].get("template", {}).get("metadata", {}).get("labels") or {}
+        template["labels"] = {**given, **(template.get("labels") or {})}
+        return
+    uid = {"batch.kubernetes.io/controller-uid": meta["uid"]}
+    labels = {**uid, "batch.kubernetes.io/job-name": meta["name"], "controller-uid": meta["uid"], "job-name": meta["name"]}
+    template["labels"] = {**(template.get("labels") or {}), **labels}
+    spec.setdefault("selector", {"matchLabels": uid})
+    if not meta.get("labels"):
+        meta["labels"] = dict(template["labels"])  # The defaults of this version copy the template's.
+
+
+def _cron_job(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
+    template = document["spec"].get("jobTemplate", {}).get("spec", {}).get("template")
+    if template is not None:
+        template.setdefault("metadata", {})
+
+
+def _daemon_set(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    name, count = completion.TEMPLATE_GENERATION, 1
+    if old is not None:
+        said = (old["metadata"].get("annotations") or {}).get(name, "0")
+        changed = document["spec"].get("template") != old["spec"].get("template")
+        count = (int(said) if said.isdecimal() else 0) + changed
+    document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), name: str(count)}
+
+
+def _always(*names: str) -> Callable[[dict[str, Any], dict[str, Any] | None], None]:
+    """Make the rule of a kind that writes null for a list that is empty."""
+
+    def rule(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
+        for name in names:
+            document[name] = document.get(name) or None
+
+    return rule
 
 
 def _quality(spec: dict[str, Any]) -> str:
@@ -236,17 +280,17 @@ _COMPLETED: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     "namespaces": _named_namespace,
     "secrets": _secret,
     "services": _service_ports,
-    "pods": _pulled,
-    "deployments.apps": _pulled,
-    "replicasets.apps": _pulled,
-    "statefulsets.apps": _pulled,
-    "daemonsets.apps": _pulled,
-    "jobs.batch": _pulled,
-    "replicationcontrollers": _pulled,
+    **completion.RULES,
 }
 
 _PREPARED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any] | None], None]]] = {
     "namespaces": _namespace,
     "services": _service,
     "pods": _pod,
+    "jobs.batch": _job,
+    "daemonsets.apps": _daemon_set,
+    "cronjobs.batch": _cron_job,
+    "roles.rbac.authorization.k8s.io": _always("rules"),
+    "clusterroles.rbac.authorization.k8s.io": _always("rules"),
+    "endpointslices.discovery.k8s.io": _always("endpoints", "ports"),
 }

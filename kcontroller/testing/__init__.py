@@ -23,7 +23,7 @@ As functions and classes, for any test runner; all of them can be imported from 
 
 from __future__ import annotations
 
-import importlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -127,12 +127,23 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is first used (PEP 562)."""
+    """Load a name when it is first used (PEP 562).
+
+    Raises:
+        ModuleNotFoundError: it needs what only the extra ``embedded`` installs.
+    """
     home = _HOMES.get(name)
     if home is None:
         msg = f"module 'kcontroller.testing' has no attribute {name!r}"
         raise AttributeError(msg)
-    value = getattr(importlib.import_module(home), name)
+    try:
+        value = getattr(import_module(home), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package == "kcontroller":
+            raise
+        msg = f"{name} needs {package}; install kcontroller[embedded]"
+        raise ModuleNotFoundError(msg, name=error.name, path=error.path) from error
     globals()[name] = value
     return value
 

@@ -54,6 +54,7 @@ def install_crds(server: Asks, *sources: Source, within: float = 10.0) -> tuple[
         FileNotFoundError: there is no such file or folder.
         AssertionError: one was not served in time.
     """
+    __tracebackhide__ = True
     documents = [document for source in sources for document in _documents(source)]
     for document in documents:
         _put(server, document)

@@ -82,7 +82,7 @@ class LeakCheck:
                 target = os.readlink(_OPEN / number)  # noqa: PTH115 - the text, not a path: there is none
             except OSError:
                 continue
-            found[_NUMBER.sub("", target)] += 1
+            found[_NUMBER.sub("", target).rstrip(":")] += 1
         return found
 
 

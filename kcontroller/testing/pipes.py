@@ -154,7 +154,8 @@ class Pipe:
                 await self._wait_in_black_hole()
                 if not await self._send(piece):
                     return
-                await self._pause_between_pieces()
+                if (slicer := self._first(Slicer)) is not None:
+                    await self._pause(slicer, slicer.pause)
 
     async def _send(self, piece: bytes) -> bool:
         """Send a piece at the speed there is; False if that was the last the limit let pass."""
@@ -173,8 +174,15 @@ class Pipe:
                 self._connection.end(reset=limit.reset)
                 return False
             if speed is not None:
-                await self._connection.changed(len(now) / speed.bytes_per_second)
+                await self._pause(speed, len(now) / speed.bytes_per_second)
         return True
+
+    async def _pause(self, toxic: Bandwidth | Slicer, seconds: float) -> None:
+        """Wait for so long, or until that toxic is no longer the one that acts; others may come and go."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        while self._first(type(toxic)) is toxic and (left := due - loop.time()) > 0:
+            await self._connection.changed(left)
 
     def _pieces(self, data: bytes) -> Iterator[bytes]:
         start = 0
@@ -185,11 +193,6 @@ class Pipe:
                 size = max(1, slicer.size + self._chance.randint(-slicer.jitter, slicer.jitter))
             yield data[start : start + size]
             start += size
-
-    async def _pause_between_pieces(self) -> None:
-        slicer = self._first(Slicer)
-        if slicer is not None and slicer.pause:
-            await self._connection.changed(slicer.pause)
 
     async def _wait_for_latency(self, arrived: float) -> None:
         loop = asyncio.get_running_loop()

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from kcontroller.embedded.faults import Faults
     from kcontroller.embedded.server import EmbeddedServer
     from kcontroller.testing.clock import VirtualClock
     from kcontroller.testing.control_plane import ControlPlane
     from kcontroller.testing.managers import Managers, ServerClient
+
+_PASSED: Final = pytest.StashKey[bool]()
 
 NO_REAL_SERVERS: Final = (
     "they need the real kube-apiserver and etcd; `bin/envtest build` (python -m kcontroller.testing.envtest build) "
@@ -39,14 +41,36 @@ def api_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
 
     The test fails if something went wrong inside of the server.
     """
-    try:
-        from kcontroller.embedded.server import EmbeddedServer  # noqa: PLC0415 - see the module
-    except ModuleNotFoundError as error:
-        pytest.fail(f"the embedded API server needs {error.name}; install kcontroller[embedded]", pytrace=False)
-    marker = request.node.get_closest_marker("embedded")
-    with EmbeddedServer(**(marker.kwargs if marker is not None else {})) as server:
+    _begin_leak_check(request)
+    with _server_class()(**_options(request.node.get_closest_marker("embedded"))) as server:
         yield server
     assert not server.failures, f"the embedded server failed: {server.failures!r}"  # noqa: S101 - a test's
+
+
+def _server_class() -> type[EmbeddedServer]:
+    try:
+        from kcontroller.testing import EmbeddedServer  # noqa: PLC0415 - see the module
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("kcontroller"):
+            raise
+        missing = str(error)
+    else:
+        return EmbeddedServer
+    pytest.fail(missing, pytrace=False)  # Outside of the except clause, whose traceback would be shown with it.
+
+
+def _options(marker: pytest.Mark | None) -> dict[str, Any]:
+    if marker is None:
+        return {}
+    if marker.args:
+        pytest.fail(f"the mark embedded takes options by name, not {marker.args!r}", pytrace=False)
+    return dict(marker.kwargs)
+
+
+def _begin_leak_check(request: pytest.FixtureRequest) -> None:
+    """Begin before anything is there to be looked for, and so look when it has been cleaned up."""
+    if "no_leaks" in request.fixturenames:
+        request.getfixturevalue("no_leaks")
 
 
 @pytest.fixture
@@ -74,6 +98,7 @@ def install_crds(api_server: EmbeddedServer) -> Callable[..., tuple[str, ...]]:
     from kcontroller.testing import crds  # noqa: PLC0415
 
     def install(*sources: Any, server: crds.Asks | None = None, within: float = 10.0) -> tuple[str, ...]:
+        __tracebackhide__ = True
         return crds.install_crds(server or api_server, *sources, within=within)
 
     return install
@@ -117,14 +142,26 @@ def eventually(request: pytest.FixtureRequest) -> Callable[..., Any]:
     return partial(eventually, clock=request.getfixturevalue("clock"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Remember whether the test passed, for its fixtures."""
+    report = yield
+    item.stash[_PASSED] = report.passed
+    return report
+
+
 @pytest.fixture
-def no_leaks() -> Iterator[None]:
-    """Fail the test if it leaves threads (``kc-...``) or descriptors behind: ``usefixtures("no_leaks")``."""
+def no_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail the test if it leaves threads (``kc-...``) or descriptors behind: ``usefixtures("no_leaks")``.
+
+    What a test leaves that failed anyway is not looked for: its traceback holds what it was working with.
+    """
     from kcontroller.testing.leaks import LeakCheck  # noqa: PLC0415
 
-    check = LeakCheck()
-    with check:
-        yield
+    check = LeakCheck().__enter__()
+    yield
+    if request.node.stash.get(_PASSED, False):
+        check.check()
 
 
 def _require_real_servers() -> None:
@@ -148,8 +185,9 @@ def control_plane() -> Iterator[ControlPlane]:
 
 
 @pytest.fixture
-def fresh_control_plane() -> Iterator[ControlPlane]:
+def fresh_control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane]:
     """One real API server for a test that kills, pauses or restarts it; costs three seconds."""
+    _begin_leak_check(request)
     _require_real_servers()
     from kcontroller.testing.control_plane import ControlPlane  # noqa: PLC0415
 

@@ -23,9 +23,19 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class Bandwidth:
-    """No more than so many bytes pass in a second."""
+    """No more than so many bytes pass in a second, whatever other toxics come and go."""
 
     bytes_per_second: float
+
+    def __post_init__(self) -> None:
+        """Refuse a standstill.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if self.bytes_per_second <= 0:
+            msg = f"{self.bytes_per_second:g} bytes in a second is no bandwidth; for none at all there is BlackHole"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)

@@ -257,10 +257,9 @@ class StreamLoop:
     def _look_at_sharing(self) -> None:
         """Find out that a connection is not shared although nobody on it has a status."""
         self._looks_at_sharing = False
-        waiting = sum(transfer.waits for transfer in self._running.values())
-        if not waiting or self._is_answered():
+        if self._is_answered() or not any(transfer.waits for transfer in self._running.values()):
             return
-        if len(self._running) - waiting == 1:
+        if sum(transfer.is_sent for transfer in self._running.values()) == 1:
             self._share = False
         else:
             self._look_at_sharing_later()

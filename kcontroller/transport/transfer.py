@@ -111,9 +111,14 @@ class Transfer:
         return handle
 
     @property
+    def is_sent(self) -> bool:
+        """Whether its connection stands, so that its request is on the way."""
+        return bool(self.handle.getinfo(P.PRETRANSFER_TIME))
+
+    @property
     def waits(self) -> bool:
-        """Whether it has no connection yet on which its request could go."""
-        return not self.handle.getinfo(P.PRETRANSFER_TIME)
+        """Whether it waits for a connection that another one opens."""
+        return not self.is_sent and not self.handle.getinfo(P.NAMELOOKUP_TIME)
 
     def stop_sharing(self, *, now: float) -> None:
         """Take a connection of its own at the next start, which is now."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kcontroller.embedded import scale
 from kcontroller.embedded.ownership import owners
 from kcontroller.embedded.ownership.applying import Application
+from kcontroller.embedded.ownership.fields import has
 from kcontroller.embedded.ownership.merging import check
 from kcontroller.embedded.ownership.names import Unnamed
 from kcontroller.embedded.ownership.owners import APPLY, UPDATE, identity_of
@@ -55,6 +56,9 @@ def track(
     if not entries and old.get("uid"):
         return
     entries = entries or {}
+    if subresource == "scale" and not any(has(entry.fields, *_replicas(kind)) for entry in entries.values()):
+        metadata["managedFields"] = old["managedFields"]  # The Scale shows no owners, and so it gets none.
+        return
     writer = identity_of(kind, manager, operation, subresource)
     try:
         tracked = owners.after_write(kind, before or {}, written, entries, writer=writer, now=now)
@@ -103,6 +107,10 @@ def apply(
         return Application(kind, old, config, applier, now).run(force=force)
     except Unnamed as error:
         raise Refusal(500, "", f"failed to merge config: {error}") from None
+
+
+def _replicas(kind: Kind) -> list[str]:
+    return [f"f:{part}" for part in scale.path_of(kind)]
 
 
 def _check(kind: Kind, config: dict[str, Any]) -> None:

@@ -139,8 +139,12 @@ def _secret(document: Mapping[str, Any], old: Mapping[str, Any] | None) -> Itera
     yield from _frozen(document, old, ("data",))
 
 
-def _service(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
+def _service(document: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
     spec = document.get("spec") or {}
+    given = ((old or {}).get("spec") or {}).get("clusterIPs")
+    if given and spec.get("clusterIPs") and spec["clusterIPs"] != given:
+        text = fields.json_text(spec["clusterIPs"])
+        yield Cause("FieldValueInvalid", f"Invalid value: {text}: may not change once set", "spec.clusterIPs[0]")
     ports = spec.get("ports") or []
     if spec.get("type") == "ExternalName":
         if not spec.get("externalName"):

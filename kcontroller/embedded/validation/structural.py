@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from kcontroller.embedded.schemas import Schema
+from kcontroller.embedded.validation import canonical
 
+_NONE: Final[frozenset[str]] = frozenset()
 _OBJECT_FIELDS: Final = frozenset({"apiVersion", "kind", "metadata"})
 _TEXT: Final = {"type": "string"}
 _TEXTS: Final = {"type": "array", "items": _TEXT}
@@ -61,7 +63,19 @@ OBJECT_META: Final = Schema({"$ref": f"{_META}ObjectMeta"}, _DEFINITIONS, builti
 class _Shape:
     """What pruning and defaulting need of a schema node, at hand without a call. Children are made when met."""
 
-    __slots__ = ("default", "defaults", "embedded", "fields", "items", "keeps", "nullable", "schema", "values")
+    __slots__ = (
+        "default",
+        "defaults",
+        "embedded",
+        "fields",
+        "items",
+        "keeps",
+        "nullable",
+        "omitted",
+        "schema",
+        "values",
+        "writer",
+    )
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
@@ -72,6 +86,8 @@ class _Shape:
             if node.get("default") is not None
         )
         self.embedded = schema.embedded_resource
+        self.omitted = canonical.omitted(schema) if schema.builtin else _NONE
+        self.writer = canonical.writer(schema) if schema.builtin else None
         # Null stays where anything may stand (RawExtension); Go has no other place for it.
         self.nullable = schema.is_open if schema.builtin else schema.nullable
         self.keeps = schema.preserves_unknown
@@ -198,6 +214,9 @@ def _default(value: dict[str, Any], shape: _Shape, *, keep_nulls: bool) -> None:
             inner = fields.get(name) or shape.field(name) or values
             if inner is not None:
                 (_default if kind is dict else _default_items)(below, inner, keep_nulls=keep_nulls)
+            if not below and name in shape.omitted:
+                gone = gone or []
+                gone.append(name)
         elif below is None:
             value[name] = _for_null(fields.get(name) or shape.field(name) or values, shape)
             if value[name] is _GONE and keep_nulls:
@@ -205,8 +224,15 @@ def _default(value: dict[str, Any], shape: _Shape, *, keep_nulls: bool) -> None:
             elif value[name] is _GONE:
                 gone = gone or []
                 gone.append(name)
+        elif not below and name in shape.omitted:
+            gone = gone or []
+            gone.append(name)
         elif kind is float and below.is_integer() and abs(below) < _EXACT:
             value[name] = int(below)  # So does Go's encoder: 1.0 comes back as 1.
+        if shape.schema.builtin and kind is not dict and kind is not list:
+            inner = fields.get(name) or shape.field(name) or values
+            if inner is not None and inner.writer is not None:
+                value[name] = inner.writer(value[name])
     for name in gone or ():
         del value[name]
 

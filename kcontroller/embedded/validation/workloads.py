@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 _NOT_MATCHING: Final = "`selector` does not match template `labels`"
 _SCHEDULE_FIELDS: Final = 5
+_FIXED_POD: Final = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
 # What of a StatefulSet may change.
 _STATEFUL: Final = (
     "replicas",
@@ -159,8 +164,34 @@ def _container(container: Mapping[str, Any], path: str, seen: set[str]) -> Itera
             yield fields.required(f"{path}.env[{index}].name")
 
 
-def _plain_pod(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    yield from _pod(document.get("spec") or {}, "spec")
+def _plain_pod(document: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[Cause]:
+    spec = document.get("spec") or {}
+    yield from _pod(spec, "spec")
+    if old is None:
+        return
+    before = old.get("spec") or {}
+    kept = [_without_seconds(each) for each in spec.get("tolerations") or ()]
+    if any(_without_seconds(each) not in kept for each in before.get("tolerations") or ()):
+        detail = "existing toleration can not be modified except its tolerationSeconds"
+        yield fields.forbidden("spec.tolerations", detail)
+    if _fixed(spec) != _fixed(before):
+        yield fields.forbidden("spec", _FIXED_POD)
+
+
+def _without_seconds(toleration: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
+
+
+def _fixed(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what of a Pod's spec may not change."""
+    fixed = {name: value for name, value in spec.items() if name not in {"tolerations", "activeDeadlineSeconds"}}
+    if (spec.get("terminationGracePeriodSeconds") or 0) < 0 or spec.get("terminationGracePeriodSeconds") == 1:
+        fixed.pop("terminationGracePeriodSeconds")
+    for group in ("containers", "initContainers"):
+        fixed[group] = [
+            {name: value for name, value in each.items() if name != "image"} for each in spec.get(group) or ()
+        ]
+    return fixed
 
 
 def _template(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:

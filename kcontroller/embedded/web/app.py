@@ -168,7 +168,7 @@ class App:
                 return page_not_found(request)
             raise
         body = await exchange.read_body(self._body_seconds)
-        if (rules := self._faults.on_request(call)) and await self._cut_before(rules):
+        if (rules := self._faults.on_request(call)) and await self._cut_before(rules, call):
             return self._cut(exchange)
         representation = _negotiated(request, call)
         if call.verb == "watch":
@@ -194,7 +194,7 @@ class App:
         return call
 
     @staticmethod
-    async def _cut_before(rules: Sequence[Rule]) -> bool:
+    async def _cut_before(rules: Sequence[Rule], call: Call) -> bool:
         """Do what rules want before the verb; returns whether the connection is to be cut."""
         for rule in rules:
             match rule.action:
@@ -204,8 +204,9 @@ class App:
                     await asyncio.sleep(seconds)
                 case Hang():
                     await rule.wait()
-                case Cut(after=False):
-                    return True
+                case Cut(after):
+                    if not after or call.verb == "watch":
+                        return True
         return False
 
     def _done(

@@ -264,3 +264,12 @@ def test_a_watch_that_is_cancelled_from_outside_stays_cancelled() -> None:
             await running
 
     asyncio.run(cancel())
+
+
+def test_a_rule_is_added_once() -> None:
+    faults = Faults()
+    with faults(Rule(Refuse(500))) as rule, pytest.raises(ValueError, match="make another one"):
+        faults.add(rule)
+    with pytest.raises(ValueError, match="make another one for Refuse.code=500"):
+        faults.add(rule)
+    assert faults.rules == ()

@@ -360,3 +360,12 @@ def test_a_start_that_failed_can_be_tried_again() -> None:
                 server.start()
     with server:
         assert server.request("GET", "/readyz") == (200, "ok")
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_watch_is_cut_before_it_begins(server: EmbeddedServer, *, after: bool) -> None:
+    with server.faults(Rule(Cut(after=after), verbs={"watch"})) as rule, closing(connect(server)) as connection:
+        connection.request("GET", f"{CONFIG_MAPS}?watch=1", headers={"Authorization": f"Bearer {server.token}"})
+        with pytest.raises(GONE):
+            connection.getresponse()
+    assert rule.hits == 1

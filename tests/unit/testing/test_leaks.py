@@ -41,7 +41,7 @@ def test_a_thread_has_a_moment_to_end() -> None:
 @on_linux
 def test_a_socket_that_stays_open_is_counted() -> None:
     opened: list[socket.socket] = []
-    with pytest.raises(AssertionError, match=r"^left behind: 2 x socket:$"), LeakCheck(within=0.005):
+    with pytest.raises(AssertionError, match=r"^left behind: 2 x socket$"), LeakCheck(within=0.005):
         opened += socket.socketpair()
     for each in opened:
         each.close()

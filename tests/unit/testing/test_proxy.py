@@ -132,6 +132,35 @@ def test_bandwidth_is_not_exceeded(proxy: FaultProxy, connect: Callable[[], sock
     assert time.monotonic() - began >= 0.02
 
 
+@pytest.mark.parametrize("toxic", [Bandwidth(100_000), Slicer(1000, pause=0.008)])
+def test_other_toxics_that_come_and_go_do_not_quicken_it(
+    proxy: FaultProxy, connect: Callable[[], socket.socket], toxic: Bandwidth | Slicer
+) -> None:
+    sock = connect()
+    proxy.add(toxic, direction="down")
+    ended = threading.Event()
+
+    def come_and_go() -> None:
+        while not ended.is_set():
+            proxy.add(Latency(0)).remove()
+
+    busy = threading.Thread(target=come_and_go)
+    busy.start()
+    began = time.monotonic()
+    assert echo(sock, b"x" * 4000) == b"x" * 4000
+    took = time.monotonic() - began
+    ended.set()
+    busy.join()
+
+    assert took >= 0.02
+
+
+@pytest.mark.parametrize("speed", [0, -1])
+def test_no_bandwidth_at_all_is_a_black_hole(speed: float) -> None:
+    with pytest.raises(ValueError, match=f"{speed} bytes in a second is no bandwidth; .* BlackHole"):
+        Bandwidth(speed)
+
+
 def test_a_slicer_cuts_into_pieces(proxy: FaultProxy, connect: Callable[[], socket.socket]) -> None:
     sock = connect()
     proxy.add(Slicer(3, pause=0.002), direction="down")

@@ -73,9 +73,8 @@ def test_over_http_1_a_stream_without_an_answer_does_not_hold_up_the_others(
 ) -> None:
     server = serve(by_target(silent=Call.hold, watch=watch))
     running, silent, receivers = start_loop(server), recorder(), [recorder() for _ in range(3)]
-    running.do(lambda: running.loop.open("/silent", silent, timeout=20))
-    server.wait_for(lambda: len(server.seen) == 1)
-    running.do(lambda: [running.loop.open("/watch", each, timeout=20) for each in receivers])
+    targets = zip(["silent", *["watch"] * 3], [silent, *receivers], strict=True)
+    running.do(lambda: [running.loop.open(f"/{target}", each, timeout=20) for target, each in targets])
     for receiver in receivers:
         receiver.wait_for(lambda each: each.body == b"{}\n")
 
