@@ -18,7 +18,7 @@ from typing import Any, Final
 import click
 
 from kcontroller.cli.durations import duration
-from kcontroller.cli.failures import EPILOG, FAILED, Unusable, failure_of, trace_of
+from kcontroller.cli.failures import EPILOG, FAILED, Failure, Unusable, failure_of, trace_of
 from kcontroller.cli.options import GroupedCommand, Option
 
 _MOST: Final = 100
@@ -71,6 +71,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
         ready = demo_run.run(demo_run.Options(**options))
     except ModuleNotFoundError as error:
         raise _needs_extra(error) from error
+    except BrokenPipeError:  # click ends quietly when nobody reads any more.
+        raise
+    except OSError as error:
+        raise Failure(error.strerror or str(error)) from error
     except Exception as error:
         if options["verbose"]:
             click.echo(trace_of(error), err=True, nl=False)

@@ -95,6 +95,7 @@ def run(options: Options) -> bool:
             with manager:
                 _work(manager, visitor, screen, early, options)
             end = Snapshot.of(manager)
+            screen.correct(end)
         # What counts is what the server says, not what the caches hold.
         widgets = [each for user in users.values() for each in user.list(WIDGET, namespace=NAMESPACE)]
     ready = sum(map(is_ready, widgets))

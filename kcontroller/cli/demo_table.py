@@ -131,6 +131,7 @@ class Screen:
         self._said_before = 0
         self._deeds: deque[str] = deque(maxlen=_DEEDS)
         self._frame: RenderableType = ""
+        self._caption = ""
         self._next_line = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -158,7 +159,7 @@ class Screen:
     def say(self, text: str) -> None:
         """Write a line, above the table."""
         self._said.append(text)
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def done(self, deed: str) -> None:
         """Note a deed for the next `show`."""
@@ -166,12 +167,19 @@ class Screen:
 
     def show(self, snapshot: Snapshot, caption: str) -> None:
         """Show how things are: at once on a terminal, every five seconds elsewhere."""
+        self._caption = caption
         self._frame = _frame(snapshot, caption, self._deeds)
         if self._live is not None:
             self._live.update(self._frame, refresh=True)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + _LINE_SECONDS
             self._console.print(Text(f"{caption}: {snapshot}"), soft_wrap=True)
+
+    def correct(self, snapshot: Snapshot) -> None:
+        """Bring the last table up to date: a reconcile may have ended after it."""
+        self._frame = _frame(snapshot, self._caption, self._deeds)
+        if self._live is not None:
+            self._live.update(self._frame, refresh=True)
 
     def picture(self, command: str) -> str:
         """Draw the terminal as SVG: the command, what was said, and the last table where it stood."""

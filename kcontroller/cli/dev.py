@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import shlex
+import socket
+import ssl
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 import click
 
-from kcontroller.cli.failures import EPILOG, Unusable, failure_of, trace_of
+from kcontroller.cli.failures import EPILOG, Failure, Unusable, failure_of, trace_of
 from kcontroller.cli.options import GroupedCommand, Option
 from kcontroller.process import logs
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 _MARK: Final = "# Written by `kcontroller dev`; removed when it ends.\n"
 _INSTALL: Final = "pip install 'kcontroller[embedded]'"
 _MOST_PROJECTS: Final = 1000
+_CONNECT_SECONDS: Final = 1.0
 
 
 def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
@@ -47,7 +52,7 @@ def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     metavar="FILE",
     help="Where to write the kubeconfig; removed at the end.",
 )
-@_option("--force", is_flag=True, help="Replace FILE although something else wrote it.")
+@_option("--force", is_flag=True, help="Replace FILE although something else wrote or serves it.")
 @_option("-v", "--verbose", is_flag=True, help="Log at level debug, with tracebacks.")
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
@@ -60,8 +65,10 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     logs.configure(sys.stderr, log_format=None, level="debug" if options["verbose"] else "warning", verbose=False)
     try:
         _serve(**{name: options[name] for name in ("projects", "port", "kubeconfig_out", "force")})
-    except click.ClickException:
+    except (click.ClickException, BrokenPipeError):  # click ends quietly when nobody reads any more.
         raise
+    except OSError as error:
+        raise Failure(error.strerror or str(error)) from error
     except Exception as error:
         if options["verbose"]:
             click.echo(trace_of(error), err=True, nl=False)
@@ -103,14 +110,36 @@ def _refuse_to_replace(path: Path, *, force: bool) -> None:
     if force:
         return
     try:
-        ours = path.read_text(encoding="utf-8").startswith(_MARK)
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError):
-        ours = False
-    if not ours:
+        text = ""
+    if not text.startswith(_MARK):
         msg = f"--kubeconfig-out: {path} is there, and kcontroller dev did not write it; choose another, or use --force"
         raise Unusable(msg)
+    if url := _running(text):
+        msg = (
+            f"--kubeconfig-out: {path} belongs to a kcontroller dev that runs at {url}; choose another file, stop that "
+            f"one, or use --force"
+        )
+        raise Unusable(msg)
+
+
+def _running(text: str) -> str:
+    """Find the server of a kubeconfig; empty if it is gone, even where another one has its port by now."""
+    import yaml  # noqa: PLC0415 - see the test about help
+
+    try:
+        cluster = yaml.safe_load(text)["clusters"][0]["cluster"]
+        url = str(cluster["server"])
+        host, port = urlsplit(url).hostname, urlsplit(url).port
+        tls = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        with socket.create_connection((host, port), timeout=_CONNECT_SECONDS) as line:
+            tls.wrap_socket(line, server_hostname=host).close()
+    except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError):
+        return ""
+    return url
 
 
 @contextlib.contextmanager

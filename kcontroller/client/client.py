@@ -181,6 +181,8 @@ class Client:
             options["propagationPolicy"] = propagation
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
+        if self._writes.options.dry_run:
+            options["dryRun"] = ["All"]  # The server reads either the body or the query, and here is a body.
         kind: KindRef
         if key is None:
             if isinstance(target, str | GVK | type):

@@ -192,15 +192,11 @@ class Rule:
         """Whether a request is one of those it is for, without counting it."""
         if self.released or (self.verbs is not None and call.verb not in self.verbs):
             return False
-        exact = (
-            (self.namespace, call.namespace),
-            (self.name, call.name),
-            (self.subresource, call.subresource),
-            (self.plane, call.plane),
-        )
+        wanted = (self.namespace, self.name, self.subresource, self.plane)
+        asked = (call.namespace, call.name, call.subresource, call.plane)
         return (
             self.resource in {None, call.kind.resource, call.kind.plural}
-            and all(wanted in {None, asked} for wanted, asked in exact)
+            and all(want in {None, ask} for want, ask in zip(wanted, asked, strict=True))
             and (self.agent is None or self.agent in call.agent)
         )
 

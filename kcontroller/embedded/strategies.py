@@ -192,7 +192,7 @@ def _address(uid: str) -> str:
 
 
 def _pod(document: dict[str, Any], old: dict[str, Any] | None) -> None:
-    spec = document["spec"]
+    spec = document.setdefault("spec", {})
     before = (old or {}).get("spec", _ADMITTED_PODS)
     for name, value in _ADMITTED_PODS.items():
         if name != "tolerations":
@@ -221,7 +221,7 @@ _ADMITTED_PODS: Final[dict[str, Any]] = {
 
 
 def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
-    spec, meta = document["spec"], document["metadata"]
+    spec, meta = document.setdefault("spec", {}), document["metadata"]
     template = spec.setdefault("template", {}).setdefault("metadata", {})
     if spec.get("manualSelector"):
         return
@@ -240,7 +240,7 @@ def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
 
 
 def _cron_job(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
-    template = document["spec"].get("jobTemplate", {}).get("spec", {}).get("template")
+    template = document.get("spec", {}).get("jobTemplate", {}).get("spec", {}).get("template")
     if template is not None:
         template.setdefault("metadata", {})
 
@@ -249,7 +249,7 @@ def _daemon_set(document: dict[str, Any], old: dict[str, Any] | None) -> None:
     name, count = completion.TEMPLATE_GENERATION, 1
     if old is not None:
         said = (old["metadata"].get("annotations") or {}).get(name, "0")
-        changed = document["spec"].get("template") != old["spec"].get("template")
+        changed = document.get("spec", {}).get("template") != old["spec"].get("template")
         count = (int(said) if said.isdecimal() else 0) + changed
     document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), name: str(count)}
 

@@ -73,7 +73,9 @@ class Garbage:
             self._gone.add(uid)
         # An owner may wait in the foreground for what has just gone.
         owners = tuple(self._living[plane, owner] for owner in before if (plane, owner) in self._living)
-        return _Gone(plane, change.after.uid, owners) if owners or uid in self._dependents else None
+        if uid not in self._dependents and len(owners) <= 1:
+            return owners[0] if owners else None  # The same for every sibling, so that it is looked at once for many.
+        return _Gone(plane, change.after.uid, owners)
 
     def _forget(self, owner: tuple[str, str], at: _At) -> None:
         dependents = self._dependents.get(owner, set())
@@ -166,7 +168,9 @@ class Garbage:
                 continue
             if self._closes_a_circle(dependent, stored):
                 stored = self._unblock(dependent, stored)
-            deletion.delete_stored(self._backend, dependent.plane, kind, stored, deletion.IN_FOREGROUND)
+            has_own = (dependent.plane, stored.uid) in self._dependents
+            chosen = deletion.IN_FOREGROUND if has_own else deletion.BACKGROUND
+            deletion.delete_stored(self._backend, dependent.plane, kind, stored, chosen)
         if not any(self._blocks(dependent, uid) for dependent in self._dependents.get((at.plane, uid), ())):
             self._unmark(at, deletion.FOREGROUND)
         return False

@@ -24,6 +24,7 @@ _BINARY: Final = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 _KIBI: Final = 1024
 _SMALLEST: Final = -9
 _LONGEST_EXPONENT: Final = 4  # Nobody writes more, and an endless one must not fill the memory.
+_LONGEST: Final = 1000
 _IN_UTC: Final = len("2006-01-02T15:04:05Z")
 
 _ZEROS: Final = frozenset(
@@ -78,6 +79,13 @@ def omitted(schema: Schema) -> frozenset[str]:
     return frozenset(names - {"managedFields"})  # An empty managedFields is an order.
 
 
+def zero(schema: Schema) -> Any | None:
+    """Give what Go makes of a null in a list of this type; None where null stays."""
+    if schema.is_open or schema.type == "array":
+        return None
+    return {"object": {}, "string": "", "integer": 0, "number": 0, "boolean": False}.get(schema.type)
+
+
 def writer(schema: Schema) -> Callable[[Any], Any] | None:
     """Give the function that writes a value of a type of Go's that has a form of its own; None for any other type."""
     return _WRITERS.get(schema.reference.rpartition(".")[2])
@@ -89,7 +97,7 @@ def quantity(value: Any) -> Any:
         return value
     text = str(value).strip()
     found = _QUANTITY.fullmatch(text)
-    if found is None or not any(letter.isdigit() for letter in found[1]):
+    if found is None or len(text) > _LONGEST or not any(letter.isdigit() for letter in found[1]):
         return value
     suffix = found[2] or ""
     number = Fraction(found[1] if found[1][-1] != "." else found[1][:-1])

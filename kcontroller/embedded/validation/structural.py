@@ -75,6 +75,7 @@ class _Shape:
         "schema",
         "values",
         "writer",
+        "zero",
     )
 
     def __init__(self, schema: Schema) -> None:
@@ -87,6 +88,7 @@ class _Shape:
         )
         self.embedded = schema.embedded_resource
         self.omitted = canonical.omitted(schema) if schema.builtin else _NONE
+        self.zero = canonical.zero(schema) if schema.builtin else None
         self.writer = canonical.writer(schema) if schema.builtin else None
         # Null stays where anything may stand (RawExtension); Go has no other place for it.
         self.nullable = schema.is_open if schema.builtin else schema.nullable
@@ -244,6 +246,8 @@ def _default_items(value: list[Any], shape: _Shape, *, keep_nulls: bool) -> None
     for index, below in enumerate(value):
         if below is None and not inner.nullable and inner.default is not None:
             value[index] = _copy(inner.default)
+        elif below is None and inner.zero is not None:
+            value[index] = _copy(inner.zero)  # In a list of Go's, null is the zero value of its items.
         if value[index].__class__ is dict:
             _default(value[index], inner, keep_nulls=keep_nulls)
         elif value[index].__class__ is list:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -59,6 +60,23 @@ def test_without_the_extra_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     assert last_line(result) == (
         "Error: the module 'rich' is not installed; the demo needs pip install 'kcontroller[embedded]'"
     )
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
+        (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device\n"),
+    ],
+)
+def test_an_output_that_is_closed_or_full_is_no_bug(monkeypatch: pytest.MonkeyPatch, error: OSError, told: str) -> None:
+    def refuse(_options: object) -> bool:
+        raise error
+
+    monkeypatch.setattr("kcontroller.cli.demo_run.run", refuse)
+    result = run("--json")
+
+    assert (result.exit_code, result.stderr) == (1, told)
 
 
 # ---- the example -----------------------------------------------------------------------------------------------------

@@ -75,6 +75,26 @@ def test_elsewhere_than_on_a_terminal_a_line_comes_now_and_then(monkeypatch: pyt
     ]
 
 
+def test_a_line_that_goes_into_a_file_is_not_broken() -> None:
+    out = io.StringIO()
+    screen(out).say("word " * 40)
+
+    assert out.getvalue().splitlines() == ["word " * 40]
+
+
+def test_the_last_table_can_be_corrected() -> None:
+    out, paper = Terminal(), io.StringIO()
+    for each in (out, paper):
+        with screen(each) as shown:
+            shown.show(Snapshot((EU,)), "all are ready")
+            shown.correct(BOTH)
+    last = out.getvalue().rpartition("1 cluster ")[2]
+
+    assert "2 clusters" in last
+    assert "all are ready" in last
+    assert "2 clusters" not in paper.getvalue()
+
+
 def test_on_a_terminal_the_table_lives_and_stays() -> None:
     out = Terminal()
     with screen(out) as shown:

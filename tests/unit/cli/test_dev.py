@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import errno
 import signal
 import subprocess
 import sys
@@ -95,6 +96,40 @@ def test_a_file_of_somebody_else_is_left_alone(out: Path, content: bytes) -> Non
 def test_an_own_file_of_a_run_that_was_killed_is_replaced(out: Path) -> None:
     out.write_text(f"{OURS}old")
     assert (run().exit_code, out.exists()) == (0, False)
+
+
+def test_a_file_that_another_dev_serves_is_left_alone(out: Path) -> None:
+    with EmbeddedServer() as other:
+        text = OURS + other.kubeconfig()
+        out.write_text(text)
+        result = run()
+    assert (result.exit_code, out.read_text()) == (2, text)
+    assert f"{out.name} belongs to a kcontroller dev that runs at {other.url}; choose another file" in result.stderr
+
+
+def test_a_file_whose_port_somebody_else_has_now_is_replaced(out: Path) -> None:
+    with EmbeddedServer() as killed:
+        out.write_text(OURS + killed.kubeconfig())
+    with EmbeddedServer(port=killed.port):
+        assert (run().exit_code, out.exists()) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (BrokenPipeError(errno.EPIPE, "Broken pipe"), ""),
+        (OSError(errno.ENOSPC, "No space left on device"), "Error: No space left on device\n"),
+    ],
+)
+def test_an_output_that_is_closed_or_full_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, out: Path, error: OSError, told: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(dev, "_welcome", refuse)
+    result = run()
+    assert (result.exit_code, result.stderr, out.exists()) == (1, told, False)
 
 
 def test_force_replaces_any_file(out: Path) -> None:

@@ -175,6 +175,15 @@ def test_a_delete_of_an_object_that_was_read_has_its_uid_as_precondition(make: A
     }
 
 
+def test_a_delete_in_a_dry_run_says_so_in_its_body_too() -> None:
+    client, sender = wired()
+    client.with_options(dry_run=True).delete(Widget, KEY)
+    (request,) = sender.requests
+    # With DeleteOptions in the body the server does not look at the query: it would really delete.
+    assert json.loads(request.body or b"")["dryRun"] == ["All"]
+    assert query_of(request) == {"dryRun": "All"}
+
+
 @pytest.mark.parametrize(
     "call",
     [

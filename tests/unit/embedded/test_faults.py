@@ -270,6 +270,6 @@ def test_a_rule_is_added_once() -> None:
     faults = Faults()
     with faults(Rule(Refuse(500))) as rule, pytest.raises(ValueError, match="make another one"):
         faults.add(rule)
-    with pytest.raises(ValueError, match="make another one for Refuse.code=500"):
+    with pytest.raises(ValueError, match=r"make another one for Refuse\(code=500"):
         faults.add(rule)
     assert faults.rules == ()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import kcontroller.testing
+from kcontroller.testing import EmbeddedServer, LeakCheck, Managers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from _pytest.pytester import Pytester, RunResult
 
 pytest_plugins = ("pytester",)
+
+LOADED = (EmbeddedServer, LeakCheck, Managers)
+"""pytester forgets modules that a run was the first to import, and cryptography must not be loaded twice."""
 
 
 @pytest.fixture
