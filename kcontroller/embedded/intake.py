@@ -65,12 +65,13 @@ def from_apply(call: Call, merged: dict[str, Any]) -> None:
     try:
         validation.decode(kind, merged)
     except statuses.Refusal as refusal:
-        named = f"(/{call.name}; {kind.api_version}, Kind={kind.kind})"
+        shown = f"{kind.group}/{kind.version}, Kind={kind.kind}"
         why = refusal.message.removeprefix(_in_version(kind.kind, kind))
         if why.startswith("illegal base64"):
             why = f"error decoding from json: {why}"
-        said = f"unable to convert unstructured object to {kind.api_version}, Kind={kind.kind}: {why}"
-        raise statuses.Refusal(500, "", f"failed to convert new object {named} to proper version: {said}") from None
+        said = f"unable to convert unstructured object to {shown}: {why}"
+        start = f"failed to convert new object (/{call.name}; {shown}) to proper version"
+        raise statuses.Refusal(500, "", f"{start}: {said}") from None
     _completed(kind, merged, applied=True)
 
 

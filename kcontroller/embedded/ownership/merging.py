@@ -110,7 +110,7 @@ def _merge_maps(shape: Shape, live: dict[str, Any], config: dict[str, Any]) -> d
     merged = dict(live)
     for key, value in config.items():
         result = merge(shape.below(key), live.get(key, ABSENT), value)
-        if result is None and shape.builtin and key in shape.declared and live.get(key) is None:
+        if result is None and shape.builtin and key in shape.declared:
             merged.pop(key, None)  # A field of a Go type has its zero value then, which is not written.
         else:
             merged[key] = result
