@@ -14,7 +14,18 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.embedded import bodies, deletion, intake, options, reads, scale, statuses, subresources, watches, writes
+from kcontroller.embedded import (
+    bodies,
+    deletion,
+    intake,
+    options,
+    reads,
+    scale,
+    statuses,
+    subresources,
+    watches,
+    writes,
+)
 from kcontroller.embedded.ownership import managed
 from kcontroller.embedded.patches import patching
 from kcontroller.embedded.store import Stored

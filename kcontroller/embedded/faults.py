@@ -136,6 +136,7 @@ class Garbage:
 
 Action = Refuse | Delay | Hang | Cut | SlowWatch | FreezeWatch | DropEvents | EndWatch | ExpireWatch | Garbage
 
+_VERBS: Final = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"})
 _EVENTS: Final = frozenset({"ADDED", "MODIFIED", "DELETED"})
 _ON_STREAMS: Final = (SlowWatch, FreezeWatch, DropEvents, EndWatch, ExpireWatch, Garbage)
 
@@ -172,15 +173,19 @@ class Rule:
     times: int = 0
     hits: int = field(default=0, init=False)
     released: bool = field(default=False, init=False)
-    _passed: int = field(default=0, init=False)
-    _random: random.Random = field(init=False)
-    _waiting: list[asyncio.Future[None]] = field(default_factory=list, init=False)
+    _passed: int = field(default=0, init=False, repr=False)
+    _random: random.Random = field(init=False, repr=False)
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Check what can only be a mistake."""
         if isinstance(self.verbs, str):
             msg = f"verbs is a set of verbs: write {{{self.verbs!r}}}"
             raise TypeError(msg)
+        unknown = (self.verbs or set()) - _VERBS
+        if unknown:
+            msg = f"no request has the verb {sorted(unknown)[0]!r}; there are {', '.join(sorted(_VERBS))}"
+            raise ValueError(msg)
         self._random = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
 
     @property

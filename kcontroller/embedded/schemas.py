@@ -49,6 +49,10 @@ class Schema:
     def _inner(self, node: Mapping[str, Any]) -> Schema:
         return Schema(node, self._definitions, builtin=self.builtin)
 
+    def named(self, reference: str) -> Schema:
+        """View one of the definitions that this node's references name."""
+        return self._inner({"$ref": reference})
+
     @property
     def type(self) -> str:
         """``object``, ``array``, ``string``, ``integer``, ``number``, ``boolean``; empty where anything may stand."""

@@ -232,7 +232,12 @@ def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
         template["labels"] = {**given, **(template.get("labels") or {})}
         return
     uid = {"batch.kubernetes.io/controller-uid": meta["uid"]}
-    labels = {**uid, "batch.kubernetes.io/job-name": meta["name"], "controller-uid": meta["uid"], "job-name": meta["name"]}
+    labels = {
+        **uid,
+        "batch.kubernetes.io/job-name": meta["name"],
+        "controller-uid": meta["uid"],
+        "job-name": meta["name"],
+    }
     template["labels"] = {**(template.get("labels") or {}), **labels}
     spec.setdefault("selector", {"matchLabels": uid})
     if not meta.get("labels"):

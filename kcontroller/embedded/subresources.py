@@ -54,7 +54,9 @@ def _bind(backend: Backend, call: Call, stored: Stored, binding: dict[str, Any])
     document = stored.document()
     node = document["spec"].get("nodeName")
     if node:
-        raise statuses.conflict(call.kind, call.name, f'pod {call.name} is already assigned to node "{node}"', called="pods/binding")
+        raise statuses.conflict(
+            call.kind, call.name, f'pod {call.name} is already assigned to node "{node}"', called="pods/binding"
+        )
     document["spec"]["nodeName"] = target["name"]
     conditions = document.setdefault("status", {}).setdefault("conditions", [])
     now = backend.timestamp()

@@ -122,12 +122,15 @@ def _read(path: Path) -> list[dict[str, Any]]:
         msg = f"no file or folder {path}"
         raise FileNotFoundError(msg)
     files = sorted(each for each in path.rglob("*") if each.suffix in _ENDINGS) if path.is_dir() else [path]
-    return [
-        document
-        for file in files
-        for document in yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER)
-        if isinstance(document, dict)
-    ]
+    return [document for file in files for document in _parsed(file) if isinstance(document, dict)]
+
+
+def _parsed(file: Path) -> list[Any]:
+    try:
+        return list(yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        msg = f"{file} is no YAML: {error}"
+        raise ValueError(msg) from None
 
 
 def _put(server: Asks, document: dict[str, Any]) -> None:

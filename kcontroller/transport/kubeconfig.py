@@ -143,6 +143,9 @@ def _named(items: object, *, section: str, key: str, file: str) -> list[tuple[st
 def _build(merged: _Merged, *, context: str | None, policy: ExecPolicy) -> Config:
     name = context or merged.current
     known = merged.sections["contexts"]
+    if not name and not known:
+        msg = f"kubeconfig {merged.where} has no contexts; is it the right file?"
+        raise ConfigError(msg)
     if not name:
         msg = f"kubeconfig {merged.where} has no current-context; choose one with --context: {_listed(known)}"
         raise ConfigError(msg)

@@ -56,7 +56,8 @@ def stored_versions(crd: Mapping[str, Any], old: Mapping[str, Any] | None) -> li
     stored = list(((old or {}).get("status") or {}).get("storedVersions") or ())
     for version in crd["spec"].get("versions") or ():
         if version.get("storage"):
-            return stored if version["name"] in stored else [*stored, version["name"]]
+            name = version.get("name") or ""
+            return stored if name in stored else [*stored, name]
     return stored
 
 
@@ -67,9 +68,9 @@ def _stored_versions(crd: Mapping[str, Any], old: Mapping[str, Any] | None) -> I
         return
     versions = crd["spec"].get("versions") or ()
     for version in versions:
-        if version.get("storage") and version["name"] not in stored:
-            yield fields.invalid(path, stored, f"must have the storage version {version['name']}")
-    declared = {version["name"] for version in versions}
+        if version.get("storage") and (version.get("name") or "") not in stored:
+            yield fields.invalid(path, stored, f"must have the storage version {version.get('name') or ''}")
+    declared = {version.get("name") or "" for version in versions}
     for index, name in enumerate(stored):
         if name not in declared:
             detail = (

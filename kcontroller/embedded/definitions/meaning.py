@@ -41,6 +41,25 @@ def complete(crd: dict[str, Any]) -> None:
         # In Go both are plain booleans that are always written.
         version["served"] = bool(version.get("served"))
         version["storage"] = bool(version.get("storage"))
+        _without_nulls((version.get("schema") or {}).get("openAPIV3Schema"))
+
+
+def _without_nulls(node: Any) -> None:
+    """Make empty schemas of nulls among the parts of a schema, as Go does, and take away what Go does not read."""
+    if not isinstance(node, dict):
+        return
+    if not isinstance(node.get("items"), dict | list):
+        node.pop("items", None)
+    for name in ("properties", "patternProperties", "definitions"):
+        parts = node.get(name) or {}
+        for key, inner in parts.items():
+            parts[key] = {} if inner is None else inner
+            _without_nulls(parts[key])
+    for name in ("allOf", "anyOf", "oneOf"):
+        for inner in node.get(name) or ():
+            _without_nulls(inner)
+    for name in ("items", "additionalProperties", "not"):
+        _without_nulls(node.get(name))
 
 
 def starting_status(crd: Mapping[str, Any]) -> dict[str, Any]:

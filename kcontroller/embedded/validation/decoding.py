@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _QUANTITY: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 _NOT_A_QUANTITY: Final = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _ALPHABET: Final = re.compile(r"[A-Za-z0-9+/]*")
+_SCHEMA_UNIONS: Final = frozenset({"OrBool", "OrArray", "OrStringArray"})
 _RANGES: Final = {"int32": 1 << 31, "int64": 1 << 63}
 
 
@@ -58,18 +59,34 @@ class _Decoder:
         self.first: _WrongError | None = None
 
     def custom(self, kind: Kind, document: Mapping[str, Any]) -> None:
-        metadata = document.get("metadata")
-        if isinstance(metadata, dict):
-            self.struct(OBJECT_META, metadata, "", "ObjectMeta")
-        elif metadata is not None:
-            text = f"json: cannot unmarshal {_name_of(metadata)} into Go value of type v1.ObjectMeta"
-            raise _WrongError(text)
+        self.custom_metadata(document.get("metadata"))
         for path, resource in embedded(kind.schema, document):
             for name in ("apiVersion", "kind"):
                 if name in resource and not isinstance(resource[name], str):
                     wrong = invalid(f"{path}.{name}", resource[name], "must be a string")
                     text = f"{wrong.field}: {wrong.message}"
                     raise _WrongError(text)
+            self._inner_metadata(f"{path}.metadata", resource.get("metadata"))
+
+    @staticmethod
+    def _inner_metadata(path: str, metadata: Any) -> None:
+        """Check the metadata of an object inside a custom resource."""
+        inner = _Decoder()
+        try:
+            inner.custom_metadata(metadata)
+            if inner.first is not None:
+                raise inner.first
+        except _WrongError as error:
+            wrong = invalid(path, metadata, str(error))
+            text = f"{wrong.field}: {wrong.message}"
+            raise _WrongError(text) from None
+
+    def custom_metadata(self, metadata: Any) -> None:
+        if isinstance(metadata, dict):
+            self.struct(OBJECT_META, metadata, "", "ObjectMeta")
+        elif metadata is not None:
+            text = f"json: cannot unmarshal {_name_of(metadata)} into Go value of type v1.ObjectMeta"
+            raise _WrongError(text)
 
     def struct(self, schema: Schema, document: Mapping[str, Any], path: str, struct: str) -> None:
         declared = schema.properties
@@ -88,8 +105,11 @@ class _Decoder:
             return
         check = _OWN_DECODERS.get(schema.reference.rpartition(".")[2]) if schema.reference else None
         where = f"Go struct field {struct}.{path}"
+        union = schema.reference.rpartition(".JSONSchemaProps")[2]
         if check is not None:
             check(value, where)
+        elif union in _SCHEMA_UNIONS:
+            self._schemas(schema, value, path, union)
         elif schema.is_open:
             return
         elif schema.type == "object":
@@ -102,6 +122,18 @@ class _Decoder:
                     self.value(schema.items, item, path, struct, field)
         else:
             self._scalar(schema, value, where, struct, field)
+
+    def _schemas(self, schema: Schema, value: Any, path: str, union: str) -> None:
+        """Check a part of a CustomResourceDefinition's schema that may be a schema or something else."""
+        single = schema.named(schema.reference.removesuffix(union))
+        if isinstance(value, dict):
+            self.struct(single, value, path, "JSONSchemaProps")
+        elif isinstance(value, list) and union == "OrArray":
+            for item in value:
+                self.value(single, item, path, "JSONSchemaProps", "items")
+        elif not isinstance(value, bool) and union == "OrBool":
+            text = "boolean or JSON schema expected"
+            raise _WrongError(text)
 
     def _object(self, schema: Schema, value: Any, path: str, struct: str, field: str) -> None:
         if not isinstance(value, dict):

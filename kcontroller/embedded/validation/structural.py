@@ -262,7 +262,7 @@ def _for_null(inner: _Shape | None, shape: _Shape) -> Any:
         return _copy(inner.default)
     # In a map of Go's, null is the zero value of what the map holds.
     if inner is shape.values and shape.schema.builtin:
-        return "" if inner.schema.type == "string" else None
+        return _copy(inner.zero)
     return _GONE
 
 

@@ -63,6 +63,11 @@ def test_verbs_are_a_set() -> None:
         Rule(Refuse(500), verbs="update")  # type: ignore[arg-type]
 
 
+def test_a_verb_that_no_request_has_is_refused() -> None:
+    with pytest.raises(ValueError, match="no request has the verb 'updat'; there are create, delete"):
+        Rule(Refuse(500), verbs={"updat"})
+
+
 def test_a_rule_can_pass_some_and_act_on_some() -> None:
     rule = Rule(Refuse(500), after=2, times=2)
     assert [rule.draw() for _ in range(6)] == [False, False, True, True, False, False]

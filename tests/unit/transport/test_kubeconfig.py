@@ -187,6 +187,7 @@ def with_context(**context: Any) -> dict[str, Any]:
         ("- a\n", "kubeconfig PATH: must be a mapping with clusters, contexts and users; is it the right file?"),
         (without("current-context"), "kubeconfig PATH has no current-context; choose one with --context: dev"),
         (without("contexts"), "kubeconfig PATH has no context 'dev'; it has: none"),
+        ({"clusters": []}, "kubeconfig PATH has no contexts; is it the right file?"),
         (without("clusters"), "context \"dev\" of PATH names the cluster 'kind', which is not there; it has: none"),
         (without("users"), "context \"dev\" of PATH names the user 'admin', which is not there; it has: none"),
         (with_context(cluster="kin"), "the cluster 'kin', which is not there, did you mean 'kind'?; it has: kind"),
