@@ -1,7 +1,7 @@
-"""What Go defaults of workloads fill that depends on other fields (``pkg/apis/{apps,batch,core,networking}/v1/defaults.go``).
+"""What is filled of workloads from other fields: by Go's defaults (``pkg/apis/*/v1/defaults.go``), and by strategies.
 
-OpenAPI records the defaults that stand alone; these do not. All are filled before owners are tracked, so that clients
-own them as if they had said them.
+OpenAPI records the defaults that stand alone; these do not. `RULES` come before owners are tracked, so that clients own
+what they fill as if they had said it; `PREPARED` come after, and nobody owns what they fill.
 """
 
 from __future__ import annotations
@@ -100,6 +100,45 @@ def limit_range(document: dict[str, Any]) -> None:
             item["defaultRequest"] = request
 
 
+def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    spec, meta = document.setdefault("spec", {}), document["metadata"]
+    template = spec.setdefault("template", {}).setdefault("metadata", {})
+    if spec.get("manualSelector"):
+        return
+    if old is not None:
+        if "selector" not in spec and "selector" in old["spec"]:
+            spec["selector"] = old["spec"]["selector"]
+        given = old["spec"].get("template", {}).get("metadata", {}).get("labels") or {}
+        template["labels"] = {**given, **(template.get("labels") or {})}
+        return
+    uid = {"batch.kubernetes.io/controller-uid": meta["uid"]}
+    labels = {
+        **uid,
+        "batch.kubernetes.io/job-name": meta["name"],
+        "controller-uid": meta["uid"],
+        "job-name": meta["name"],
+    }
+    template["labels"] = {**(template.get("labels") or {}), **labels}
+    spec.setdefault("selector", {"matchLabels": uid})
+    if not meta.get("labels"):
+        meta["labels"] = dict(template["labels"])  # The defaults of this version copy the template's.
+
+
+def _cron_job(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
+    template = document.get("spec", {}).get("jobTemplate", {}).get("spec", {}).get("template")
+    if template is not None:
+        template.setdefault("metadata", {})
+
+
+def _daemon_set(document: dict[str, Any], old: dict[str, Any] | None) -> None:
+    name, count = TEMPLATE_GENERATION, 1
+    if old is not None:
+        said = (old["metadata"].get("annotations") or {}).get(name, "0")
+        changed = document.get("spec", {}).get("template") != old["spec"].get("template")
+        count = (int(said) if said.isdecimal() else 0) + changed
+    document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), name: str(count)}
+
+
 def _containers(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
     spec = document.get("spec") or {}
     if "jobTemplate" in spec:
@@ -127,3 +166,10 @@ RULES: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
     "limitranges": limit_range,
 }
 """By storage."""
+
+PREPARED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any] | None], None]]] = {
+    "jobs.batch": _job,
+    "daemonsets.apps": _daemon_set,
+    "cronjobs.batch": _cron_job,
+}
+"""By storage; the second document is the object as it was, or None for a new one."""

@@ -184,7 +184,7 @@ class Rule:
             raise TypeError(msg)
         unknown = (self.verbs or set()) - _VERBS
         if unknown:
-            msg = f"no request has the verb {sorted(unknown)[0]!r}; there are {', '.join(sorted(_VERBS))}"
+            msg = f"no request has the verb {min(unknown)!r}; there are {', '.join(sorted(_VERBS))}"
             raise ValueError(msg)
         self._random = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
 

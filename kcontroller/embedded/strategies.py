@@ -220,45 +220,6 @@ _ADMITTED_PODS: Final[dict[str, Any]] = {
 }
 
 
-def _job(document: dict[str, Any], old: dict[str, Any] | None) -> None:
-    spec, meta = document.setdefault("spec", {}), document["metadata"]
-    template = spec.setdefault("template", {}).setdefault("metadata", {})
-    if spec.get("manualSelector"):
-        return
-    if old is not None:
-        if "selector" not in spec and "selector" in old["spec"]:
-            spec["selector"] = old["spec"]["selector"]
-        given = old["spec"].get("template", {}).get("metadata", {}).get("labels") or {}
-        template["labels"] = {**given, **(template.get("labels") or {})}
-        return
-    uid = {"batch.kubernetes.io/controller-uid": meta["uid"]}
-    labels = {
-        **uid,
-        "batch.kubernetes.io/job-name": meta["name"],
-        "controller-uid": meta["uid"],
-        "job-name": meta["name"],
-    }
-    template["labels"] = {**(template.get("labels") or {}), **labels}
-    spec.setdefault("selector", {"matchLabels": uid})
-    if not meta.get("labels"):
-        meta["labels"] = dict(template["labels"])  # The defaults of this version copy the template's.
-
-
-def _cron_job(document: dict[str, Any], _old: dict[str, Any] | None) -> None:
-    template = document.get("spec", {}).get("jobTemplate", {}).get("spec", {}).get("template")
-    if template is not None:
-        template.setdefault("metadata", {})
-
-
-def _daemon_set(document: dict[str, Any], old: dict[str, Any] | None) -> None:
-    name, count = completion.TEMPLATE_GENERATION, 1
-    if old is not None:
-        said = (old["metadata"].get("annotations") or {}).get(name, "0")
-        changed = document.get("spec", {}).get("template") != old["spec"].get("template")
-        count = (int(said) if said.isdecimal() else 0) + changed
-    document["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), name: str(count)}
-
-
 def _always(*names: str) -> Callable[[dict[str, Any], dict[str, Any] | None], None]:
     """Make the rule of a kind that writes null for a list that is empty."""
 
@@ -292,9 +253,7 @@ _PREPARED: Final[dict[str, Callable[[dict[str, Any], dict[str, Any] | None], Non
     "namespaces": _namespace,
     "services": _service,
     "pods": _pod,
-    "jobs.batch": _job,
-    "daemonsets.apps": _daemon_set,
-    "cronjobs.batch": _cron_job,
+    **completion.PREPARED,
     "roles.rbac.authorization.k8s.io": _always("rules"),
     "clusterroles.rbac.authorization.k8s.io": _always("rules"),
     "endpointslices.discovery.k8s.io": _always("endpoints", "ports"),

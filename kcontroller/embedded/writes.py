@@ -140,7 +140,7 @@ def create_by_update(backend: Backend, call: Call, document: dict[str, Any], war
     """Create the object that a PUT names.
 
     Raises:
-        Refusal: as `create`, or 409 or 404 if the document states a uid or version: then it was meant for another object.
+        Refusal: as `create`, or 409 or 404 if the document states a uid or version: then another object was meant.
     """
     intake.check_address(call, document)
     if document["metadata"].get("uid"):

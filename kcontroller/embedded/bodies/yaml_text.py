@@ -123,10 +123,12 @@ class _Reader:
         self._add(value, event, size=size, aliased=size)
 
     def _add(self, value: Any, event: Any, *, size: int = 1, aliased: int = 0) -> None:
-        if not self._open:
+        into = self._open[-1] if self._open else None
+        if value is _MERGE and (into is None or isinstance(into.value, list) or into.has_key):
+            value = "<<"  # It merges as a key alone.
+        if into is None:
             self.root = value
             return
-        into = self._open[-1]
         into.size += size
         into.aliased += aliased
         if aliased and _is_bomb(into.size, into.aliased):

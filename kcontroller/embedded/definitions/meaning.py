@@ -50,6 +50,8 @@ def _without_nulls(node: Any) -> None:
         return
     if not isinstance(node.get("items"), dict | list):
         node.pop("items", None)
+    elif isinstance(node["items"], list):
+        node["items"] = [{} if inner is None else inner for inner in node["items"]]
     for name in ("properties", "patternProperties", "definitions"):
         parts = node.get(name) or {}
         for key, inner in parts.items():

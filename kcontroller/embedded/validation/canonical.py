@@ -96,21 +96,19 @@ def quantity(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return value
     text = str(value).strip()
-    found = _QUANTITY.fullmatch(text)
-    if found is None or len(text) > _LONGEST or not any(letter.isdigit() for letter in found[1]):
+    found = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST else None
+    if found is None or not any(letter.isdigit() for letter in found[1]):
         return value
-    suffix = found[2] or ""
-    number = Fraction(found[1] if found[1][-1] != "." else found[1][:-1])
+    number, suffix = Fraction(found[1].removesuffix(".")), found[2] or ""
     if suffix.endswith("i"):
         number *= _KIBI ** _BINARY.index(suffix)
-        if number.denominator == 1 and abs(number) >= _KIBI:
-            return _in_binary(number.numerator)
-        return _in_decimal(number, exponents=False)
-    if suffix[:1] in {"e", "E"} and suffix != "E":
-        if len(suffix) > _LONGEST_EXPONENT:
-            return value
-        return _in_decimal(number * Fraction(10) ** int(suffix[1:]), exponents=True)
-    return _in_decimal(number * Fraction(10) ** _DECIMAL[suffix], exponents=False)
+        whole = number.denominator == 1 and abs(number) >= _KIBI
+        return _in_binary(number.numerator) if whole else _in_decimal(number, exponents=False)
+    exponent = suffix[:1] in {"e", "E"} and suffix != "E"
+    if exponent and len(suffix) > _LONGEST_EXPONENT:
+        return value
+    power = int(suffix[1:]) if exponent else _DECIMAL[suffix]
+    return _in_decimal(number * Fraction(10) ** power, exponents=exponent)
 
 
 def _in_binary(number: int) -> str:

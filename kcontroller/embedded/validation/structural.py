@@ -204,39 +204,40 @@ def default(schema: Schema, document: dict[str, Any], *, keep_nulls: bool = Fals
 
 
 def _default(value: dict[str, Any], shape: _Shape, *, keep_nulls: bool) -> None:
+    if shape.defaults:
+        _fill(value, shape)
+    fields, values = shape.fields, shape.values
+    gone: list[str] = []
+    for name, below in value.items():
+        kind = below.__class__
+        inner = fields.get(name) or shape.field(name) or values
+        left = below
+        if kind is dict or kind is list:
+            if inner is not None:
+                (_default if kind is dict else _default_items)(below, inner, keep_nulls=keep_nulls)
+        elif below is None:
+            left = _for_null(inner, shape, keep_nulls=keep_nulls)
+        elif kind is float or (inner is not None and inner.writer is not None):
+            left = _written(below, inner)
+        if left is not below:
+            value[name] = left
+        if left is _GONE or (not left and name in shape.omitted):
+            gone.append(name)
+    for name in gone:
+        del value[name]
+
+
+def _fill(value: dict[str, Any], shape: _Shape) -> None:
     for name, literal, nullable in shape.defaults:
         # An empty struct of Go's is what an absent one is.
         if name not in value or (value[name] is None and not nullable) or (value[name] == {} and shape.schema.builtin):
             value[name] = _copy(literal)
-    fields, values = shape.fields, shape.values
-    gone: list[str] | None = None
-    for name, below in value.items():
-        kind = below.__class__
-        if kind is dict or kind is list:
-            inner = fields.get(name) or shape.field(name) or values
-            if inner is not None:
-                (_default if kind is dict else _default_items)(below, inner, keep_nulls=keep_nulls)
-            if not below and name in shape.omitted:
-                gone = gone or []
-                gone.append(name)
-        elif below is None:
-            value[name] = _for_null(fields.get(name) or shape.field(name) or values, shape)
-            if value[name] is _GONE and keep_nulls:
-                value[name] = None
-            elif value[name] is _GONE:
-                gone = gone or []
-                gone.append(name)
-        elif not below and name in shape.omitted:
-            gone = gone or []
-            gone.append(name)
-        elif kind is float and below.is_integer() and abs(below) < _EXACT:
-            value[name] = int(below)  # So does Go's encoder: 1.0 comes back as 1.
-        if shape.schema.builtin and kind is not dict and kind is not list:
-            inner = fields.get(name) or shape.field(name) or values
-            if inner is not None and inner.writer is not None:
-                value[name] = inner.writer(value[name])
-    for name in gone or ():
-        del value[name]
+
+
+def _written(value: Any, shape: _Shape | None) -> Any:
+    if value.__class__ is float and value.is_integer() and abs(value) < _EXACT:
+        value = int(value)  # So does Go's encoder: 1.0 comes back as 1.
+    return shape.writer(value) if shape is not None and shape.writer is not None else value
 
 
 def _default_items(value: list[Any], shape: _Shape, *, keep_nulls: bool) -> None:
@@ -254,7 +255,7 @@ def _default_items(value: list[Any], shape: _Shape, *, keep_nulls: bool) -> None
             _default_items(value[index], inner, keep_nulls=keep_nulls)
 
 
-def _for_null(inner: _Shape | None, shape: _Shape) -> Any:
+def _for_null(inner: _Shape | None, shape: _Shape, *, keep_nulls: bool) -> Any:
     """Tell what stands instead of a null: nothing, a default, or null itself where it may stand."""
     if inner is None or inner.nullable:
         return None
@@ -263,7 +264,7 @@ def _for_null(inner: _Shape | None, shape: _Shape) -> Any:
     # In a map of Go's, null is the zero value of what the map holds.
     if inner is shape.values and shape.schema.builtin:
         return _copy(inner.zero)
-    return _GONE
+    return None if keep_nulls else _GONE
 
 
 def _copy(literal: Any) -> Any:

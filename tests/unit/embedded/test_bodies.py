@@ -308,3 +308,8 @@ def test_whatever_comes_as_yaml_is_a_document_or_a_refusal(raw: bytes) -> None:
     except Refusal as refusal:
         outcome = {"code": refusal.code}
     assert isinstance(outcome, dict)
+
+
+@pytest.mark.parametrize(("raw", "value"), [(b"a: <<", "<<"), (b"a: [<<]", ["<<"]), (b"{<<: {a: 1}}", 1)])
+def test_the_sign_of_a_merge_is_text_where_it_is_no_key(raw: bytes, value: object) -> None:
+    assert bodies.decode(raw, bodies.YAML)["a"] == value
