@@ -1,4 +1,4 @@
-"""Tests of the Widget with kcontroller's testing kit: `pytest examples/widget`, in under a second.
+"""Tests of the Widget with kcontroller's testing kit: `pytest examples/widget`, in about a second, most of it imports.
 
 The first half calls the reconciler once, in memory; the second half runs a manager on an API server in this process.
 """

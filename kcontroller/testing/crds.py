@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -122,10 +124,13 @@ def _read(path: Path) -> list[dict[str, Any]]:
         msg = f"no file or folder {path}"
         raise FileNotFoundError(msg)
     files = sorted(each for each in path.rglob("*") if each.suffix in _ENDINGS) if path.is_dir() else [path]
-    return [document for file in files for document in _parsed(file) if isinstance(document, dict)]
+    found = [document for file in files for document in _parsed(file, file.stat().st_mtime_ns)]
+    return [copy.deepcopy(document) for document in found if isinstance(document, dict)]
 
 
-def _parsed(file: Path) -> list[Any]:
+@lru_cache(maxsize=64)
+def _parsed(file: Path, _changed: int) -> list[Any]:
+    # Every test installs the same few files, and YAML is slow to read.
     try:
         return list(yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

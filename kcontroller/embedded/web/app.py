@@ -100,7 +100,7 @@ class App:
         try:
             response = await self._answer(exchange, frozen)
         except Refusal as refusal:
-            response = refused(request, refusal)
+            response = refused(request, refusal, refusal.warnings)
         except Malformed:
             response = text(request, 400, "400 Bad Request")
             response.force_close()

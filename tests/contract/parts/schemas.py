@@ -153,6 +153,7 @@ def defaults_come_when_objects_are_read(api: Dialogue) -> None:
     shape["properties"]["spec"]["properties"]["colour"] = {"type": "string", "default": "red"}
     assert api.quietly("PUT", thing.at, changed).code == 200
     api.until(f"{thing.path}/a", lambda answer: answer["spec"] == {"colour": "red"})
+    api.until(thing.path, lambda answer: answer["items"][0]["spec"] == {"colour": "red"})
     api.get(f"{thing.path}/a")
     api.get(thing.path)
 
