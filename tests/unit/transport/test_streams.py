@@ -315,7 +315,7 @@ def test_a_transport_error_of_a_receiver_is_its_end_as_it_is(serve: Any, start_l
 
 
 def test_a_receiver_that_raises_at_its_end_is_logged_and_the_loop_lives(
-    serve: Any, start_loop: Any, recorder: Any, caplog: pytest.LogCaptureFixture
+    serve: Any, start_loop: Any, recorder: Any, eventually: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     running, after = start_loop(serve(trickle)), recorder()
 
@@ -327,7 +327,7 @@ def test_a_receiver_that_raises_at_its_end_is_logged_and_the_loop_lives(
     open_on(running, after)
 
     assert after.wait_for_end() is None
-    assert "the receiver of a stream raised at its end" in caplog.text
+    eventually(lambda: "the receiver of a stream raised at its end" in caplog.text)
 
 
 # Silence.
