@@ -53,19 +53,6 @@ def merge_diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     return patch
 
 
-def merge_apply(target: Any, patch: Any) -> Any:
-    """Apply an RFC 7386 merge patch and return the result."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        else:
-            result[name] = merge_apply(result.get(name), value)
-    return result
-
-
 def touches_list(patch: Any, before: Any) -> bool:
     """Whether a merge patch of `before` replaces or removes a whole list.
 

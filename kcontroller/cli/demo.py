@@ -18,7 +18,7 @@ from typing import Any, Final
 import click
 
 from kcontroller.cli.durations import duration
-from kcontroller.cli.failures import EPILOG, FAILED, Failure, Unusable, failure_of, trace_of
+from kcontroller.cli.failures import EPILOG, FAILED, Unusable, failure_of, told_in_one_line
 from kcontroller.cli.options import GroupedCommand, Option
 
 _MOST: Final = 100
@@ -64,21 +64,14 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     Starts the embedded API server with a few projects, and the Widget controller of examples/widget on all of them,
     while Widgets are added, changed and deleted. Ctrl-C ends it early. The exit code is 0 if all Widgets became ready.
     """
-    try:
-        # Imported here, because --help should not pay for the framework, and the extra may be missing.
-        from kcontroller.cli import demo_run  # noqa: PLC0415
+    with told_in_one_line(verbose=options["verbose"]):
+        try:
+            # Imported here, because --help should not pay for the framework, and the extra may be missing.
+            from kcontroller.cli import demo_run  # noqa: PLC0415
 
-        ready = demo_run.run(demo_run.Options(**options))
-    except ModuleNotFoundError as error:
-        raise _needs_extra(error) from error
-    except BrokenPipeError:  # click ends quietly when nobody reads any more.
-        raise
-    except OSError as error:
-        raise Failure(error.strerror or str(error)) from error
-    except Exception as error:
-        if options["verbose"]:
-            click.echo(trace_of(error), err=True, nl=False)
-        raise failure_of(error) from error
+            ready = demo_run.run(demo_run.Options(**options))
+        except ModuleNotFoundError as error:
+            raise _needs_extra(error) from error
     ctx.exit(0 if ready else FAILED)
 
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import click
 
-from kcontroller.cli.failures import EPILOG, Failure, Unusable, failure_of, trace_of
+from kcontroller.cli.failures import EPILOG, Unusable, told_in_one_line
 from kcontroller.cli.options import GroupedCommand, Option
 from kcontroller.process import logs
 
@@ -63,16 +63,8 @@ def command(ctx: click.Context, /, **options: Any) -> None:
     that it writes.
     """
     logs.configure(sys.stderr, log_format=None, level="debug" if options["verbose"] else "warning", verbose=False)
-    try:
+    with told_in_one_line(verbose=options["verbose"]):
         _serve(**{name: options[name] for name in ("projects", "port", "kubeconfig_out", "force")})
-    except (click.ClickException, BrokenPipeError):  # click ends quietly when nobody reads any more.
-        raise
-    except OSError as error:
-        raise Failure(error.strerror or str(error)) from error
-    except Exception as error:
-        if options["verbose"]:
-            click.echo(trace_of(error), err=True, nl=False)
-        raise failure_of(error) from error
     ctx.exit(0)
 
 

@@ -12,12 +12,16 @@ code  meaning
 from __future__ import annotations
 
 import traceback
-from typing import Final
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from kcontroller.errors import ConfigError, KControllerError, PluginError
 from kcontroller.process.logs import one_line, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAILED: Final = 1
 UNUSABLE: Final = 2
@@ -59,3 +63,18 @@ def failure_of(error: Exception) -> Failure:
 def trace_of(error: Exception) -> str:
     """Write the traceback with all causes, without secrets, for ``--verbose``."""
     return redact("".join(traceback.format_exception(error)))
+
+
+@contextmanager
+def told_in_one_line(*, verbose: bool) -> Iterator[None]:
+    """Turn whatever a command raises into its line and exit code, with the traceback before it if asked for."""
+    try:
+        yield
+    except (click.ClickException, BrokenPipeError):  # click ends quietly when nobody reads any more.
+        raise
+    except OSError as error:
+        raise Failure(error.strerror or str(error)) from error
+    except Exception as error:
+        if verbose:
+            click.echo(trace_of(error), err=True, nl=False)
+        raise failure_of(error) from error

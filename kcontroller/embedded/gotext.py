@@ -82,18 +82,33 @@ def in_path(value: Any) -> str:
 
 def json(value: Any) -> str:
     """Write JSON as ``encoding/json`` does: keys in order, whole numbers without a point, fit for HTML."""
-    return msgspec.json.encode(_without_points(value), order="sorted").decode().translate(_FOR_HTML)
+    return msgspec.json.encode(without_points(value), order="sorted").decode().translate(_FOR_HTML)
 
 
-def _without_points(value: Any) -> Any:
+def without_points(value: Any) -> Any:
+    """Make whole numbers of those that Go writes without a point: 1.0 becomes 1, and 1e21 stays."""
     match value:
         case float() if value.is_integer() and abs(value) < _LARGEST_PLAIN:
             return int(value)
         case dict():
-            return {key: _without_points(inner) for key, inner in value.items()}
+            return {key: without_points(inner) for key, inner in value.items()}
         case list():
-            return [_without_points(inner) for inner in value]
+            return [without_points(inner) for inner in value]
     return value
+
+
+def json_type_of(value: Any) -> str:
+    """Name the type of a JSON value as the errors of ``encoding/json`` do."""
+    match value:
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case list():
+            return "array"
+        case dict():
+            return "object"
+    return "number"
 
 
 _TYPES: Final = {

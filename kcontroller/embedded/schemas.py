@@ -134,11 +134,6 @@ class Schema:
         return bool(self.node.get("nullable"))
 
     @property
-    def merge_strategy(self) -> str:
-        """The strategic merge patch strategy: ``merge``, ``replace`` (also where nothing is said) or ``retainKeys``."""
-        return str(self.node.get("x-kubernetes-patch-strategy") or "replace")
-
-    @property
     def merge_key(self) -> str:
         """The field that names an item for a strategic merge patch; empty if none does."""
         return str(self.node.get("x-kubernetes-patch-merge-key") or "")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kcontroller.embedded import statuses
+from kcontroller.embedded import gotext, statuses
 from kcontroller.embedded.bodies import json_text as json_bodies
 from kcontroller.embedded.bodies import yaml_text as yaml_bodies
 from kcontroller.embedded.statuses import Refusal
@@ -79,7 +79,9 @@ def decode_apply(raw: bytes) -> dict[str, Any]:
     except _Fault as fault:
         raise statuses.bad_request(f"error decoding YAML: error converting YAML to JSON: {fault}") from None
     if not isinstance(document, dict):
-        raise statuses.bad_request(f"error decoding YAML: json: cannot unmarshal {_go_type(document)} into Go value")
+        raise statuses.bad_request(
+            f"error decoding YAML: json: cannot unmarshal {gotext.json_type_of(document)} into Go value"
+        )
     return document
 
 
@@ -186,7 +188,7 @@ def _check_meta(document: Any, raw: bytes, kind: Kind | None) -> None:
     if not isinstance(document, dict):
         msg = (
             "couldn't get version/kind; json parse error: "
-            f"json: cannot unmarshal {_go_type(document)} into Go value of type {_META}"
+            f"json: cannot unmarshal {gotext.json_type_of(document)} into Go value of type {_META}"
         )
         raise _Fault(msg)
     for name in ("apiVersion", "kind"):
@@ -194,7 +196,7 @@ def _check_meta(document: Any, raw: bytes, kind: Kind | None) -> None:
         if value is not None and not isinstance(value, str):
             msg = (
                 "couldn't get version/kind; json parse error: "
-                f"json: cannot unmarshal {_go_type(value)} into Go struct field .{name} of type string"
+                f"json: cannot unmarshal {gotext.json_type_of(value)} into Go struct field .{name} of type string"
             )
             raise _Fault(msg)
     if (document.get("apiVersion") or "").count("/") > 1:
@@ -204,17 +206,3 @@ def _check_meta(document: Any, raw: bytes, kind: Kind | None) -> None:
     if kind is not None and not kind.builtin and not document.get("kind"):
         msg = f"Object 'Kind' is missing in '{raw.decode('utf-8', 'replace')}'"
         raise _Fault(msg)
-
-
-def _go_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-        case _:
-            return "number"

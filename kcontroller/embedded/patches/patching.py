@@ -44,7 +44,6 @@ _META_FIELDS: Final = (
 _ORDER: Final = {name: place for place, name in enumerate(_META_FIELDS)}
 _DECODING: Final = "error decoding patch: "
 _POINT: Final = re.compile(rb"[0-9][.eE]")
-_EXPONENT_FROM: Final = 1e21
 _INAPPLICABLE: Final = "the server rejected our request due to an error in our request"
 
 
@@ -127,36 +126,12 @@ def _read(body: bytes, before: str) -> Any:
 
 def _whole_numbers(value: Any, body: bytes) -> Any:
     """Write numbers such as 1.0 as they come out of Go again: as 1."""
-    return _without_points(value) if _POINT.search(body) else value
-
-
-def _without_points(value: Any) -> Any:
-    match value:
-        case float() if value.is_integer() and abs(value) < _EXPONENT_FROM:
-            return int(value)
-        case dict():
-            return {name: _without_points(inner) for name, inner in value.items()}
-        case list():
-            return [_without_points(inner) for inner in value]
-    return value
+    return gotext.without_points(value) if _POINT.search(body) else value
 
 
 def _expect_map(patch: Any, before: str) -> None:
     if not isinstance(patch, dict):
-        raise bad_request(f"{before}json: cannot unmarshal {_json_type(patch)} into Go value of type {_MAP}")
-
-
-def _json_type(value: Any) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case list():
-            return "array"
-        case dict():
-            return "object"
-    return "number"
+        raise bad_request(f"{before}json: cannot unmarshal {gotext.json_type_of(patch)} into Go value of type {_MAP}")
 
 
 def _merged(live: Any, patch: Any) -> Any:
@@ -215,15 +190,15 @@ def _operations(body: bytes) -> list[dict[str, Any] | None]:
     if operations is None:
         return []
     if not isinstance(operations, list):
-        raise bad_request(f"{before} {_json_type(operations)} into Go value of type []{_OPERATION}")
+        raise bad_request(f"{before} {gotext.json_type_of(operations)} into Go value of type []{_OPERATION}")
     for operation in operations:
         if not isinstance(operation, dict | None):
-            raise bad_request(f"{before} {_json_type(operation)} into Go value of type {_OPERATION}")
+            raise bad_request(f"{before} {gotext.json_type_of(operation)} into Go value of type {_OPERATION}")
         for name in ("op", "path", "from"):
             value = (operation or {}).get(name)
             if not isinstance(value, str | None):
                 raise bad_request(
-                    f"{before} {_json_type(value)} into Go struct field jsonPatchOp.{name} of type string"
+                    f"{before} {gotext.json_type_of(value)} into Go struct field jsonPatchOp.{name} of type string"
                 )
     return operations
 
@@ -246,11 +221,12 @@ def _strategically(kind: Kind, live: dict[str, Any], document: dict[str, Any], b
 def _check(kind: Kind, live: dict[str, Any], result: Any) -> None:
     """Refuse what is no object of the kind after a patch, as decoding it again would."""
     if not isinstance(result, dict):
-        fault = f"json: cannot unmarshal {_json_type(result)} into Go value of type {_META}"
+        fault = f"json: cannot unmarshal {gotext.json_type_of(result)} into Go value of type {_META}"
         raise refused(_text(kind, result), f"couldn't get version/kind; json parse error: {fault}")
     for name in ("apiVersion", "kind"):
         if not isinstance(result.get(name), str | None):
-            fault = f"json: cannot unmarshal {_json_type(result[name])} into Go struct field .{name} of type string"
+            said = gotext.json_type_of(result[name])
+            fault = f"json: cannot unmarshal {said} into Go struct field .{name} of type string"
             raise refused(_text(kind, result), f"couldn't get version/kind; json parse error: {fault}")
     api_version = result.get("apiVersion") or ""
     if api_version.count("/") > 1:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kcontroller.api.differences import merge_apply, merge_diff, rebase, same, touches_list
+from kcontroller.api.differences import merge_diff, rebase, same, touches_list
+from tests.unit.merge_patches import merge_apply
 
 NAMES = st.sampled_from(["a", "b", "c", "name", "type"])
 LEAVES = st.booleans() | st.integers(-2, 2) | st.sampled_from(["", "x", "y"])

@@ -7,12 +7,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.codec import encode, gvk_of
-from kcontroller.api.differences import merge_apply
 from kcontroller.api.keys import Key
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
 from kcontroller.errors import AlreadyExists, Conflict, Invalid, NotFound
 from kcontroller.transport.messages import HttpResponse
+from tests.unit.merge_patches import merge_apply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
