@@ -177,10 +177,7 @@ class Dialogue:
         """
         asked = _query(query)
         given = {"Accept": accept, **({} if body is None else {"Content-Type": content_type}), **(headers or {})}
-        response, text = self._line.exchange(
-            method, path + _joined(asked), _encoded(body), self._line.headers(user, given)
-        )
-        document = _decoded(text)
+        response, document = self._exchange(method, path + _joined(asked), body, self._line.headers(user, given))
         record = _record(method, path, asked, response)
         met = self._meet(record, expect, document)
         record["body"] = only(document) if only and met else document
@@ -191,8 +188,8 @@ class Dialogue:
     def quietly(self, method: str, path: str, body: object = None, *, accept: str = JSON, **query: Any) -> Answer:
         """Ask without a record: for what prepares a case and is not what it is about."""
         headers = self._line.headers("admin", {"Content-Type": JSON, "Accept": accept})
-        response, text = self._line.exchange(method, path + _joined(_query(query)), _encoded(body), headers)
-        answer = Answer(response.status, _decoded(text))
+        response, document = self._exchange(method, path + _joined(_query(query)), body, headers)
+        answer = Answer(response.status, document)
         self.unrecorded.append(answer.body)
         return answer
 
@@ -236,6 +233,18 @@ class Dialogue:
     def note(self, what: str, seen: object) -> None:
         """Record something that the answers show only before they are masked, such as whether two times are equal."""
         self.exchanges.append({"note": what, "seen": seen})
+
+    def _exchange(
+        self, method: str, target: str, body: object, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPResponse, Any]:
+        """Ask, and again while the storage of a changed definition is made anew, as every client does after a 429."""
+        deadline = time.monotonic() + _SECONDS
+        while True:
+            response, text = self._line.exchange(method, target, _encoded(body), headers)
+            document = _decoded(text)
+            if response.status != http.HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                return response, document
+            time.sleep(_PAUSE)
 
     def _meet(self, record: dict[str, Any], expect: int | None, said: Any) -> bool:
         met: bool = record["code"] in ((expect,) if expect else _GOOD)
