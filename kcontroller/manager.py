@@ -1,10 +1,12 @@
 """Start and stop, in order.
 
-Start: HTTP servers, the clusters, the controllers' sources, the workers. A kind that cannot be synced does not end the
-process: it is pending, readiness and the log say why, and the others work.
+Start: HTTP servers, the hub cluster, the provider, which engages clusters as it finds them, the election, the workers.
+Caches fill before a leader is elected, so that a standby takes over without a list. A kind that cannot be synced does
+not end the process: it is pending, readiness and the log say why, and the others work.
 
-Stop, in reverse: the queues hand out nothing more, running reconciles get the drain time, then their tokens stop;
-mappers, clusters and HTTP servers end last, so that probes are answered to the end.
+Stop, in reverse: the queues hand out nothing more, running reconciles get the drain time, then their tokens stop; when
+the last has ended, the lease is given back; mappers, clusters and HTTP servers end last, so that probes are answered to
+the end. A lost lease ends the process at once and with exit code 1.
 """
 
 from __future__ import annotations
@@ -14,10 +16,14 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.cluster import Cluster, Fleet
+from kcontroller.cluster import Cluster
 from kcontroller.controller import Controller
 from kcontroller.controller.mapping import Mappers
 from kcontroller.errors import ConfigError
+from kcontroller.events import Broadcaster
+from kcontroller.leaderelection import Elector
+from kcontroller.multicluster import ClusterSpec, Registry
+from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.descriptors import raise_open_files_limit
 from kcontroller.process.logs import Log
@@ -32,17 +38,20 @@ from kcontroller.transport.loading import load_config
 from kcontroller.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import TracebackType
     from typing import Self
 
     from kcontroller.cluster import Pending
     from kcontroller.controller import Reconciler
+    from kcontroller.leaderelection import LeaderElection
+    from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
 
 _JOIN_SECONDS: Final = 5.0
 _ABANDON_SECONDS: Final = 0.5
+_FLUSH_SECONDS: Final = 1.0
 _NO_LIMIT_SECONDS: Final = 365 * 24 * 3600.0
 
 _log: Final = Log("kcontroller.manager")
@@ -59,6 +68,7 @@ class ManagerOptions:
         max_concurrent_reconciles: workers of a controller that does not say how many it wants.
         reconcile_timeout: seconds one reconcile may take; 0 is no limit.
         namespaces: cache only these; () caches all.
+        leader_election: work only while this process holds a Lease; None works at once.
         switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
             ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
     """
@@ -69,6 +79,7 @@ class ManagerOptions:
     max_concurrent_reconciles: int = 1
     reconcile_timeout: float = 0.0
     namespaces: tuple[str, ...] = ()
+    leader_election: LeaderElection | None = None
     switch_interval: float = 0.0005
 
 
@@ -76,20 +87,23 @@ _DEFAULTS: Final = ManagerOptions()
 
 
 class Manager:
-    """Runs Reconcilers against an API server, or the same ones against several.
+    """Runs Reconcilers against an API server, or the same ones against every cluster that a provider finds.
 
     `run` blocks and owns the signals. `start` and `stop`, or a ``with`` block, embed it in a program or a test, from
     any thread; a manager runs once.
 
     Args:
-        config: how to reach the server; by default what `load_config` finds.
+        config: how to reach the server; by default what `load_config` finds. With a `provider` it is the hub: the
+            provider looks there for clusters, and ``ctx.clusters.get("")`` finds it, but no controller works on it.
         clusters: instead of `config`, several servers by the names that `Request.cluster` and `ctx.clusters.get` use.
+        provider: finds the clusters to work on.
         options: see there.
+        leader_election_config: the server that holds the Lease, if it is not that of `config`.
         clock: the time.
 
     Raises:
         ConfigError: there is no usable configuration.
-        TypeError: both `config` and `clusters` are given.
+        TypeError: `clusters` is given together with `config` or `provider`.
     """
 
     def __init__(
@@ -97,11 +111,13 @@ class Manager:
         config: Config | None = None,
         *,
         clusters: Mapping[str, Config] | None = None,
+        provider: Provider | None = None,
         options: ManagerOptions = _DEFAULTS,
+        leader_election_config: Config | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
-        if config is not None and clusters is not None:
-            msg = "a manager takes either config or clusters; the name of a single cluster is ''"
+        if clusters is not None and (config is not None or provider is not None):
+            msg = "a manager takes either config or clusters, and a provider only with config; a single cluster is ''"
             raise TypeError(msg)
         self.options = options
         self.clock = clock
@@ -113,13 +129,23 @@ class Manager:
         self._stop = StopToken(clock=clock)
         self._failure = ""
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
-        configs = {"": config or load_config()} if clusters is None else clusters
-        self.clusters = Fleet(
-            Cluster(each, name=name, namespaces=options.namespaces, clock=clock, metrics=self.metrics)
-            for name, each in configs.items()
+        self.events = Broadcaster(clock=clock, metrics=self.metrics)
+        hub = self._connect(ClusterSpec("", config or load_config())) if clusters is None else None
+        self._hub = hub
+        self._provider = provider if clusters is None else StaticProvider(clusters)
+        self.clusters = Registry(
+            connect=self._connect,
+            clock=clock,
+            metrics=self.metrics,
+            hub=hub,
+            engages_hub=self._provider is None,
+            on_gone=self.events.forget,
         )
+        self._elector = self._make_elector(leader_election_config)
+        self._lost = False
         self._controllers: list[Controller] = []
         self._started = False
+        self._leading = self._elector is None
         self._switch_before = 0.0
         self._engaged = False
         self._stopping = False
@@ -128,6 +154,8 @@ class Manager:
         self._servers = self._make_servers()
         self.readyz.add("caches", self._not_ready)
         self.healthz.add("threads", lambda: self._failure or None)
+        if self._elector is not None:
+            self.healthz.add("leader-election", self._elector.check)
 
     # ---- what users call -----------------------------------------------------------------------------------------
 
@@ -158,8 +186,8 @@ class Manager:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
 
         Returns:
-            0 if it stopped in order; 1 if a thread failed or the drain time ran out (0 asks not to wait, which is in
-            order). A second signal ends the process with 1 at once.
+            0 if it stopped in order; 1 if a thread failed, the lease was lost or the drain time ran out (0 asks not to
+            wait, which is in order). A second signal ends the process with 1 at once.
 
         Raises:
             ConfigError: an address cannot be had.
@@ -215,6 +243,8 @@ class Manager:
             self._ended.wait(_NO_LIMIT_SECONDS)
             return self._drained
         seconds = self.options.graceful_shutdown_timeout if grace is None else grace
+        if self._lost:
+            seconds = 0.0  # Another replica may be working already.
         try:
             self._drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
             self._end()
@@ -233,6 +263,16 @@ class Manager:
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why; empty when the manager is ready."""
         return self.clusters.pending()
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this process may write for controllers that need leader election."""
+        return self._elector is None or self._elector.is_leader
+
+    @property
+    def guard(self) -> Callable[[], None] | None:
+        """What raises `NotLeader` before a write that needs the lease; None where no leader is elected."""
+        return None if self._elector is None else self._elector.guard
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
@@ -269,10 +309,48 @@ class Manager:
             msg = "the manager has stopped; make a new one"
             raise RuntimeError(msg)
 
+    def _connect(self, spec: ClusterSpec) -> Cluster:
+        return Cluster(
+            spec.config,
+            name=spec.name,
+            namespaces=self.options.namespaces,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
+    def _make_elector(self, config: Config | None) -> Elector | None:
+        if self.options.leader_election is None:
+            return None
+        where = config or (None if self._hub is None else self._hub.config)
+        if where is None:
+            msg = "leader election needs a cluster for its Lease; give leader_election_config"
+            raise ConfigError(msg)
+        return Elector(
+            where,
+            self.options.leader_election,
+            on_elected=self._elected,
+            on_lost=self._lease_lost,
+            clock=self.clock,
+            metrics=self.metrics,
+        )
+
     def _run_controller(self, controller: Controller) -> None:
-        for cluster in self.clusters:
-            controller.engage(cluster)
-        controller.start(self._threads)
+        self.clusters.join(controller)
+        if self._leading or not controller.needs_leader_election:
+            controller.start(self._threads)
+
+    def _elected(self) -> None:
+        with self._lifecycle:
+            if self._stopping or self._leading:
+                return
+            self._leading = True
+            waiting = [each for each in self._controllers if each.needs_leader_election]
+            for controller in waiting:
+                controller.start(self._threads)
+
+    def _lease_lost(self, why: str) -> None:
+        self._lost = True
+        self._fail(f"leader election lost: {why}")
 
     def _start_all(self) -> None:
         if self.options.switch_interval:
@@ -284,19 +362,27 @@ class Manager:
         for server in self._servers:
             server.start(self._threads)
         self.mappers.start(self._threads)
+        self.events.start(self._threads)
         self.clusters.start(self._threads)
         for controller in self._controllers:
             self._run_controller(controller)
+        if self._provider is not None:
+            self._provider.start(self.clusters, hub=self._hub)
+        if self._elector is not None:
+            self._elector.start(self._threads)
 
     def _where(self) -> dict[str, str]:
-        single, *others = self.clusters
-        if not others and not single.name:
-            return {"server": single.config.server}
-        return {"clusters": ", ".join(cluster.name for cluster in self.clusters)}
+        hub = {} if self._hub is None else {"server": self._hub.config.server}
+        return hub if self._provider is None else {**hub, "provider": self._provider.name}
 
     def _end(self) -> None:
         for controller in self._controllers:
             controller.interrupt()
+        if self._provider is not None:
+            self._provider.stop()
+        self.events.stop(_FLUSH_SECONDS)
+        if self._elector is not None:
+            self._elector.stop(release=self._drained)
         self.mappers.stop()
         self.clusters.stop()
         for server in self._servers:
@@ -353,6 +439,8 @@ class Manager:
         if not self._engaged:
             return "starting"
         reasons = [str(each) for each in self.pending()]
+        if not reasons and not self.clusters.complete:
+            reasons = ["the first list of clusters is under way"]
         if not reasons:
             # The caches are complete; what is missing are the map functions of the first objects.
             waiting = [each.name for each in self._controllers if each.waiting_for()]
@@ -361,6 +449,9 @@ class Manager:
 
     def _thread_failed(self, name: str, error: BaseException) -> None:
         self.metrics.threads_failed.inc()
-        self._failure = f"thread {name} failed: {type(error).__name__}"
         _log.exception_of(error, "thread %s failed, the process stops: %s: %s", name, type(error).__name__, error)
-        self._stop.stop(self._failure)
+        self._fail(f"thread {name} failed: {type(error).__name__}")
+
+    def _fail(self, why: str) -> None:
+        self._failure = why
+        self._stop.stop(why)

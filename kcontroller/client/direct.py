@@ -12,7 +12,7 @@ from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, Requ
 from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Key, ResourceMapping
@@ -34,6 +34,7 @@ class DirectPort:
         mapper: knows how kinds are served.
         stop: ends a running request with `Stopped`.
         deadline: no request takes longer than this leaves.
+        guard: called right before each sending of a write; it may refuse, see `NotLeader`.
     """
 
     def __init__(
@@ -43,11 +44,13 @@ class DirectPort:
         *,
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> None:
         self._sender = sender
         self._mapper = mapper
         self._stop = stop
         self._deadline = deadline
+        self._guard = guard
 
     def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
         """Read one object from the server."""
@@ -104,7 +107,7 @@ class DirectPort:
 
     def _ask(self, request: HttpRequest, resource: ResourceMapping, subresource: str) -> bytes:
         timeout = self._seconds_left(f"{request.verb} {resource}")
-        answer = self._sender.send(request, timeout=timeout, stop=self._stop)
+        answer = self._sender.send(request, timeout=timeout, stop=self._stop, guard=self._guard)
         if answer.status in SUCCESS:
             return answer.body
         name = f"{resource}/{subresource}" if subresource else str(resource)

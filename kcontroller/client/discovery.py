@@ -20,6 +20,8 @@ from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.process.clock import Clock
@@ -38,7 +40,14 @@ _MAX_ABSENT: Final = 256
 class Sender(Protocol):
     """Sends one request; `transport.requests.Requester` is the one in use."""
 
-    def send(self, request: HttpRequest, *, timeout: float = ..., stop: StopToken | None = None) -> HttpResponse:
+    def send(
+        self,
+        request: HttpRequest,
+        *,
+        timeout: float = ...,
+        stop: StopToken | None = None,
+        guard: Callable[[], None] | None = None,
+    ) -> HttpResponse:
         """Return the answer, whatever its status."""
         ...
 

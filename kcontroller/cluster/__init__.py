@@ -2,7 +2,6 @@
 
 ::
 
-    fleet.py         the clusters of a process, by name
     cluster.py       the thread, the kinds that are cached, the clients
     cached_kind.py   one kind: its discovery, its informers (one per namespace), its subscribers
     reader.py        answers reads from the cache
@@ -19,6 +18,5 @@ from __future__ import annotations
 
 from kcontroller.cluster.cached_kind import CachedKind, KindSubscription
 from kcontroller.cluster.cluster import Cluster, Pending
-from kcontroller.cluster.fleet import Fleet
 
-__all__ = ["CachedKind", "Cluster", "Fleet", "KindSubscription", "Pending"]
+__all__ = ["CachedKind", "Cluster", "KindSubscription", "Pending"]

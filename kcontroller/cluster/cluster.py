@@ -19,15 +19,18 @@ from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.cluster.writer import PromisingWriter
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
+from kcontroller.process.stop import StopToken
 from kcontroller.transport.requests import Requester
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
-    from kcontroller.process.stop import Deadline, StopToken
+    from kcontroller.process.stop import Deadline
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
 
@@ -50,6 +53,9 @@ class Pending(msgspec.Struct, frozen=True):
 class Cluster:
     """One API server. `client` reads from the cache, `api_reader` from the server; both write to the server.
 
+    Attributes:
+        leaving: stops when the cluster is disengaged, and with it the reconciles that work on it.
+
     Args:
         config: how to reach it.
         name: "" for a single cluster.
@@ -69,6 +75,7 @@ class Cluster:
     ) -> None:
         self.config = config
         self.name = name
+        self.leaving = StopToken(clock=clock)
         self._namespaces = namespaces
         self._clock = clock
         self._metrics = metrics
@@ -80,7 +87,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._kinds: dict[GVK, CachedKind] = {}
         self.client = self.client_for("kcontroller")
-        self.api_reader = self._client(WriteOptions(), cached=False, stop=None, deadline=None)
+        self.api_reader = self._client(DirectPort(self._requester, self._mapper), WriteOptions(), cached=False)
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the cluster's thread; what is cached already begins to list and watch."""
@@ -88,6 +95,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End the thread and every running request at once."""
+        self.leaving.stop(f"cluster {self.name or 'local'} is stopped")
         self._loop.stop()
         self._requester.close()
 
@@ -132,15 +140,21 @@ class Cluster:
         return self._troubles.all()
 
     def client_for(
-        self, field_owner: str, *, stop: StopToken | None = None, deadline: Deadline | None = None
+        self,
+        field_owner: str,
+        *,
+        stop: StopToken | None = None,
+        deadline: Deadline | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> Client:
-        """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token."""
-        return self._client(WriteOptions(field_owner=field_owner), cached=True, stop=stop, deadline=deadline)
+        """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
 
-    def _client(
-        self, options: WriteOptions, *, cached: bool, stop: StopToken | None, deadline: Deadline | None
-    ) -> Client:
-        direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline)
+        `guard` is called right before each write is sent, and refuses it by what it raises.
+        """
+        direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
+        return self._client(direct, WriteOptions(field_owner=field_owner), cached=True)
+
+    def _client(self, direct: DirectPort, options: WriteOptions, *, cached: bool) -> Client:
         reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct
         writer = PromisingWriter(direct, self._floors, self._kinds.get)
         return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name), options)

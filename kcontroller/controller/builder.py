@@ -42,10 +42,12 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     Attributes:
         max_concurrent_reconciles: workers; None takes the manager's figure.
         reconcile_timeout: seconds one reconcile may take; None takes the manager's figure, 0 is no limit.
+        needs_leader_election: whether it works only in the process that leads, where one is elected.
     """
 
     max_concurrent_reconciles: int | None = None
     reconcile_timeout: float | None = None
+    needs_leader_election: bool = True
 
 
 class Builder:
@@ -121,8 +123,21 @@ class Builder:
         self._indexes.append((kind, path))
         return self
 
-    def options(self, *, max_concurrent_reconciles: int | None = None, reconcile_timeout: float | None = None) -> Self:
-        """Set the number of workers, and the seconds one reconcile may take; what is not given stays as it is."""
+    def options(
+        self,
+        *,
+        max_concurrent_reconciles: int | None = None,
+        reconcile_timeout: float | None = None,
+        needs_leader_election: bool | None = None,
+    ) -> Self:
+        """Set how the controller works; what is not given stays as it is.
+
+        Args:
+            max_concurrent_reconciles: workers.
+            reconcile_timeout: seconds one reconcile may take; 0 is no limit.
+            needs_leader_election: False lets it work in every replica; for controllers that only read, or whose writes
+                cannot disturb one another.
+        """
         if max_concurrent_reconciles is not None and max_concurrent_reconciles < 1:
             msg = f"max_concurrent_reconciles must be at least 1, got {max_concurrent_reconciles}"
             raise ValueError(msg)
@@ -133,6 +148,8 @@ class Builder:
             self._options = replace(self._options, max_concurrent_reconciles=max_concurrent_reconciles)
         if reconcile_timeout is not None:
             self._options = replace(self._options, reconcile_timeout=reconcile_timeout)
+        if needs_leader_election is not None:
+            self._options = replace(self._options, needs_leader_election=needs_leader_election)
         return self
 
     # ---- for the controller --------------------------------------------------------------------------------------
@@ -146,6 +163,11 @@ class Builder:
     def for_kind(self) -> KindRef | None:
         """The kind of `for_` as it was given."""
         return self._for
+
+    @property
+    def owned_kinds(self) -> tuple[KindRef, ...]:
+        """The kinds of `owns`, as they were given."""
+        return tuple(kind for kind, _predicates, _every in self._owned)
 
     def build(self) -> tuple[tuple[Declaration, ...], tuple[tuple[KindRef, str], ...], ControllerOptions]:
         """Give all declarations, indexes and options.

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 if TYPE_CHECKING:
+    from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Request
+    from kcontroller.api.objects import KubeObject
     from kcontroller.client.client import Client
     from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.children import Children
+    from kcontroller.events import Recorder
     from kcontroller.process.logs import Log
     from kcontroller.process.stop import Deadline, StopToken
 
@@ -40,7 +44,10 @@ class Context(msgspec.Struct, frozen=True):
         deadline: when the reconcile's time is over; None without a time-out. Requests end with it; loops of your own
             should look.
         stop: stops at the deadline, and when the process does, after the drain time; waits and loops of your own should
-            take it.
+            take it, and so it does when the cluster leaves.
+        events: records events in the cluster; see `event`.
+        kind: of `for_`; None without it.
+        owned: the kinds of `owns`.
     """
 
     request: Request
@@ -51,6 +58,31 @@ class Context(msgspec.Struct, frozen=True):
     reasons: tuple[str, ...]
     deadline: Deadline | None
     stop: StopToken
+    events: Recorder
+    kind: KindRef | None = None
+    owned: tuple[KindRef, ...] = ()
+
+    @property
+    def children(self) -> Children:
+        """The objects that the request's object owns, as a set."""
+        from kcontroller.controller.children import Children  # noqa: PLC0415 - it needs this module
+
+        return Children(self)
+
+    def event(self, obj: KubeObject, type_: str, reason: str, message: str, *, action: str = "") -> None:
+        """Tell people what happened to an object; ``kubectl describe`` shows it. Never waits, and may be dropped.
+
+        Args:
+            obj: what it is about; of this cluster.
+            type_: ``Normal`` or ``Warning``.
+            reason: why, one CamelCase word of at most 128 characters, such as ``Scaled``.
+            message: for people; cut at 1,024 bytes.
+            action: what was done, a CamelCase word; `reason` unless given.
+
+        Raises:
+            ValueError: the type is another word, or there is no reason.
+        """
+        self.events.event(obj, type_, reason, message, action=action)
 
     def check(self) -> None:
         """Raise `Stopped` if the work should end; for long loops.

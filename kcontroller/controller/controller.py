@@ -9,7 +9,7 @@ from kcontroller.controller.builder import Builder
 from kcontroller.controller.mapping import Lane
 from kcontroller.controller.sources import KindSource
 from kcontroller.controller.tally import Tally
-from kcontroller.controller.worker import Worker
+from kcontroller.controller.worker import Declared, Worker
 from kcontroller.errors import ConfigError
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from kcontroller.process.threads import ThreadGroup
 
 _log: Final = Log("kcontroller.controller")
+
+
+def _nothing() -> None:
+    """Wait for nothing."""
 
 
 class Controller:
@@ -56,6 +60,7 @@ class Controller:
         self._host = host
         self._gvk = builder.reconciled
         self._for = builder.for_kind
+        self.needs_leader_election = options.needs_leader_election
         self.name = name_of(reconciler, builder)
         self._workers = options.max_concurrent_reconciles or max_concurrent_reconciles
         timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
@@ -69,6 +74,9 @@ class Controller:
             reconciler,
             queue=self.queue,
             host=host,
+            declared=Declared(
+                builder.for_kind, builder.owned_kinds, needs_leader_election=options.needs_leader_election
+            ),
             tally=Tally(host.metrics, self.name, workers=self._workers),
             stop=self._stop,
             timeout=timeout,
@@ -77,8 +85,11 @@ class Controller:
         self._engaged: dict[str, list[KindSource]] = {}
         self._unsynced: set[str] = set()
 
-    def engage(self, cluster: Cluster) -> None:
-        """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced."""
+    def engage(self, cluster: Cluster, *, on_synced: Callable[[], None] = _nothing) -> None:
+        """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced.
+
+        `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
+        """
         self.queue.pause(cluster.name)
         with self._lock:
             self._unsynced.add(cluster.name)
@@ -86,7 +97,7 @@ class Controller:
             cluster.cache(kind).index((path,))
         if self._for is not None:
             cluster.cache(self._for)
-        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster))
+        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster, on_synced))
         lane = Lane(self._host.mappers, f"{self.name}/{cluster.name or 'local'}")
         sources = [
             KindSource(each, cluster, queue=self.queue, lane=lane, on_synced=remaining.down)
@@ -95,14 +106,19 @@ class Controller:
         with self._lock:
             self._engaged[cluster.name] = sources
 
-    def disengage(self, name: str) -> None:
-        """Let a cluster go: its events are no longer heard and its requests are forgotten."""
+    def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
+        """Let a cluster go: its events are no longer heard and its requests are forgotten.
+
+        `on_idle` is called when the last reconcile of it has ended, on that worker's thread or at once; it must not
+        block.
+        """
         with self._lock:
             sources = self._engaged.pop(name, [])
             self._unsynced.discard(name)
         for source in sources:
             source.stop()
         self.queue.purge(name)
+        self.queue.when_idle(name, on_idle)
 
     def waiting_for(self) -> tuple[str, ...]:
         """The clusters whose first objects are not all queued yet; also a map function that hangs shows here."""
@@ -126,11 +142,12 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
-    def _synced(self, cluster: Cluster) -> None:
+    def _synced(self, cluster: Cluster, on_synced: Callable[[], None]) -> None:
         with self._lock:
             self._unsynced.discard(cluster.name)
         self.queue.resume(cluster.name)
         _log.info("synced; reconciling", controller=self.name, cluster=cluster.name, workers=self._workers)
+        on_synced()
 
 
 class _Countdown:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.controller.context import ClusterGetter
     from kcontroller.controller.mapping import Mappers
+    from kcontroller.events import Broadcaster
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
 
@@ -17,6 +20,15 @@ class Host(Protocol):
     clock: Clock
     metrics: Metrics
     mappers: Mappers
+    events: Broadcaster
+
+    @property
+    def guard(self) -> Callable[[], None] | None:
+        """What is called right before each write of a controller that needs leader election; raises `NotLeader`.
+
+        None where no leader is elected.
+        """
+        ...
 
     @property
     def clusters(self) -> ClusterGetter:

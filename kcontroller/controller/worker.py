@@ -8,13 +8,17 @@ import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from kcontroller.controller.context import Context
 from kcontroller.controller.outcomes import DONE, of_error, of_result
-from kcontroller.errors import ClusterNotFound, Stopped
+from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, fields
 from kcontroller.process.stop import Deadline
+from kcontroller.workqueue.outcome import FORGET
 
 if TYPE_CHECKING:
+    from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.host import Host
@@ -30,6 +34,20 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _log: Final = Log("kcontroller.controller")
 
 
+class Declared(msgspec.Struct, frozen=True):
+    """What `setup` said that a reconcile is told of.
+
+    Attributes:
+        kind: of `for_`.
+        owned: the kinds of `owns`.
+        needs_leader_election: whether its writes need the lease.
+    """
+
+    kind: KindRef | None = None
+    owned: tuple[KindRef, ...] = ()
+    needs_leader_election: bool = True
+
+
 class Worker:
     """Runs until its queue is stopped.
 
@@ -39,6 +57,7 @@ class Worker:
         reconciler: the user's.
         queue: where the items come from.
         host: clusters and clock.
+        declared: what `setup` said.
         tally: the controller's metrics.
         stop: stops when running reconciles should end.
         timeout: seconds a reconcile may take; 0 is no limit.
@@ -52,6 +71,7 @@ class Worker:
         *,
         queue: WorkQueue[Request],
         host: Host,
+        declared: Declared,
         tally: Tally,
         stop: StopToken,
         timeout: float,
@@ -61,6 +81,7 @@ class Worker:
         self._reconciler = reconciler
         self._queue = queue
         self._host = host
+        self._declared = declared
         self._tally = tally
         self._stop = stop
         self._timeout = timeout
@@ -75,10 +96,14 @@ class Worker:
     def _work(self, item: Item[Request]) -> None:
         with fields(**self._log_fields(item.request)), self._tally.busy(self._host.clock):
             verdict, error = self._judge(item)
-            self._queue.done(item, verdict.outcome)
-            self._report(verdict, error, item)
+            self._queue.done(item, FORGET if verdict is None else verdict.outcome)
+            if verdict is not None:
+                self._report(verdict, error, item)
+            else:
+                _log.debug("cut short: %s", error)
 
-    def _judge(self, item: Item[Request]) -> tuple[Verdict, BaseException | None]:
+    def _judge(self, item: Item[Request]) -> tuple[Verdict | None, BaseException | None]:
+        """Call the Reconciler; no verdict on what was cut short because the process, its lease or the cluster goes."""
         try:
             cluster = self._host.clusters.get(item.request.cluster)
         except ClusterNotFound:
@@ -87,30 +112,38 @@ class Worker:
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         try:
             with self._stop.child(deadline=deadline) as stop:
-                context = self._context(item, cluster, deadline, stop)
-                return of_result(self._reconciler.reconcile(context, item.request)), None
+                withdraw = cluster.leaving.on_stop(lambda: stop.stop(cluster.leaving.reason))
+                try:
+                    context = self._context(item, cluster, deadline, stop)
+                    return of_result(self._reconciler.reconcile(context, item.request)), None
+                finally:
+                    withdraw()
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
-            return of_error(error), error
+            cut_short = isinstance(error, NotLeader) or (
+                isinstance(error, Stopped) and (self._stop.stopped or cluster.leaving.stopped)
+            )
+            return None if cut_short else of_error(error), error
         finally:
             if deadline is not None and deadline.expired:
                 self._tally.timed_out()
 
     def _context(self, item: Item[Request], cluster: Cluster, deadline: Deadline | None, stop: StopToken) -> Context:
+        guard = self._host.guard if self._declared.needs_leader_election else None
         return Context(
             request=item.request,
             cluster=cluster,
-            client=cluster.client_for(self._name, stop=stop, deadline=deadline),
+            client=cluster.client_for(self._name, stop=stop, deadline=deadline, guard=guard),
             clusters=self._host.clusters,
             log=self._user_log,
             reasons=item.reasons,
             deadline=deadline,
             stop=stop,
+            events=self._host.events.recorder(cluster, self._name, guard=guard),
+            kind=self._declared.kind,
+            owned=self._declared.owned,
         )
 
     def _report(self, verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:
-        if isinstance(error, Stopped) and self._stop.stopped:
-            _log.debug("stopped in the middle of a reconcile")
-            return
         self._tally.count(verdict, item.request.cluster)
         if verdict.label == "error" and error is not None:
             again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     import threading
 
 
+_BOOT_TIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+
+
 class Clock(Protocol):
     """What kcontroller asks of time."""
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary start; never goes back."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds since an arbitrary start that also pass while the machine sleeps: the age of a lease."""
         ...
 
     def now(self) -> datetime:
@@ -35,6 +42,10 @@ class SystemClock:
     def monotonic(self) -> float:
         """Read the monotonic clock."""
         return time.monotonic()
+
+    def elapsed(self) -> float:
+        """Read the clock that counts sleep too (Linux); the monotonic one elsewhere."""
+        return time.monotonic() if _BOOT_TIME is None else time.clock_gettime(_BOOT_TIME)
 
     def now(self) -> datetime:
         """Read the wall clock."""

@@ -47,7 +47,14 @@ class InProcessServer:
         self.api = boot(load(), now=now, soon=self._later.append, controllers=controllers)
         self._discovery = Discovery(self.api.backend.catalog, load())
 
-    def send(self, request: HttpRequest, *, timeout: float = 30.0, stop: StopToken | None = None) -> HttpResponse:  # noqa: ARG002
+    def send(
+        self,
+        request: HttpRequest,
+        *,
+        timeout: float = 30.0,  # noqa: ARG002
+        stop: StopToken | None = None,
+        guard: Callable[[], None] | None = None,  # noqa: ARG002
+    ) -> HttpResponse:
         """Answer a request as the embedded server does.
 
         Raises:

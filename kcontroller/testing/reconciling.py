@@ -23,6 +23,8 @@ from kcontroller.client.writes import kind_of
 from kcontroller.controller import Builder, Context
 from kcontroller.controller.controller import name_of
 from kcontroller.errors import Wait
+from kcontroller.events import Broadcaster
+from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.testing.crds import install_crds, open_crd
@@ -139,6 +141,9 @@ def _call(
             reasons=(),
             deadline=deadline,
             stop=stop,
+            events=Broadcaster(clock=SYSTEM_CLOCK).recorder(cluster, name),
+            kind=builder.for_kind,
+            owned=builder.owned_kinds,
         )
         try:
             result = reconciler.reconcile(context, request)

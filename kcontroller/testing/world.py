@@ -24,19 +24,20 @@ from kcontroller.cluster.floors import Floors
 from kcontroller.cluster.reader import CachedReader
 from kcontroller.errors import ApiError, ClusterNotFound, KindNotServed, NotFound
 from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.stop import StopToken
 from kcontroller.testing.in_process import InProcessServer
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.api.objects import KubeObject
     from kcontroller.client.ports import Reader, Write, Writer
     from kcontroller.cluster import CachedKind
-    from kcontroller.process.stop import Deadline, StopToken
+    from kcontroller.process.stop import Deadline
 
 _SERVER_WRITTEN: Final = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
 _IDENTITY: Final = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
@@ -222,12 +223,18 @@ class WorldCluster(Cluster):
     def __init__(self, world: World) -> None:
         self.config = Config("https://reconcile-once.invalid", ANONYMOUS)
         self.name = ""
+        self.leaving = StopToken()
         self._world = world
         self.client = world.client_for("kcontroller")
         self.api_reader = world.api_reader()
 
     def client_for(
-        self, field_owner: str, *, stop: StopToken | None = None, deadline: Deadline | None = None
+        self,
+        field_owner: str,
+        *,
+        stop: StopToken | None = None,
+        deadline: Deadline | None = None,
+        guard: Callable[[], None] | None = None,  # noqa: ARG002 - nobody competes for a world
     ) -> Client:
         """Make a client for one piece of work."""
         return self._world.client_for(field_owner, stop=stop, deadline=deadline)

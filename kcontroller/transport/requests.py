@@ -21,6 +21,8 @@ from kcontroller.transport.pool import HandlePool
 from kcontroller.transport.retries import Retries
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.transport.config import Config
@@ -62,7 +64,14 @@ class Requester:
         self._lock = threading.Lock()
         self._running: set[Handle] = set()
 
-    def send(self, request: HttpRequest, *, timeout: float = 30.0, stop: StopToken | None = None) -> HttpResponse:
+    def send(
+        self,
+        request: HttpRequest,
+        *,
+        timeout: float = 30.0,
+        stop: StopToken | None = None,
+        guard: Callable[[], None] | None = None,
+    ) -> HttpResponse:
         """Send a request and wait for its answer, whatever its status.
 
         A 401 makes the credentials look again; if they changed, the request is sent once more. `retries` says when
@@ -72,6 +81,8 @@ class Requester:
             request: what to send.
             timeout: seconds for each sending, connecting included.
             stop: ends the wait within 100 ms.
+            guard: called right before each sending of a write, when everything else is ready; what it raises goes to
+                the caller, and nothing was sent.
 
         Raises:
             ConnectFailed: no connection; nothing was sent. TLSFailed: because one side does not trust the other.
@@ -94,7 +105,7 @@ class Requester:
             clock=self._clock,
         )
         try:
-            return retries.run(lambda: self._send_authorized(request, timeout, stop))
+            return retries.run(lambda: self._send_authorized(request, timeout, stop, guard))
         finally:
             self._meter.took(self._clock.monotonic() - started, verb=verb)
 
@@ -108,9 +119,11 @@ class Requester:
         if self._own_pool is not None:
             self._own_pool.close()
 
-    def _send_authorized(self, request: HttpRequest, timeout: float, stop: StopToken | None) -> HttpResponse:
+    def _send_authorized(
+        self, request: HttpRequest, timeout: float, stop: StopToken | None, guard: Callable[[], None] | None
+    ) -> HttpResponse:
         identity = self._identity()
-        response = self._send_once(request, identity[0], timeout, stop)
+        response = self._send_once(request, identity[0], timeout, stop, guard)
         if response.status != _UNAUTHORIZED:
             return response
         self._credentials.invalidate()
@@ -118,25 +131,30 @@ class Requester:
         if renewed == identity:
             return response
         self._meter.retried(code=str(_UNAUTHORIZED), verb=request.verb or request.method)
-        return self._send_once(request, renewed[0], timeout, stop)
+        return self._send_once(request, renewed[0], timeout, stop, guard)
 
     def _identity(self) -> tuple[str | None, object]:
         return self._credentials.authorization(), self._credentials.client_certificate()
 
     def _send_once(
-        self, request: HttpRequest, authorization: str | None, timeout: float, stop: StopToken | None
+        self,
+        request: HttpRequest,
+        authorization: str | None,
+        timeout: float,
+        stop: StopToken | None,
+        guard: Callable[[], None] | None,
     ) -> HttpResponse:
         self._raise_if_stopped(stop)
         handle = self._pool.take()
         try:
-            guard = self._prepare(handle, request, authorization, timeout)
-            return self._exchange(handle, request, guard, stop)
+            once = self._prepare(handle, request, authorization, timeout)
+            if guard is not None and not request.read_only:
+                guard()
+            return self._exchange(handle, request, once, stop)
         finally:
             self._pool.give_back(handle)
 
-    def _prepare(
-        self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float
-    ) -> _Guard | None:
+    def _prepare(self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float) -> _Once | None:
         curl = handle.curl
         self._endpoint.prepare(
             curl,
@@ -157,13 +175,13 @@ class Requester:
             curl.setopt(P.CUSTOMREQUEST, request.method)
         if request.method == "GET":
             return None
-        guard = _Guard()
+        once = _Once()
         handle.forget_dead_connection()
-        curl.setopt(P.PREREQFUNCTION, guard)
-        return guard
+        curl.setopt(P.PREREQFUNCTION, once)
+        return once
 
     def _exchange(
-        self, handle: Handle, request: HttpRequest, guard: _Guard | None, stop: StopToken | None
+        self, handle: Handle, request: HttpRequest, once: _Once | None, stop: StopToken | None
     ) -> HttpResponse:
         # The methods of lists are callbacks that cannot raise, and cost no Python frame.
         lines: list[bytes] = []
@@ -186,7 +204,7 @@ class Requester:
         if code:
             self._meter.answered(code=NO_ANSWER, method=request.method)
             raise error_of(
-                failure_of(handle.curl, code, text, sent=guard.passed if guard else None),
+                failure_of(handle.curl, code, text, sent=once.passed if once else None),
                 self._endpoint.peer,
                 asked=request.method,
                 read_only=request.read_only,
@@ -210,7 +228,7 @@ class Requester:
                 withdraw()
 
 
-class _Guard:
+class _Once:
     """Lets a request leave once, and knows whether it did.
 
     libcurl sends it again, POST and DELETE too, when a connection it reused ends before the answer.

@@ -54,6 +54,7 @@ class WorkQueue(Generic[R]):
         self._waiters = Waiters(self._lock, clock)
         self._settled = threading.Condition(self._lock)
         self._watchers = 0
+        self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
         self._schedule: Schedule[R] = Schedule(cap=max(1, workers // 4), backoff=backoff)
         self._stopped = False
 
@@ -111,8 +112,11 @@ class WorkQueue(Generic[R]):
                 self._wake()
             if self._watchers:
                 self._settled.notify_all()
+            idle = self._take_idle_callbacks() if self._idle_callbacks else ()
         if self._meter is not None:
             self._meter.worked(worked)
+        for callback in idle:
+            callback()
 
     def purge(self, cluster: str) -> None:
         """Forget a cluster: ready, delayed, failures, pause.
@@ -173,6 +177,18 @@ class WorkQueue(Generic[R]):
 
         return self._wait_settled(ended, timeout)
 
+    def when_idle(self, cluster: str, callback: Callable[[], None]) -> None:
+        """Call `callback` once when no item of a cluster is in work: at once, or when the last one is given back.
+
+        For who has purged the cluster; requests added since then may be handed out again. It must not block, since it
+        runs on the thread that calls `done`.
+        """
+        with self._lock:
+            if self._schedule.in_flight_of(cluster):
+                self._idle_callbacks.append((cluster, callback))
+                return
+        callback()
+
     def observe(self) -> None:
         """Bring the gauges and counters up to date; call it before each scrape."""
         if self._meter is None:
@@ -218,6 +234,13 @@ class WorkQueue(Generic[R]):
         """Raise AssertionError if the parts of the queue contradict each other; for tests."""
         with self._lock:
             self._schedule.check_invariants()
+
+    def _take_idle_callbacks(self) -> tuple[Callable[[], None], ...]:
+        in_flight = self._schedule.in_flight_of
+        idle = tuple(callback for cluster, callback in self._idle_callbacks if not in_flight(cluster))
+        if idle:
+            self._idle_callbacks = [each for each in self._idle_callbacks if in_flight(each[0])]
+        return idle
 
     def _wake(self) -> None:
         if self._schedule.pickable:

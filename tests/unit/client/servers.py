@@ -37,7 +37,9 @@ class ScriptedSender:
         self.requests: list[HttpRequest] = []
         self.waits: list[tuple[float, StopToken | None]] = []
 
-    def send(self, request: HttpRequest, *, timeout: float = -1.0, stop: StopToken | None = None) -> HttpResponse:
+    def send(
+        self, request: HttpRequest, *, timeout: float = -1.0, stop: StopToken | None = None, guard: object = None
+    ) -> HttpResponse:
         self.requests.append(request)
         self.waits.append((timeout, stop))
         status, body = self.script(request)

@@ -15,7 +15,9 @@ from kcontroller.client.writes import Ports
 from kcontroller.controller import Reconciler
 from kcontroller.controller.mapping import Mappers
 from kcontroller.errors import ClusterNotFound, NotFound
+from kcontroller.events import Broadcaster
 from kcontroller.process.metrics import Metrics
+from kcontroller.process.stop import StopToken
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.testing.clock import VirtualClock
 
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from kcontroller.controller import Builder, Context, Request, Result
     from kcontroller.controller.controller import Controller
     from kcontroller.process.clock import Clock
-    from kcontroller.process.stop import Deadline, StopToken
+    from kcontroller.process.stop import Deadline
 
 CONFIG_MAP = "v1 ConfigMap"
 POD = "v1 Pod"
@@ -150,6 +152,8 @@ class FakeCluster:
         self.kinds: dict[GVK, FakeCachedKind] = {}
         self.server = FakeServer()
         self.clients: list[tuple[str, StopToken | None, Deadline | None]] = []
+        self.leaving = StopToken()
+        self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
 
     def cache(self, kind: KindRef) -> FakeCachedKind:
@@ -158,7 +162,14 @@ class FakeCluster:
     def is_namespaced(self, kind: KindRef) -> bool | None:
         return gvk_of(kind) not in self._cluster_scoped
 
-    def client_for(self, field_owner: str, *, stop: StopToken | None, deadline: Deadline | None) -> Client:
+    def client_for(
+        self,
+        field_owner: str,
+        *,
+        stop: StopToken | None,
+        deadline: Deadline | None,
+        guard: Callable[[], None] | None = None,
+    ) -> Client:
         self.clients.append((field_owner, stop, deadline))
         return Client(Ports(self.server, self.server, self.server, self.name))
 
@@ -176,6 +187,8 @@ class FakeHost:
     def __init__(self, *clusters: FakeCluster, clock: Clock | None = None) -> None:
         self.clock: Any = clock or VirtualClock()
         self.metrics = Metrics()
+        self.guard: Callable[[], None] | None = None
+        self.events = Broadcaster(clock=self.clock, metrics=self.metrics)
         self.mappers = Mappers(clock=self.clock)
         self.failures: list[tuple[str, BaseException]] = []
         self.threads = ThreadGroup(on_failure=lambda name, error: self.failures.append((name, error)))
