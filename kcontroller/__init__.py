@@ -30,9 +30,10 @@ if TYPE_CHECKING:
     from kcontroller.api.objects import Object, OwnerReference
     from kcontroller.client.client import Client
     from kcontroller.cluster import Cluster
+    from kcontroller.config import ManagerOptions
     from kcontroller.controller import Builder, Context, ObjectReconciler, Reconciler, Result, predicates
     from kcontroller.errors import KControllerError, TerminalError, Wait
-    from kcontroller.manager import Manager, ManagerOptions
+    from kcontroller.manager import Manager
     from kcontroller.transport.config import Config
     from kcontroller.transport.loading import load_config
 
@@ -48,7 +49,7 @@ _HOMES: Final = {
     "KControllerError": "kcontroller.errors",
     "Key": "kcontroller.api.keys",
     "Manager": "kcontroller.manager",
-    "ManagerOptions": "kcontroller.manager",
+    "ManagerOptions": "kcontroller.config",
     "Model": "kcontroller.api.models",
     "Object": "kcontroller.api.objects",
     "ObjectMeta": "kcontroller.api.models",

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import sys
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster import Cluster
+from kcontroller.config import ManagerOptions
 from kcontroller.controller import Controller
+from kcontroller.controller.controllers import Controllers
 from kcontroller.controller.mapping import Mappers
 from kcontroller.errors import ConfigError
 from kcontroller.events import Broadcaster
@@ -32,8 +33,7 @@ from kcontroller.process.signals import SignalWait
 from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving import health
-from kcontroller.serving import metrics as metrics_page
-from kcontroller.serving.http import HttpServer
+from kcontroller.serving.servers import Servers
 from kcontroller.transport.loading import load_config
 from kcontroller.version import VERSION
 
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster import Pending
     from kcontroller.controller import Reconciler
-    from kcontroller.leaderelection import LeaderElection
     from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
@@ -54,36 +53,9 @@ _ABANDON_SECONDS: Final = 0.5
 _FLUSH_SECONDS: Final = 1.0
 _NO_LIMIT_SECONDS: Final = 365 * 24 * 3600.0
 
-_log: Final = Log("kcontroller.manager")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagerOptions:
-    """How a manager works.
-
-    Attributes:
-        metrics_bind_address: where ``/metrics`` is served; "0" for nowhere.
-        health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for nowhere.
-        graceful_shutdown_timeout: seconds that running reconciles get on stop; 0 does not wait, below 0 has no limit.
-        max_concurrent_reconciles: workers of a controller that does not say how many it wants.
-        reconcile_timeout: seconds one reconcile may take; 0 is no limit.
-        namespaces: cache only these; () caches all.
-        leader_election: work only while this process holds a Lease; None works at once.
-        switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
-            ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
-    """
-
-    metrics_bind_address: str = ":8080"
-    health_probe_bind_address: str = ":8081"
-    graceful_shutdown_timeout: float = 30.0
-    max_concurrent_reconciles: int = 1
-    reconcile_timeout: float = 0.0
-    namespaces: tuple[str, ...] = ()
-    leader_election: LeaderElection | None = None
-    switch_interval: float = 0.0005
-
-
 _DEFAULTS: Final = ManagerOptions()
+
+_log: Final = Log("kcontroller.manager")
 
 
 class Manager:
@@ -143,15 +115,21 @@ class Manager:
         )
         self._elector = self._make_elector(leader_election_config)
         self._lost = False
-        self._controllers: list[Controller] = []
+        self._controllers = Controllers(leading=self._elector is None, clock=clock)
         self._started = False
-        self._leading = self._elector is None
         self._switch_before = 0.0
         self._engaged = False
         self._stopping = False
         self._ended = threading.Event()
         self._drained = False
-        self._servers = self._make_servers()
+        self._servers = Servers(
+            metrics_address=options.metrics_bind_address,
+            health_address=options.health_probe_bind_address,
+            families=self.metrics,
+            before_scrape=self.observe,
+            healthz=self.healthz,
+            readyz=self.readyz,
+        )
         self.readyz.add("caches", self._not_ready)
         self.healthz.add("threads", lambda: self._failure or None)
         if self._elector is not None:
@@ -175,12 +153,9 @@ class Manager:
             )
             with self._lifecycle:
                 self._refuse_after_stop()
-                if any(known.name == controller.name for known in self._controllers):
-                    msg = f"two controllers are named {controller.name!r}; give one of the Reconcilers another `name`"
-                    raise ConfigError(msg)
-                self._controllers.append(controller)
+                self._controllers.add(controller)
                 if self._started:
-                    self._run_controller(controller)
+                    self._run(controller)
 
     def run(self) -> int:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
@@ -215,7 +190,7 @@ class Manager:
             if self._started:
                 msg = "a manager starts once; make a new one"
                 raise RuntimeError(msg)
-            self._bind()
+            self._servers.bind()
             self._started = True
             try:
                 self._start_all()
@@ -246,7 +221,7 @@ class Manager:
         if self._lost:
             seconds = 0.0  # Another replica may be working already.
         try:
-            self._drained = self._drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
+            self._drained = self._controllers.drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
             self._end()
         finally:
             self._ended.set()
@@ -259,6 +234,11 @@ class Manager:
             ClusterNotFound: there is no such cluster.
         """
         return self.clusters.get(name)
+
+    @property
+    def controllers(self) -> tuple[Controller, ...]:
+        """What was made of the Reconcilers, in the order of `add`."""
+        return tuple(self._controllers)
 
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why; empty when the manager is ready."""
@@ -284,12 +264,10 @@ class Manager:
 
     def observe(self) -> None:
         """Bring the gauges of `metrics` up to date, as is done before each scrape."""
-        for controller in self._controllers:
-            controller.queue.observe()
+        self._controllers.observe()
         for cluster in self.clusters:
             cluster.observe()
-            depth = sum(controller.queue.depth(cluster.name) for controller in self._controllers)
-            self.metrics.cluster_queue_depth.labels(cluster.name).set(depth)
+            self.metrics.cluster_queue_depth.labels(cluster.name).set(self._controllers.depth(cluster.name))
 
     def __enter__(self) -> Self:
         """Start."""
@@ -334,22 +312,18 @@ class Manager:
             metrics=self.metrics,
         )
 
-    def _run_controller(self, controller: Controller) -> None:
+    def _run(self, controller: Controller) -> None:
         self.clusters.join(controller)
-        if self._leading or not controller.needs_leader_election:
-            controller.start(self._threads)
+        self._controllers.start(controller, self._threads)
 
     def _elected(self) -> None:
         with self._lifecycle:
-            if self._stopping or self._leading:
-                return
-            self._leading = True
-            waiting = [each for each in self._controllers if each.needs_leader_election]
-            for controller in waiting:
-                controller.start(self._threads)
+            if not self._stopping:
+                self._controllers.lead(self._threads)
 
     def _lease_lost(self, why: str) -> None:
         self._lost = True
+        self._controllers.follow()
         self._fail(f"leader election lost: {why}")
 
     def _start_all(self) -> None:
@@ -359,13 +333,12 @@ class Manager:
         raise_open_files_limit()
         names = ", ".join(controller.name for controller in self._controllers)
         _log.info("kcontroller %s starts", VERSION, **self._where(), controllers=names)
-        for server in self._servers:
-            server.start(self._threads)
+        self._servers.start(self._threads)
         self.mappers.start(self._threads)
         self.events.start(self._threads)
         self.clusters.start(self._threads)
         for controller in self._controllers:
-            self._run_controller(controller)
+            self._run(controller)
         if self._provider is not None:
             self._provider.start(self.clusters, hub=self._hub)
         if self._elector is not None:
@@ -376,8 +349,7 @@ class Manager:
         return hub if self._provider is None else {**hub, "provider": self._provider.name}
 
     def _end(self) -> None:
-        for controller in self._controllers:
-            controller.interrupt()
+        self._controllers.interrupt()
         if self._provider is not None:
             self._provider.stop()
         self.events.stop(_FLUSH_SECONDS)
@@ -385,53 +357,13 @@ class Manager:
             self._elector.stop(release=self._drained)
         self.mappers.stop()
         self.clusters.stop()
-        for server in self._servers:
-            server.stop(timeout=_JOIN_SECONDS)
+        self._servers.stop(timeout=_JOIN_SECONDS)
         if self._switch_before:
             sys.setswitchinterval(self._switch_before)
         left = self._threads.join(_JOIN_SECONDS if self._drained else _ABANDON_SECONDS)
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))
         _log.info("stopped" if self._drained else "stopped without waiting longer")
-
-    def _drain(self, seconds: float) -> bool:
-        for controller in self._controllers:
-            controller.stop_queue()
-        deadline = Deadline.after(seconds, clock=self.clock)
-        running = [each.name for each in self._controllers if not each.drained(deadline.remaining())]
-        if running:
-            _log.warning("reconciles still run after %g s: %s", seconds, ", ".join(running))
-        return not running
-
-    def _make_servers(self) -> tuple[HttpServer, ...]:
-        pages = (
-            (
-                self.options.metrics_bind_address,
-                metrics_page.application(self.metrics, before_scrape=(self.observe,)),
-                "metrics",
-                "--metrics-bind-address",
-            ),
-            (
-                self.options.health_probe_bind_address,
-                health.application(healthz=self.healthz, readyz=self.readyz),
-                "health",
-                "--health-probe-bind-address",
-            ),
-        )
-        return tuple(
-            HttpServer(address=address, app=app, name=name, option=option)
-            for address, app, name, option in pages
-            if address != "0"
-        )
-
-    def _bind(self) -> None:
-        try:
-            for server in self._servers:
-                server.bind()
-        except ConfigError:
-            for server in self._servers:
-                server.stop()
-            raise
 
     def _not_ready(self) -> str | None:
         if self._stop.stopped:

@@ -21,8 +21,9 @@ from kcontroller import plugins
 from kcontroller.cli.demo_fleet import Fleet
 from kcontroller.cli.demo_table import Screen, Snapshot, is_ready
 from kcontroller.cli.demo_visitor import NAMESPACE, WIDGET, Visitor
+from kcontroller.config import ManagerOptions
 from kcontroller.errors import PluginError
-from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.manager import Manager
 from kcontroller.process import logs
 from kcontroller.process.signals import ECHO_SECONDS, SIGNALS
 
@@ -84,17 +85,18 @@ def run(options: Options) -> bool:
         fleet = stack.enter_context(Fleet(early.wait))
         with screen:
             screen.say(f"API server: {fleet.root.server}, in this process")
-            configs = fleet.projects(options.projects)
             fleet.install(example / "crd.yaml")
-            users = {name: fleet.user(config) for name, config in configs.items()}
-            visitor = Visitor(users, options.widgets)
-            visitor.prepare()
-            screen.say(f"control planes: {_names(configs)}; {options.widgets} Widgets in each")
-            manager = Manager(clusters=configs, options=_MANAGER)
+            manager = Manager(fleet.root, provider=provider("milo", {}), options=_MANAGER)
             manager.add(*plugins.load((str(example / "widget.py"),)))
             with manager:
-                _work(manager, visitor, screen, early, options)
-            end = Snapshot.of(manager)
+                users = fleet.projects(options.projects)
+                visitor = Visitor(users, options.widgets)
+                visitor.prepare()
+                screen.say(f"projects, found while it runs: {_names(users)}; {options.widgets} Widgets in each")
+                outage = Outage(fleet, tuple(users), options.duration)
+                _work(manager, visitor, outage, screen, early, options)
+                end = Snapshot.of(manager, users)
+            end = Snapshot.of(manager, users)
             screen.correct(end)
         # What counts is what the server says, not what the caches hold.
         widgets = [each for user in users.values() for each in user.list(WIDGET, namespace=NAMESPACE)]

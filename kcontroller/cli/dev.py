@@ -31,7 +31,7 @@ _CONNECT_SECONDS: Final = 1.0
 
 
 def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
-    return click.option(*names, cls=Option, group="Server", show_default=True, **settings)
+    return click.option(*names, cls=Option, group="Server", scope="dev", show_default=True, **settings)
 
 
 @click.command("dev", cls=GroupedCommand, epilog=EPILOG)

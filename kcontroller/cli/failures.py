@@ -4,7 +4,7 @@
 code  meaning
 ====  =============================================================================================
 0     stopped in order
-1     failed while running: a thread died, the drain time ran out, a second signal came, a bug in kcontroller
+1     failed while running: a thread died, the lease was lost, the drain time ran out, a second signal came, a bug
 2     never ran: an unknown option, a bad value, a kubeconfig, a plugin, an occupied port
 ====  =============================================================================================
 """
@@ -29,7 +29,7 @@ UNUSABLE: Final = 2
 EPILOG: Final = """\b
 Exit codes:
   0  stopped in order
-  1  failed while running: a thread died, the drain time ran out, a second signal
+  1  failed while running: a thread died, the lease was lost, the drain time ran out, a second signal
   2  never ran: an unknown option, a bad value, a kubeconfig, a plugin, an occupied port
 """
 

@@ -9,7 +9,7 @@ import click
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PREFIX: Final = "KCONTROLLER_"
+_PREFIX: Final = "KCONTROLLER"
 
 
 class Option(click.Option):
@@ -21,12 +21,14 @@ class Option(click.Option):
     Args:
         param_decls: the names.
         group: the heading in ``--help``.
+        scope: a word more in the variable, for a short name that others may set: Kubernetes gives every pod beside a
+            Service named kcontroller a ``KCONTROLLER_PORT=tcp://...``.
     """
 
-    def __init__(self, param_decls: Sequence[str], *, group: str = "Options", **settings: Any) -> None:
+    def __init__(self, param_decls: Sequence[str], *, group: str = "Options", scope: str = "", **settings: Any) -> None:
         """Derive the variable from the long name."""
-        long = next(name for name in param_decls if name.startswith("--"))
-        variable = _PREFIX + long.removeprefix("--").replace("-", "_").upper()
+        long = next(name for name in param_decls if name.startswith("--")).partition("/")[0]
+        variable = "_".join(filter(None, (_PREFIX, scope, long.removeprefix("--").replace("-", "_")))).upper()
         super().__init__(param_decls, envvar=variable, show_envvar=True, **settings)
         self.group = group
 

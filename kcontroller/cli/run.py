@@ -7,20 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kcontroller.cli import namespaces
-from kcontroller.cli.durations import any_duration, duration
+from kcontroller.cli import clusters, election, namespaces
 from kcontroller.cli.failures import EPILOG, failure_of, trace_of
-from kcontroller.cli.options import GroupedCommand, Option
+from kcontroller.cli.options import GroupedCommand
+from kcontroller.cli.run_options import all_options
 from kcontroller.process import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-_SOURCES: Final = "What to run"
-_CLUSTER: Final = "Cluster"
-_WORK: Final = "Work"
-_SERVERS: Final = "Servers"
-_LOGS: Final = "Logs"
+    from collections.abc import Mapping
 
 _MANAGER_OPTIONS: Final = (
     "metrics_bind_address",
@@ -34,76 +28,9 @@ _MANAGER_OPTIONS: Final = (
 _EXAMPLE: Final = "for example: kcontroller run controller.py"
 
 
-def _option(*names: str, group: str, **settings: Any) -> Callable[[Any], Any]:
-    return click.option(*names, cls=Option, group=group, show_default=True, **settings)
-
-
 @click.command("run", cls=GroupedCommand, epilog=EPILOG)
 @click.argument("sources", metavar="[SOURCE]...", nargs=-1)
-@_option("-m", "--module", group=_SOURCES, metavar="MODULE[:CLASS]", multiple=True, help="Run a module. Repeatable.")
-@_option("--plugin", group=_SOURCES, metavar="NAME", multiple=True, help="Run an installed plugin. Repeatable.")
-@_option("--all-plugins", group=_SOURCES, is_flag=True, help="Run every installed plugin.")
-@_option(
-    "--kubeconfig", group=_CLUSTER, metavar="FILE", help="Instead of $KUBECONFIG, the pod's token, ~/.kube/config."
-)
-@_option("--context", group=_CLUSTER, metavar="NAME", help="Context of the kubeconfig; by default its current one.")
-@_option(
-    "-n",
-    "--namespace",
-    group=_CLUSTER,
-    multiple=True,
-    metavar="NAME",
-    type=namespaces.namespace,
-    help="Watch this namespace only. Repeatable. By default those in $WATCH_NAMESPACE, else all.",
-)
-@_option("-A", "--all-namespaces", group=_CLUSTER, is_flag=True, help="Watch all namespaces.")
-@_option(
-    "--max-concurrent-reconciles",
-    group=_WORK,
-    type=click.IntRange(min=1),
-    default=1,
-    help="Workers of each controller that does not say how many it wants.",
-)
-@_option(
-    "--reconcile-timeout",
-    group=_WORK,
-    type=duration,
-    metavar="DURATION",
-    default="0",
-    help="Longest time for one reconcile; 0 for none.",
-)
-@_option(
-    "--graceful-shutdown-timeout",
-    group=_WORK,
-    type=any_duration,
-    metavar="DURATION",
-    default="30s",
-    help="How long running reconciles may take to end on stop; 0 does not wait, -1s waits for ever.",
-)
-@_option(
-    "--metrics-bind-address", group=_SERVERS, metavar="ADDRESS", default=":8080", help="Serves /metrics; 0 for none."
-)
-@_option(
-    "--health-probe-bind-address",
-    group=_SERVERS,
-    metavar="ADDRESS",
-    default=":8081",
-    help="Serves /healthz and /readyz; 0 for none.",
-)
-@_option(
-    "--log-format",
-    group=_LOGS,
-    type=click.Choice(["text", "json"]),
-    help="By default text on a terminal, json otherwise.",
-)
-@_option(
-    "--log-level",
-    group=_LOGS,
-    type=click.Choice(["debug", "info", "warning", "error"]),
-    default="info",
-    help="The least level to log.",
-)
-@_option("-v", "--verbose", group=_LOGS, is_flag=True, help="Log at level debug, with tracebacks.")
+@all_options
 @click.pass_context
 def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> None:
     """Run the Reconcilers of each SOURCE until SIGTERM or Ctrl-C.
@@ -115,6 +42,7 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
         msg = f"nothing to run; name a file or a module, {_EXAMPLE}"
         raise click.UsageError(msg, ctx)
     watched = namespaces.chosen(ctx)
+    provider_options = clusters.provider_options(ctx)
     logs.configure(
         sys.stderr,
         log_format=options["log_format"],
@@ -122,7 +50,7 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
         verbose=options["verbose"],
     )
     try:
-        code = _run(sources, watched, options)
+        code = _run(sources, watched, provider_options, options)
     except Exception as error:
         if options["verbose"]:
             click.echo(trace_of(error), err=True, nl=False)
@@ -130,7 +58,9 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
     ctx.exit(code)
 
 
-def _run(sources: tuple[str, ...], watched: tuple[str, ...], options: dict[str, Any]) -> int:
+def _run(
+    sources: tuple[str, ...], watched: tuple[str, ...], provider_options: Mapping[str, str], options: dict[str, Any]
+) -> int:
     # Imported here, because --help and usage errors should not pay for the framework.
     from kcontroller import plugins  # noqa: PLC0415
     from kcontroller.transport.loading import load_config  # noqa: PLC0415
@@ -139,10 +69,18 @@ def _run(sources: tuple[str, ...], watched: tuple[str, ...], options: dict[str, 
         sources, modules=options["module"], entry_points=options["plugin"], all_plugins=options["all_plugins"]
     )
     config = load_config(kubeconfig=options["kubeconfig"], context=options["context"])
+    provider = clusters.provider_of(options["provider"], provider_options)
+    leader_election, lease_holder = election.election_of(options, config)
 
-    from kcontroller.manager import Manager, ManagerOptions  # noqa: PLC0415
+    from kcontroller.config import ManagerOptions  # noqa: PLC0415
+    from kcontroller.manager import Manager  # noqa: PLC0415
 
     wanted = {name: options[name] for name in _MANAGER_OPTIONS}
-    manager = Manager(config, options=ManagerOptions(namespaces=watched, **wanted))
+    manager = Manager(
+        config,
+        provider=provider,
+        options=ManagerOptions(namespaces=watched, leader_election=leader_election, **wanted),
+        leader_election_config=lease_holder,
+    )
     manager.add(*reconcilers)
     return manager.run()

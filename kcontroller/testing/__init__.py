@@ -16,6 +16,7 @@ As functions and classes, for any test runner; all of them can be imported from 
     LeakCheck                        threads and descriptors left behind              leaks.py
     FaultProxy, Latency, ...         a bad network                                    proxy.py, toxics.py
     HttpFaultProxy, HoldAnswer, ...  faults for single paths, on any server           http_proxy.py, http_faults.py
+    MiloRouter                       Milo's projects on real API servers              milo_router.py
     Rule, Refuse, Delay, ...         faults of the embedded server                    ../embedded/faults.py
     EmbeddedServer, Milo             an API server in a thread                        ../embedded/server.py
     ControlPlane                     real kube-apiservers                             control_plane.py
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from kcontroller.testing.http_proxy import HttpFaultProxy
     from kcontroller.testing.leaks import LeakCheck
     from kcontroller.testing.managers import Managers, ServerClient, config_of
+    from kcontroller.testing.milo_router import MiloRouter
     from kcontroller.testing.polling import eventually
     from kcontroller.testing.proxy import FaultProxy
     from kcontroller.testing.reconciling import Outcome, reconcile_once
@@ -72,6 +74,7 @@ _HOMES: Final = {
     "LeakCheck": "kcontroller.testing.leaks",
     "Managers": "kcontroller.testing.managers",
     "Milo": "kcontroller.embedded.milo",
+    "MiloRouter": "kcontroller.testing.milo_router",
     "Outcome": "kcontroller.testing.reconciling",
     "RecordedWrite": "kcontroller.testing.world",
     "ServerClient": "kcontroller.testing.managers",
@@ -106,6 +109,7 @@ __all__ = [
     "Limit",
     "Managers",
     "Milo",
+    "MiloRouter",
     "Outcome",
     "RecordedWrite",
     "Refuse",

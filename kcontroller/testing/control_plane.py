@@ -7,9 +7,9 @@
         plane.kubeconfig            # contexts envtest-0 and envtest-1
         plane.kill(0)               # a crash; plane.start(0) brings it back on the same port with its data
 
-Every server has its own etcd prefix, port, certificate authority and tokens, so that a credential or an object that
-turns up on the wrong one is seen. Authorization is RBAC. There are no controllers: no garbage collection, no default
-service accounts, namespaces stay ``Terminating``.
+Every server has its own etcd prefix, port, certificate authority and (without ``one_login=True``) tokens, so that a
+credential or an object that turns up on the wrong one is seen. Authorization is RBAC. There are no controllers: no
+garbage collection, no default service accounts, namespaces stay ``Terminating``.
 
 Nothing of the framework but `errors` is used, so that a fault in it cannot hide here.
 """
@@ -35,7 +35,7 @@ from kcontroller.testing import binaries as _binaries
 from kcontroller.testing.processes import Guardian, PortReservation, ServerProcess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from types import TracebackType
 
     from kcontroller.testing.binaries import Binaries
@@ -57,13 +57,21 @@ class ApiServer:
         url: ``https://127.0.0.1:<port>``, the same for its whole life.
     """
 
-    def __init__(self, context: str, port: int, directory: Path, users: Mapping[str, Sequence[str]]) -> None:
-        """Make the tokens; the certificates are made by the server at its first start."""
+    def __init__(
+        self,
+        context: str,
+        port: int,
+        directory: Path,
+        *,
+        users: Mapping[str, Sequence[str]],
+        tokens: Mapping[str, str],
+    ) -> None:
+        """Write the tokens of the users; the certificates are made by the server at its first start."""
         self.context = context
         self.url = f"https://127.0.0.1:{port}"
         self._port = port
         self._certificate = directory / "apiserver.crt"
-        self._tokens = {user: secrets.token_urlsafe(24) for user in users}
+        self._tokens = tokens
         self._tls: ssl.SSLContext | None = None
         rows = [f'{token},{user},{user},"{",".join(users[user])}"\n' for user, token in self._tokens.items()]
         _write_private(directory / "tokens.csv", "".join(rows))
@@ -145,6 +153,7 @@ class ControlPlane:
     Args:
         count: number of kube-apiservers.
         users: users besides `USERS`, with their groups.
+        one_login: let every server take the same tokens, as Milo does for its projects.
         arguments: further arguments for every kube-apiserver; the last of two equal flags wins.
         binaries: the programs; by default those that `binaries.find` finds.
 
@@ -165,6 +174,7 @@ class ControlPlane:
         count: int = 1,
         *,
         users: Mapping[str, Sequence[str]] | None = None,
+        one_login: bool = False,
         arguments: Sequence[str] = (),
         binaries: Binaries | None = None,
     ) -> None:
@@ -182,7 +192,10 @@ class ControlPlane:
             self.directory = Path(tempfile.mkdtemp(prefix="kcontroller-envtest-"))
             self._guardian = Guardian(self.directory)
             cleanup.callback(self._guardian.close)
-            self._start_all(found, count, {**USERS, **(users or {})}, tuple(arguments), cleanup)
+            everybody = {**USERS, **(users or {})}
+            first = _make_tokens(everybody)
+            tokens = [first if one_login or not number else _make_tokens(everybody) for number in range(count)]
+            self._start_all(found, everybody, tokens, tuple(arguments), cleanup)
             self.kubeconfig = self.directory / "kubeconfig"
             _write_private(self.kubeconfig, _kubeconfig(self.servers))
             self._cleanup = cleanup.pop_all()
@@ -190,8 +203,8 @@ class ControlPlane:
     def _start_all(
         self,
         programs: Binaries,
-        count: int,
         users: Mapping[str, Sequence[str]],
+        tokens: Sequence[Mapping[str, str]],
         arguments: tuple[str, ...],
         cleanup: ExitStack,
     ) -> None:
@@ -206,11 +219,11 @@ class ControlPlane:
         cleanup.callback(self.etcd.kill)
         self.etcd.launch()
         servers = []
-        for number in range(count):
+        for number, tokens_here in enumerate(tokens):
             port = self._reserve(cleanup).port
             directory = self.directory / f"server-{number}"
             directory.mkdir()
-            server = ApiServer(f"envtest-{number}", port, directory, users)
+            server = ApiServer(f"envtest-{number}", port, directory, users=users, tokens=tokens_here)
             process = ServerProcess(
                 f"kube-apiserver {number}",
                 [*_apiserver_command(programs, store.port, number, port, directory), *arguments],
@@ -274,6 +287,10 @@ class ControlPlane:
     def resume(self, number: int) -> None:
         """Let a paused server go on."""
         self._processes[number].resume()
+
+
+def _make_tokens(users: Iterable[str]) -> dict[str, str]:
+    return {user: secrets.token_urlsafe(24) for user in users}
 
 
 def _etcd_command(programs: Binaries, port: int, directory: Path) -> list[str]:

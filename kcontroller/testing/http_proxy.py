@@ -19,7 +19,6 @@ import contextlib
 import json
 import random
 import socket
-import ssl
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -34,6 +33,7 @@ from kcontroller.embedded.web.acceptor import Acceptor
 from kcontroller.embedded.web.certificates import Certificates
 from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
+from kcontroller.testing.http_target import Destination, Target
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import BY_RST
 from kcontroller.transport.config import TLSConfig
@@ -67,8 +67,7 @@ class HttpFaultProxy:
     """
 
     def __init__(self, target: str, *, ca_pem: str, seed: int = 0) -> None:
-        self._target = target.rstrip("/")
-        self._trust = ssl.create_default_context(cadata=ca_pem)
+        self._target = Target.of(target, ca_pem)
         self._seed = seed
         self._rules: tuple[Rule, ...] = ()
         self._made = 0
@@ -79,7 +78,7 @@ class HttpFaultProxy:
         self._thread = LoopThread("kc-http-proxy")
         self._change, self._session, self._http, self._acceptor = self._thread.run(self._start(certificates))
         self.port = self._acceptor.port
-        self.url = f"https://127.0.0.1:{self.port}{urlsplit(self._target).path}"
+        self.url = f"https://127.0.0.1:{self.port}{urlsplit(target).path.rstrip('/')}"
 
     # ---- what tests call -----------------------------------------------------------------------------------------
 
@@ -163,7 +162,7 @@ class HttpFaultProxy:
         self, certificates: Certificates
     ) -> tuple[asyncio.Event, aiohttp.ClientSession, web.Server, Acceptor]:
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=self._trust, limit=0),
+            connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             skip_auto_headers=_OWN_HEADERS,
@@ -206,11 +205,7 @@ class HttpFaultProxy:
                     self._done["delayed"] += 1
                     await asyncio.sleep(seconds)
                 case Refuse() as refuse:
-                    self._done[str(refuse.code)] += 1
-                    refusal = refuse.refusal()
-                    body = json.dumps(refusal.document()).encode()
-                    headers = {"Content-Type": "application/json", **refusal.headers}
-                    return web.Response(status=refuse.code, body=body, headers=headers)
+                    return self._refuse(refuse)
                 case Hang():
                     self._done["hung"] += 1
                     await self._wait_while_there(rule)
@@ -226,6 +221,17 @@ class HttpFaultProxy:
                     return await self._forward(request, truncate=truncate)
         return await self._forward(request)
 
+    def _refuse(self, refuse: Refuse) -> web.Response:
+        self._done[str(refuse.code)] += 1
+        refusal = refuse.refusal()
+        body = json.dumps(refusal.document()).encode()
+        headers = {"Content-Type": "application/json", **refusal.headers}
+        return web.Response(status=refuse.code, body=body, headers=headers)
+
+    def _destination(self, raw_path: str) -> Destination | None:
+        """Where a request goes; None for nowhere, which is answered with 404."""
+        return Destination(self._target, raw_path)
+
     async def _forward(
         self,
         request: web.BaseRequest,
@@ -234,13 +240,16 @@ class HttpFaultProxy:
         truncate: Truncate | None = None,
         hold: Rule | None = None,
     ) -> web.StreamResponse:
+        where = self._destination(request.raw_path)
+        if where is None:
+            return self._refuse(Refuse(404))
         self._done["forwarded"] += 1
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP]
-        url = URL(urlunsplit(urlsplit(self._target)._replace(path="")) + request.raw_path, encoded=True)
         try:
             async with self._session.request(
                 request.method,
-                url,
+                URL(where.target.origin + where.path, encoded=True),
+                ssl=where.target.trust,
                 headers=headers,
                 data=_body(request) if request.body_exists else None,
                 allow_redirects=False,

@@ -11,9 +11,10 @@ from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
 from kcontroller.client.writes import Ports, WriteOptions
+from kcontroller.config import ManagerOptions
 from kcontroller.embedded.milo import control_plane_path
 from kcontroller.errors import KControllerError, ModelMismatch
-from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.manager import Manager
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import Config, TLSConfig

@@ -56,7 +56,7 @@ class _Witness:
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
-        self._controllers: tuple[Controller, ...] = tuple(manager._controllers)  # noqa: SLF001 - it offers no view
+        self._controllers: tuple[Controller, ...] = manager.controllers
         self._lock = threading.Lock()
         self._done: Counter[tuple[str, Any]] = Counter()
         self._reasons: dict[tuple[str, Any], tuple[str, ...]] = {}

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.api.keys import Key, Request
+from kcontroller.config import ManagerOptions
 from kcontroller.controller import Builder, Context, Controller, Reconciler, Result
 from kcontroller.errors import NotFound, TerminalError, UnlistedNamespace
-from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.manager import Manager
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
 from tests.unit.controller.fakes import (
@@ -208,7 +209,7 @@ def test_38_a_source_that_cannot_be_synced_is_pending_and_the_others_work(api: T
 
 def test_39_sources_start_before_workers_and_stop_in_reverse(api: TinyApi, monkeypatch: pytest.MonkeyPatch) -> None:
     manager = manager_of(api, Maps())
-    controller, cluster = manager._controllers[0], manager.cluster()
+    controller, cluster = manager.controllers[0], manager.cluster()
     calls: list[str] = []
 
     def record(part: Any, method: str, name: str) -> None:
@@ -249,7 +250,7 @@ def test_40_a_timeout_of_0_does_not_wait(api: TinyApi) -> None:
         with manager_of(api, maps, graceful_shutdown_timeout=0) as manager:
             assert maps.began.wait(10)
             manager.stop()
-            assert manager._controllers[0].queue.in_flight == 1
+            assert manager.controllers[0].queue.in_flight == 1
     finally:
         go_on.set()
 

@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import kcontroller
+from kcontroller.config import ManagerOptions
 from kcontroller.controller import Builder, Context, Reconciler, Result
 from kcontroller.errors import ClusterNotFound, ConfigError
-from kcontroller.manager import Manager, ManagerOptions
+from kcontroller.manager import Manager
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
 from tests.unit.tiny_api import TinyApi
@@ -317,13 +318,13 @@ def test_a_controller_that_comes_later_works_on_every_cluster(api: TinyApi) -> N
         assert both.wait(10)
 
 
-def test_the_log_names_the_clusters(api: TinyApi, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_names_the_provider(api: TinyApi, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     with Manager(clusters=configs(eu=api.url, us=api.url), options=QUIET):
         pass
 
     record = next(each for each in caplog.records if each.getMessage().endswith("starts"))
-    assert record.__dict__["kc_fields"] == {"clusters": "eu, us", "controllers": ""}
+    assert record.__dict__["kc_fields"] == {"provider": "static", "controllers": ""}
 
 
 def test_one_configuration_or_several() -> None:
@@ -378,7 +379,7 @@ def test_it_is_never_ready_while_it_starts(make: Make, api: TinyApi) -> None:
 def test_a_server_that_is_away_is_not_ready_and_lives(make: Make, eventually: Any) -> None:
     manager = make(Maps(), options=with_health())
     manager.start()
-    port = manager._servers[0].port
+    port = manager._servers.port("health")
     eventually(lambda: bool(manager.cluster().troubles()))
 
     status, text = ask(port, "/readyz")
@@ -392,7 +393,7 @@ def test_the_probes_are_answered_while_reconciles_end(make: Make, api: TinyApi, 
     manager = make(reconciler, server=api.url, options=with_health())
     manager.start()
     assert reconciler.began.wait(10)
-    port = manager._servers[0].port
+    port = manager._servers.port("health")
     stopper = threading.Thread(target=manager.stop)
     stopper.start()
     manager._stop.wait(10)
@@ -482,7 +483,7 @@ def test_the_tokens_of_reconciles_stop_only_after_the_drain_time(
     make: Make, api: TinyApi, go_on: threading.Event
 ) -> None:
     manager = held(make, api, go_on)
-    controller = manager._controllers[0]
+    controller = manager.controllers[0]
     stopper = threading.Thread(target=manager.stop)
     stopper.start()
     assert manager._stop.wait(10)
@@ -498,12 +499,12 @@ def test_it_stops_in_reverse_order(make: Make, api: TinyApi, monkeypatch: pytest
     manager.start()
     calls: list[str] = []
     parts = {
-        "queue": (manager._controllers[0], "stop_queue"),
-        "drained": (manager._controllers[0], "drained"),
-        "interrupt": (manager._controllers[0], "interrupt"),
+        "queue": (manager.controllers[0], "stop_queue"),
+        "drained": (manager.controllers[0], "drained"),
+        "interrupt": (manager.controllers[0], "interrupt"),
         "mappers": (manager.mappers, "stop"),
         "cluster": (manager.cluster(), "stop"),
-        "servers": (manager._servers[0], "stop"),
+        "servers": (manager._servers, "stop"),
     }
     for name, (part, method) in parts.items():
         before = getattr(part, method)

@@ -152,6 +152,7 @@ class FakeCluster:
         self.kinds: dict[GVK, FakeCachedKind] = {}
         self.server = FakeServer()
         self.clients: list[tuple[str, StopToken | None, Deadline | None]] = []
+        self.guards: list[Callable[[], None] | None] = []
         self.leaving = StopToken()
         self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
@@ -171,6 +172,7 @@ class FakeCluster:
         guard: Callable[[], None] | None = None,
     ) -> Client:
         self.clients.append((field_owner, stop, deadline))
+        self.guards.append(guard)
         return Client(Ports(self.server, self.server, self.server, self.name))
 
     def tell(self, kind: KindRef, *changes: Change) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from kcontroller.api.keys import Request
-from kcontroller.controller import Context, Controller, Result
-from kcontroller.errors import ClusterNotFound, NotSynced, StaleRead, Stopped, TerminalError, Wait
+from kcontroller.controller import Builder, Context, Controller, Result
+from kcontroller.errors import ClusterNotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
 from kcontroller.process.backoff import RECONCILE
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
 
@@ -426,6 +426,50 @@ def test_a_request_of_a_cluster_that_has_left_is_dropped(host: FakeHost) -> None
 
     assert scripted.calls == []
     assert totals(host) == {"success": 1.0}
+
+
+def test_a_cluster_that_leaves_cuts_its_reconciles_short_and_that_is_no_error(host: FakeHost, records: Any) -> None:
+    def act(ctx: Context, _request: Request) -> None:
+        host.known[""].leaving.stop("project p is gone")
+        assert ctx.stop.reason == "project p is gone"
+        ctx.check()
+
+    controller = started(host, Scripted(act))
+    controller.queue.add(A)
+    settle(controller, host)
+
+    assert totals(host) == {}
+    assert controller.queue.failures(A) == 0
+    assert [each["msg"] for each in records() if each["level"] == "error"] == []
+
+
+def test_a_write_without_the_lease_is_no_error_of_the_reconcile(host: FakeHost, records: Any) -> None:
+    controller = started(host, Scripted(raising(NotLeader("the lease may have passed"))))
+    controller.queue.add(A)
+    settle(controller, host)
+
+    assert totals(host) == {}
+    assert [each["msg"] for each in records() if each["level"] == "error"] == []
+
+
+@pytest.mark.parametrize(("needs", "guarded"), [(True, True), (False, False)])
+def test_the_guard_is_before_the_writes_of_controllers_that_need_the_lease(
+    host: FakeHost, *, needs: bool, guarded: bool
+) -> None:
+    def guard() -> None:
+        """Let every write pass."""
+
+    class Which(Scripted):
+        def setup(self, builder: Builder) -> None:
+            super().setup(builder)
+            builder.options(needs_leader_election=needs)
+
+    host.guard = guard
+    controller = started(host, Which(giving(None)))
+    controller.queue.add(A)
+    settle(controller, host)
+
+    assert host.known[""].guards == [guard if guarded else None]
 
 
 def test_tokens_of_finished_reconciles_are_not_kept(host: FakeHost) -> None:

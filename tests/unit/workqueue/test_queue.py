@@ -254,6 +254,47 @@ def test_a_requeue_is_a_reason(queue: Queue, clock: VirtualClock, outcome: Outco
     assert take(queue).reasons == (reason,)
 
 
+# Idle
+
+
+def test_a_cluster_without_work_is_idle_at_once(queue: Queue) -> None:
+    idle: list[str] = []
+    queue.add(SOUTH)
+    take(queue)
+
+    queue.when_idle("north", lambda: idle.append("north"))
+
+    assert idle == ["north"]
+
+
+def test_idle_is_told_once_when_the_last_item_of_the_cluster_is_given_back(queue: Queue) -> None:
+    idle: list[str] = []
+    queue.add(NORTH)
+    queue.add(Request("north", "default", "b"))
+    first, last = take(queue), take(queue)
+    queue.purge("north")
+    queue.when_idle("north", lambda: idle.append("north"))
+
+    queue.done(first, Outcome.retry())
+    assert idle == []
+    queue.done(last, Outcome.retry())
+    assert idle == ["north"]
+
+    queue.add(NORTH)
+    queue.done(take(queue), Outcome.forget())
+    assert idle == ["north"]
+
+
+def test_idle_may_be_followed_by_any_call_of_the_queue(queue: Queue) -> None:
+    queue.add(NORTH)
+    item = take(queue)
+    queue.when_idle("north", lambda: queue.add(SOUTH))
+
+    queue.done(item, Outcome.forget())
+
+    assert serve(queue) == ["south:default/a"]
+
+
 # Purge, pause, resume
 
 

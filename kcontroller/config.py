@@ -1,0 +1,35 @@
+"""How a manager works, as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kcontroller.leaderelection import LeaderElection
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerOptions:
+    """How a manager works.
+
+    Attributes:
+        metrics_bind_address: where ``/metrics`` is served; "0" for nowhere.
+        health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for nowhere.
+        graceful_shutdown_timeout: seconds that running reconciles get on stop; 0 does not wait, below 0 has no limit.
+        max_concurrent_reconciles: workers of a controller that does not say how many it wants.
+        reconcile_timeout: seconds one reconcile may take; 0 is no limit.
+        namespaces: cache only these; () caches all.
+        leader_election: work only while this process holds a Lease; None works at once.
+        switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
+            ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
+    """
+
+    metrics_bind_address: str = ":8080"
+    health_probe_bind_address: str = ":8081"
+    graceful_shutdown_timeout: float = 30.0
+    max_concurrent_reconciles: int = 1
+    reconcile_timeout: float = 0.0
+    namespaces: tuple[str, ...] = ()
+    leader_election: LeaderElection | None = None
+    switch_interval: float = 0.0005
