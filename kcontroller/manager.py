@@ -111,6 +111,7 @@ class Manager:
             metrics=self.metrics,
             hub=hub,
             engages_hub=self._provider is None,
+            patience=None if self._provider is None else self._provider.patience,
             on_gone=self.events.forget,
         )
         self._elector = self._make_elector(leader_election_config)
@@ -324,7 +325,8 @@ class Manager:
     def _lease_lost(self, why: str) -> None:
         self._lost = True
         self._controllers.follow()
-        self._fail(f"leader election lost: {why}")
+        _log.error("leader election lost: %s", why)
+        self._fail("leader election lost")
 
     def _start_all(self) -> None:
         if self.options.switch_interval:
@@ -356,11 +358,12 @@ class Manager:
         if self._elector is not None:
             self._elector.stop(release=self._drained)
         self.mappers.stop()
-        self.clusters.stop()
+        seconds = _JOIN_SECONDS if self._drained else _ABANDON_SECONDS
+        left = self.clusters.stop(seconds)
         self._servers.stop(timeout=_JOIN_SECONDS)
         if self._switch_before:
             sys.setswitchinterval(self._switch_before)
-        left = self._threads.join(_JOIN_SECONDS if self._drained else _ABANDON_SECONDS)
+        left += self._threads.join(seconds)
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))
         _log.info("stopped" if self._drained else "stopped without waiting longer")
@@ -375,7 +378,8 @@ class Manager:
             reasons = ["the first list of clusters is under way"]
         if not reasons:
             # The caches are complete; what is missing are the map functions of the first objects.
-            waiting = [each.name for each in self._controllers if each.waiting_for()]
+            awaits = self.clusters.awaits
+            waiting = [each.name for each in self._controllers if any(map(awaits, each.waiting_for()))]
             reasons = [f"controller {name} has not queued its first objects" for name in waiting]
         return "; ".join(reasons) or None
 

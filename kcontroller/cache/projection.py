@@ -7,6 +7,7 @@ handlers and indexes ask for again and again.
 
 from __future__ import annotations
 
+import re
 from sys import intern
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,7 +77,9 @@ _members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _metadata: Final = msgspec.json.Decoder(_Metadata).decode
 _encode: Final = msgspec.json.Encoder().encode
 
-_WHOLE: Final = "."  # No step of a path can be this.
+_WHOLE: Final = ""  # No step of a path can be this.
+_DOT: Final = re.compile(r"(?<!\\)\.")
+_LABELS: Final = ("metadata", "labels")
 
 
 def pairs(flat: tuple[str, ...]) -> dict[str, str]:
@@ -95,7 +98,8 @@ class Projection:
 
     Args:
         gvk: stamped onto objects that do not carry it.
-        paths: dotted JSON paths, such as ``spec.nodeName``, whose values every entry keeps.
+        paths: dotted JSON paths, such as ``spec.nodeName``, whose values every entry keeps; a dot inside of a name
+            has a backslash before it, as kubectl has it.
     """
 
     def __init__(self, gvk: GVK, paths: tuple[str, ...] = ()) -> None:
@@ -103,9 +107,12 @@ class Projection:
         self.paths = paths
         self._api_version = msgspec.Raw(_encode(gvk.api_version))
         self._kind = msgspec.Raw(_encode(gvk.kind))
-        split = [path.split(".") for path in paths]
+        split = [[step.replace("\\.", ".") for step in _DOT.split(path)] for path in paths]
+        # A label is in the header already, and spares the second look at the object.
+        self._label_names = tuple(_label_name(steps) for steps in split)
+        elsewhere = [steps for steps in split if not _label_name(steps)]
         self._steps = tuple(tuple((step, _attribute(step)) for step in steps) for steps in split)
-        self._fields = _path_decoder(split) if paths else None
+        self._fields = _path_decoder(elsewhere) if elsewhere else None
 
     def entry(self, raw: bytes | msgspec.Raw) -> Entry:
         """Decode one object.
@@ -132,13 +139,13 @@ class Projection:
             annotations=_flat(meta.annotations),
             finalizers=meta.finalizers or (),
             owners=meta.owner_references or (),
-            fields=self._values(raw),
+            fields=self._values(raw, meta.labels or {}),
             raw=self._canonical(raw, members, header),
         )
 
     def again(self, entry: Entry) -> Entry:
         """Give an entry of another projection this one's fields."""
-        return msgspec.structs.replace(entry, fields=self._values(entry.raw))
+        return msgspec.structs.replace(entry, fields=self._values(entry.raw, pairs(entry.labels)))
 
     def _canonical(self, raw: bytes | msgspec.Raw, members: dict[str, msgspec.Raw], header: msgspec.Raw) -> bytes:
         stamped = "apiVersion" in members and "kind" in members
@@ -151,18 +158,29 @@ class Projection:
         members["metadata"] = msgspec.Raw(_encode(header_members))
         return _encode(members)
 
-    def _values(self, raw: bytes | msgspec.Raw) -> tuple[Any, ...]:
-        if self._fields is None:
+    def _values(self, raw: bytes | msgspec.Raw, labels: Mapping[str, str]) -> tuple[Any, ...]:
+        if not self.paths:
             return ()
+        nested = None if self._fields is None else _nested(self._fields, raw)
+        return tuple(
+            labels.get(label) if label else _walk(nested, steps)
+            for label, steps in zip(self._label_names, self._steps, strict=True)
+        )
+
+
+def _nested(fields: Any, raw: bytes | msgspec.Raw) -> Any:
+    try:
+        return fields(raw)
+    except msgspec.ValidationError:
+        # Something else than an object stands where a path goes on: somebody's free-form field, without that value.
         try:
-            nested = self._fields(raw)
-        except msgspec.ValidationError:
-            # Something else than an object stands where a path goes on: somebody's free-form field, without that value.
-            try:
-                nested = msgspec.json.decode(raw)
-            except msgspec.ValidationError:  # A number that nobody can hold.
-                return (None,) * len(self.paths)
-        return tuple(_walk(nested, steps) for steps in self._steps)
+            return msgspec.json.decode(raw)
+        except msgspec.ValidationError:  # A number that nobody can hold.
+            return None
+
+
+def _label_name(steps: list[str]) -> str:
+    return steps[-1] if tuple(steps[:-1]) == _LABELS else ""
 
 
 def _walk(value: Any, steps: tuple[tuple[str, str], ...]) -> Any:

@@ -39,8 +39,13 @@ def provider_options(ctx: click.Context) -> dict[str, str]:
     return options
 
 
-def provider_of(name: str | None, options: Mapping[str, str]) -> Provider | None:
+def provider_of(name: str | None, options: Mapping[str, str], *, kubeconfig: str | None = None) -> Provider | None:
     """Make the provider of that name; None stands for the one configured cluster.
+
+    Args:
+        name: of the provider.
+        options: of the provider.
+        kubeconfig: the file of ``--kubeconfig``, where an option names a context only.
 
     Raises:
         ConfigError: there is no such provider, or it does not take such options.
@@ -49,4 +54,6 @@ def provider_of(name: str | None, options: Mapping[str, str]) -> Provider | None
         return None
     from kcontroller.multicluster.providers import provider  # noqa: PLC0415 - see the test about help
 
+    if kubeconfig and "project-context" in options:
+        options = {"project-kubeconfig": kubeconfig, **options}
     return provider(name, options)

@@ -5,15 +5,18 @@
     demo.py           the command and its options
     demo_run.py       the order of things, and the verdict
     demo_fleet.py     the embedded API server, its projects and their control planes
-    demo_visitor.py   adds, scales, damages and deletes Widgets meanwhile
+    demo_play.py      what happens meanwhile:
+    demo_visitor.py     Widgets are added, scaled, damaged and deleted
+    demo_outage.py      a project is not ready for a moment
     demo_table.py     what is shown
 
-The Widget controller is that of ``examples/widget``, and the Manager is the one that ``kcontroller run`` uses.
+The Widget controller is that of ``examples/widget``; the Manager and the provider that finds the projects are those of
+``kcontroller run --provider milo``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -21,48 +24,49 @@ from kcontroller.cli.durations import duration
 from kcontroller.cli.failures import EPILOG, FAILED, Unusable, failure_of, told_in_one_line
 from kcontroller.cli.options import GroupedCommand, Option
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _MOST: Final = 100
 
 
+def _option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    return click.option(*names, cls=Option, scope="demo", **settings)
+
+
 @click.command("demo", cls=GroupedCommand, epilog=EPILOG)
-@click.option(
+@_option(
     "--duration",
-    cls=Option,
     type=duration,
     metavar="DURATION",
     default="20s",
     show_default=True,
     help="How long Widgets are added, changed and deleted; 0 ends as soon as all are ready.",
 )
-@click.option(
+@_option(
     "--projects",
-    cls=Option,
     type=click.IntRange(1, _MOST),
     default=3,
     show_default=True,
     help="How many projects, each with a control plane of its own.",
 )
-@click.option(
+@_option(
     "--widgets",
-    cls=Option,
     type=click.IntRange(1, _MOST),
     default=5,
     show_default=True,
     help="How many Widgets in each project.",
 )
-@click.option(
-    "--json", "as_json", cls=Option, is_flag=True, help="Write the result to standard output, in one line of JSON."
-)
-@click.option("-v", "--verbose", cls=Option, is_flag=True, help="Log what the manager does, with tracebacks.")
-@click.option(
-    "--svg", cls=Option, type=click.File("w", encoding="utf-8", lazy=False), hidden=True
-)  # Draws docs/demo.svg.
+@_option("--json", "as_json", is_flag=True, help="Write the result to standard output, in one line of JSON.")
+@_option("-v", "--verbose", is_flag=True, help="Log what the manager does, with tracebacks.")
+@_option("--svg", type=click.File("w", encoding="utf-8", lazy=False), hidden=True)  # Draws docs/demo.svg.
 @click.pass_context
 def command(ctx: click.Context, /, **options: Any) -> None:
     """Watch a controller work on a fleet of control planes. Needs no cluster: all of it runs in this process.
 
     Starts the embedded API server with a few projects, and the Widget controller of examples/widget on all of them,
-    while Widgets are added, changed and deleted. Ctrl-C ends it early. The exit code is 0 if all Widgets became ready.
+    while Widgets are added, changed and deleted, and a project is not ready for a moment. Ctrl-C ends it early. The
+    exit code is 0 if all Widgets became ready.
     """
     with told_in_one_line(verbose=options["verbose"]):
         try:

@@ -10,6 +10,7 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -19,11 +20,14 @@ from rich.console import Console
 import kcontroller
 from kcontroller import plugins
 from kcontroller.cli.demo_fleet import Fleet
+from kcontroller.cli.demo_outage import Outage
+from kcontroller.cli.demo_play import Play
 from kcontroller.cli.demo_table import Screen, Snapshot, is_ready
 from kcontroller.cli.demo_visitor import NAMESPACE, WIDGET, Visitor
 from kcontroller.config import ManagerOptions
 from kcontroller.errors import PluginError
 from kcontroller.manager import Manager
+from kcontroller.multicluster.providers import provider
 from kcontroller.process import logs
 from kcontroller.process.signals import ECHO_SECONDS, SIGNALS
 
@@ -33,10 +37,6 @@ if TYPE_CHECKING:
     from typing import IO, Any, Self
 
 
-_DEED_SECONDS: Final = 0.5
-_LOOK_SECONDS: Final = 0.1
-_SETTLE_SECONDS: Final = 30.0
-_HURRY_SECONDS: Final = 3.0  # For settling, once somebody has asked for the end.
 _MANAGER: Final = ManagerOptions(
     metrics_bind_address="0", health_probe_bind_address="0", graceful_shutdown_timeout=5.0, max_concurrent_reconciles=4
 )
@@ -78,6 +78,7 @@ def run(options: Options) -> bool:
         logs.configure(sys.stderr, log_format="text", level=level, verbose=options.verbose)
 
     configure_logs()
+    wanted = options.projects * options.widgets
     example = find_example(Path(kcontroller.__file__).parents[1], _data_folders())
     screen = Screen(Console(stderr=options.as_json, highlight=False), configure_logs)
     with ExitStack() as stack:
@@ -93,10 +94,16 @@ def run(options: Options) -> bool:
                 visitor = Visitor(users, options.widgets)
                 visitor.prepare()
                 screen.say(f"projects, found while it runs: {_names(users)}; {options.widgets} Widgets in each")
-                outage = Outage(fleet, tuple(users), options.duration)
-                _work(manager, visitor, outage, screen, early, options)
-                end = Snapshot.of(manager, users)
-            end = Snapshot.of(manager, users)
+                play = Play(
+                    visitor=visitor,
+                    outage=Outage(fleet, tuple(users), options.duration),
+                    screen=screen,
+                    look=partial(Snapshot.of, manager, tuple(users)),
+                    wait=early.wait,
+                    wanted=wanted,
+                )
+                play.run(options.duration)
+            end = play.look()
             screen.correct(end)
         # What counts is what the server says, not what the caches hold.
         widgets = [each for user in users.values() for each in user.list(WIDGET, namespace=NAMESPACE)]
@@ -104,7 +111,7 @@ def run(options: Options) -> bool:
     seconds = time.monotonic() - began
     work = end.total
     summary = (
-        f"{ready} of {len(widgets)} Widgets in {work.cluster} are ready: "
+        f"{ready} of {len(widgets)} Widgets in {work.name} are ready: "
         f"{work.reconciles} reconciles, {work.errors} errors, {seconds:.1f} s"
     )
     screen.say(summary)
@@ -112,7 +119,7 @@ def run(options: Options) -> bool:
         options.svg.write(screen.picture("bin/kcontroller demo"))
     if options.as_json:
         result = {
-            "clusters": len(end.rows),
+            "clusters": work.clusters,
             "widgets": len(widgets),
             "widgets_ready": ready,
             "reconciles": work.reconciles,
@@ -120,7 +127,7 @@ def run(options: Options) -> bool:
             "seconds": round(seconds, 1),
         }
         click.echo(json.dumps(result, separators=(",", ":")))
-    return ready == len(widgets) == options.projects * options.widgets
+    return ready == len(widgets) == wanted
 
 
 def _names(configs: Iterable[str]) -> str:
@@ -150,38 +157,6 @@ def find_example(package: Path, data: Iterable[Path]) -> Path:
 def _data_folders() -> list[Path]:
     schemes = (sysconfig.get_default_scheme(), sysconfig.get_preferred_scheme("user"))
     return [Path(sysconfig.get_path("data", scheme)) for scheme in schemes]
-
-
-def _work(manager: Manager, visitor: Visitor, screen: Screen, early: EarlyEnd, options: Options) -> None:
-    wanted = options.projects * options.widgets
-    if not _settled(manager, wanted, screen, early):
-        return
-    screen.say(f"all {wanted} Widgets are ready; changing them for {options.duration:g} s")
-    now = time.monotonic()
-    end, next_deed = now + options.duration, now
-    while (left := end - time.monotonic()) > 0 and not early.wait(min(_LOOK_SECONDS, left)):
-        if time.monotonic() >= next_deed:
-            next_deed += _DEED_SECONDS
-            screen.done(visitor.act())
-        screen.show(Snapshot.of(manager), f"{left:.0f} s left, Ctrl-C ends it early")
-    visitor.leave()
-    _settled(manager, wanted, screen, early)
-
-
-def _settled(manager: Manager, wanted: int, screen: Screen, early: EarlyEnd) -> bool:
-    """Wait until all Widgets are ready and nothing is left to do; False if it gets no further."""
-    most, since = -1, 0.0
-    while True:
-        snapshot = Snapshot.of(manager)
-        total = snapshot.total
-        settled = total.ready == total.widgets == wanted and not total.queue
-        screen.show(snapshot, "all Widgets are ready" if settled else "waiting until all Widgets are ready")
-        if total.ready > most:
-            most, since = total.ready, time.monotonic()
-        patience = _HURRY_SECONDS if early.asked else _SETTLE_SECONDS
-        if settled or time.monotonic() - since > patience:
-            return settled
-        time.sleep(_LOOK_SECONDS)  # early.wait would not wait any more once the end is asked for.
 
 
 class EarlyEnd:

@@ -6,7 +6,7 @@ import io
 import sys
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Final
 
 from rich.box import SIMPLE_HEAD
@@ -16,47 +16,41 @@ from rich.table import Table
 from rich.text import Text
 
 from kcontroller.api import conditions
+from kcontroller.api.objects import Object
 from kcontroller.cli.demo_visitor import NAMESPACE, WIDGET
-from kcontroller.errors import CacheError
+from kcontroller.errors import CacheError, ClusterNotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
     from rich.console import RenderableType
 
-    from kcontroller.api.objects import Object
-    from kcontroller.client.client import Client
     from kcontroller.manager import Manager
 
 _LINE_SECONDS: Final = 5.0
 _DEEDS: Final = 4
 _PICTURE_WIDTH: Final = 84
+_AWAY: Final = Text("left", "yellow")
 _RESULTS: Final = ("success", "error", "requeue", "requeue_after")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One cluster at one moment; what is not about Widgets comes from the manager's metrics."""
+    """One cluster at one moment, or several; what is not about Widgets comes from the manager's metrics.
 
-    cluster: str
+    Attributes:
+        clusters: how many of them are engaged.
+    """
+
+    name: str
+    clusters: int = 0
     widgets: int = 0
     ready: int = 0
     reconciles: int = 0
     queue: int = 0
     errors: int = 0
-
-    def __add__(self, other: Row) -> Row:
-        """Sum the figures."""
-        return Row(
-            self.cluster,
-            self.widgets + other.widgets,
-            self.ready + other.ready,
-            self.reconciles + other.reconciles,
-            self.queue + other.queue,
-            self.errors + other.errors,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,22 +60,25 @@ class Snapshot:
     rows: tuple[Row, ...]
 
     @classmethod
-    def of(cls, manager: Manager) -> Snapshot:
-        """Read the manager's caches and metrics."""
+    def of(cls, manager: Manager, names: Sequence[str]) -> Snapshot:
+        """Read the manager's caches and metrics for these clusters, whether they are engaged or not."""
         manager.observe()
-        return cls(tuple(_row(manager, cluster.name, cluster.client) for cluster in manager.clusters))
+        return cls(tuple(_row(manager, name) for name in names))
 
     @property
     def total(self) -> Row:
         """The sum of all clusters."""
-        count = len(self.rows)
-        return sum(self.rows, Row(f"{count} cluster" if count == 1 else f"{count} clusters"))
+        sums = {
+            each.name: sum(getattr(row, each.name) for row in self.rows) for each in fields(Row) if each.name != "name"
+        }
+        count = sums["clusters"]
+        return Row(f"{count} cluster" if count == 1 else f"{count} clusters", **sums)
 
     def __str__(self) -> str:
         """Say it in one line."""
         all_ = self.total
         return (
-            f"{all_.ready} of {all_.widgets} widgets ready in {all_.cluster}, {all_.reconciles} reconciles, "
+            f"{all_.ready} of {all_.widgets} widgets ready in {all_.name}, {all_.reconciles} reconciles, "
             f"queue {all_.queue}, {all_.errors} errors"
         )
 
@@ -95,22 +92,26 @@ def is_ready(widget: Object) -> bool:
     )
 
 
-def _row(manager: Manager, cluster: str, client: Client) -> Row:
+def _row(manager: Manager, name: str) -> Row:
     sample = manager.metrics.registry.get_sample_value
     counts = {
-        result: int(sample("kcontroller_cluster_reconciles_total", {"cluster": cluster, "result": result}) or 0)
+        result: int(sample("kcontroller_cluster_reconciles_total", {"cluster": name, "result": result}) or 0)
         for result in _RESULTS
     }
+    engaged, widgets = True, list[Object]()
     try:
-        widgets = client.list(WIDGET, namespace=NAMESPACE)
+        widgets = manager.cluster(name).client.list(WIDGET, namespace=NAMESPACE)
     except CacheError:  # Its first list is not in yet.
-        widgets = []
+        pass
+    except ClusterNotFound:
+        engaged = False
     return Row(
-        cluster,
+        name,
+        clusters=int(engaged),
         widgets=len(widgets),
         ready=sum(map(is_ready, widgets)),
         reconciles=sum(counts.values()),
-        queue=int(sample("kcontroller_cluster_queue_depth", {"cluster": cluster}) or 0),
+        queue=int(sample("kcontroller_cluster_queue_depth", {"cluster": name}) or 0),
         errors=counts["error"],
     )
 
@@ -162,8 +163,9 @@ class Screen:
         self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def done(self, deed: str) -> None:
-        """Note a deed for the next `show`."""
-        self._deeds.append(deed)
+        """Note a deed for the next `show`; "" is none."""
+        if deed:
+            self._deeds.append(deed)
 
     def show(self, snapshot: Snapshot, caption: str) -> None:
         """Show how things are: at once on a terminal, every five seconds elsewhere."""
@@ -193,15 +195,15 @@ class Screen:
 def _frame(snapshot: Snapshot, caption: str, deeds: deque[str]) -> RenderableType:
     table = Table(box=SIMPLE_HEAD, show_footer=True)
     total = snapshot.total
-    table.add_column("Cluster", footer=total.cluster, min_width=12)
+    table.add_column("Cluster", footer=total.name, min_width=12)
     for heading, name in (("Widgets", "widgets"), ("Ready", "ready"), ("Reconciles", "reconciles"), ("Queue", "queue")):
         table.add_column(heading, footer=str(getattr(total, name)), justify="right", min_width=8)
     table.add_column("Errors", footer=str(total.errors), justify="right", min_width=8)
     for row in snapshot.rows:
         table.add_row(
-            row.cluster,
-            str(row.widgets),
-            Text(str(row.ready), "green" if row.ready == row.widgets else "yellow"),
+            Text(row.name, "" if row.clusters else "dim"),
+            str(row.widgets) if row.clusters else "",
+            Text(str(row.ready), "green" if row.ready == row.widgets else "yellow") if row.clusters else _AWAY,
             str(row.reconciles),
             str(row.queue),
             Text(str(row.errors), "red" if row.errors else ""),

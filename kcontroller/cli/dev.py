@@ -167,8 +167,10 @@ def _welcome(url: str, projects: list[str], path: Path) -> str:
         lines += [
             "",
             f"Each project is a control plane of its own, with a context: {projects[0]}{last}.",
+            "CustomResourceDefinitions are the same in all of them.",
             "",
             "  kubectl get projects",
             f"  kubectl --context {projects[0]} get namespaces",
+            "  kcontroller run --provider milo controller.py  # your Reconcilers in every project",
         ]
     return "\n".join(lines)

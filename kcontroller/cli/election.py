@@ -1,9 +1,11 @@
-"""How a run elects its leader, from the options ``--leader-election-*``."""
+"""How a run elects its leader, from the options ``--leader-elect`` and ``--leader-election-*``."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Any, Final
+
+from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -11,7 +13,8 @@ if TYPE_CHECKING:
     from kcontroller.leaderelection import LeaderElection
     from kcontroller.transport.config import Config
 
-IN_CLUSTER: Final = "in-cluster"
+_DURATIONS: Final = ("lease_duration", "renew_deadline", "retry_period")
+_IN_CLUSTER: Final = "in-cluster"
 
 
 def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElection | None, Config]:
@@ -19,7 +22,7 @@ def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElect
 
     Args:
         options: of the command, by their names in Python.
-        config: the server that is used for everything else.
+        config: the server of everything else.
 
     Raises:
         ConfigError: there is no such kubeconfig, this is no pod, or the durations do not go together.
@@ -30,21 +33,37 @@ def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElect
     from kcontroller.leaderelection import LeaderElection  # noqa: PLC0415
 
     holder = _config_of(options["leader_election_kubeconfig"]) or config
-    election = LeaderElection(
-        name=options["leader_election_id"],
-        namespace=options["leader_election_namespace"] or holder.namespace,
-        lease_duration=options["leader_election_lease_duration"],
-        renew_deadline=options["leader_election_renew_deadline"],
-        retry_period=options["leader_election_retry_period"],
-    )
-    return election, holder
+    durations = {name: options[f"leader_election_{name}"] for name in _DURATIONS}
+    namespace = options["leader_election_namespace"] or holder.namespace
+    try:
+        return LeaderElection(name=options["leader_election_id"], namespace=namespace, **durations), holder
+    except ConfigError as error:
+        raise ConfigError(_in_options(str(error))) from error
+
+
+def _in_options(text: str) -> str:
+    """Call the durations by the options that set them."""
+    for name in _DURATIONS:
+        text = text.replace(name, f"--leader-election-{name.replace('_', '-')}")
+    return text
 
 
 def _config_of(where: str | None) -> Config | None:
     if not where:
         return None
+    from kcontroller.transport.loading import load_config  # noqa: PLC0415
+
+    try:
+        return _pod_config() if where == _IN_CLUSTER else load_config(kubeconfig=where)
+    except ConfigError as error:
+        msg = f"--leader-election-kubeconfig: {error}"
+        raise ConfigError(msg) from error
+
+
+def _pod_config() -> Config:
     from kcontroller.transport import incluster, loading  # noqa: PLC0415
 
-    if where == IN_CLUSTER:
-        return incluster.load(loading.SERVICE_ACCOUNT_DIR, environ=os.environ)
-    return loading.load_config(kubeconfig=where)
+    if not incluster.in_cluster(os.environ):
+        msg = "this is not a pod; name a kubeconfig file, or leave the option out"
+        raise ConfigError(msg)
+    return incluster.load(loading.SERVICE_ACCOUNT_DIR, environ=os.environ)

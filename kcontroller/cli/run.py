@@ -69,7 +69,7 @@ def _run(
         sources, modules=options["module"], entry_points=options["plugin"], all_plugins=options["all_plugins"]
     )
     config = load_config(kubeconfig=options["kubeconfig"], context=options["context"])
-    provider = clusters.provider_of(options["provider"], provider_options)
+    provider = clusters.provider_of(options["provider"], provider_options, kubeconfig=options["kubeconfig"])
     leader_election, lease_holder = election.election_of(options, config)
 
     from kcontroller.config import ManagerOptions  # noqa: PLC0415

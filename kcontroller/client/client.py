@@ -14,16 +14,18 @@ from kcontroller.api import codec
 from kcontroller.api.keys import GVK
 from kcontroller.api.objects import KubeObject, Object, key_of
 from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.client import upserts
 from kcontroller.client.ports import Selection, Write
 from kcontroller.client.writes import ObjectWriter, Ports, WriteOptions, kind_of, wished
 from kcontroller.errors import NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Key, Request
     from kcontroller.api.patches import Patch
+    from kcontroller.client.upserts import Upsert
 
 K = TypeVar("K", bound=KubeObject)
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -144,6 +146,39 @@ class Client:
         if patch is not None:
             return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type)
         return self._writes.patch_difference(obj)
+
+    def create_or_update(self, obj: K, mutate: Callable[[K], object]) -> Upsert:
+        """Read the object; create it if it is absent, replace it if `mutate` changes it, else send nothing.
+
+        Prefer `create_or_patch`, which carries only what changed. The status is not written.
+
+        Args:
+            obj: says kind, namespace and name; where the object is absent, everything else it says is created with it.
+                It holds the server's state afterwards.
+            mutate: makes of the object it gets (this one) what it should be; whether that was just read or is new. It
+                may be called twice, the second time on a fresh reading, and must not change kind, namespace or name.
+
+        Raises:
+            ValueError: the object has no name, or `mutate` changed it; nothing was sent then.
+            Conflict: the object has changed since it was read.
+            NotFound: it was deleted since it was read.
+        """
+        return upserts.create_or_update(self._writes, obj, mutate)
+
+    def create_or_patch(self, obj: K, mutate: Callable[[K], object]) -> Upsert:
+        """Read the object; create it if it is absent, send what `mutate` changes, and the status by itself.
+
+        A new object gets no status. Conflicts are settled as by `patch`.
+
+        Args:
+            obj: as for `create_or_update`.
+            mutate: as for `create_or_update`; may change the status too.
+
+        Raises:
+            ValueError: the object has no name, or `mutate` changed it; nothing was sent then.
+            NotFound: the object was deleted since it was read, also where another one has its name now.
+        """
+        return upserts.create_or_patch(self._writes, obj, mutate)
 
     def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
         """Server-side apply (KEP-555): own exactly the fields that are set.

@@ -172,6 +172,7 @@ class CachedKind:
         """Find out how the kind is served, then list and watch."""
         mapping = self._mapper.known(self._kind)
         if mapping is not None:
+            self._mapper.learn(mapping)  # Also for those who name the kind by its GVK.
             self._serve(mapping)
         else:
             self._discover()

@@ -38,7 +38,13 @@ _log: Final = Log("kcontroller.cluster")
 
 
 class Pending(msgspec.Struct, frozen=True):
-    """A kind of a cluster that is not synced, and why."""
+    """A kind of a cluster that is not synced, and why.
+
+    Attributes:
+        cluster: its name.
+        kind: such as ``v1 ConfigMap``; "" if the cluster as a whole is not engaged.
+        reason: why.
+    """
 
     cluster: str
     kind: str
@@ -47,6 +53,8 @@ class Pending(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """One line for readiness and logs."""
         where = f"cluster {self.cluster}: " if self.cluster else ""
+        if not self.kind:
+            return f"{where}not engaged: {self.reason}"
         return f"{where}{self.kind} is not synced: {self.reason}"
 
 
@@ -174,7 +182,8 @@ class Cluster:
 
     def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
         name = str(kind.gvk)
-        self._troubles.set(name, in_words(error, kind.gvk, self.config) if error else "")
+        text = in_words(error, kind.gvk, self.config) if error else ""
+        self._troubles.set(name, text, passing=isinstance(error, TooManyRequests))
         if error is None and kind.synced:
             _log.debug("synced", cluster=self.name, kind=name)
 

@@ -41,23 +41,34 @@ class Troubles:
         self._cluster = cluster
         self._lock = threading.Lock()
         self._by_kind: dict[str, str] = {}
+        self._told: dict[str, str] = {}
 
-    def set(self, kind: str, text: str) -> None:
-        """Note what is wrong with a kind; "" means that nothing is."""
+    def set(self, kind: str, text: str, *, passing: bool = False) -> None:
+        """Note what is wrong with a kind.
+
+        Args:
+            kind: which.
+            text: what is wrong; "" means that nothing is.
+            passing: whether it is of a sort that passes, such as storage that is being set up (429): it is worth a
+                warning only if the next try meets it again.
+        """
         with self._lock:
-            before = self._by_kind.get(kind, "")
-            if text == before:
-                return
-            said_already = text in self._by_kind.values()
-            if text:
-                self._by_kind[kind] = text
+            is_new = text != self._by_kind.get(kind, "")
+            if not text:
+                self._by_kind.pop(kind, None)
+                over = self._told.pop(kind, "") and not self._told
+                tell = False
             else:
-                del self._by_kind[kind]
-            over = bool(before) and not self._by_kind
-        if text and not said_already:
+                self._by_kind[kind] = text
+                over = False
+                due = not (passing and is_new) and self._told.get(kind) != text
+                tell = due and text not in self._told.values()
+                if due:
+                    self._told[kind] = text
+        if tell:
             _log.warning("%s; trying again", text, cluster=self._cluster, kind=kind)
         elif over:
-            _log.info("the cluster answers again", cluster=self._cluster)
+            _log.info("the trouble is over", cluster=self._cluster)
 
     def all(self) -> dict[str, str]:
         """What is wrong, by kind."""

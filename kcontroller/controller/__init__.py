@@ -4,6 +4,10 @@
 
     reconciler.py   what users write, and the Result
     context.py      what they are given
+    finalizing.py   finalizers and what each calls
+    children.py     what the request's object owns, as a set
+    desired.py      what a child should be, and whether it is
+    ledger.py       what the server made of what was applied
     builder.py      what `setup` declares
     predicates.py   which changes count
     handlers.py     a change -> requests (the object itself, its owner, or what a map function says)
@@ -24,6 +28,7 @@ from kcontroller.api.keys import Key, Request
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.context import Context
 from kcontroller.controller.controller import Controller
+from kcontroller.controller.finalizing import FinalizerRegistry
 from kcontroller.controller.host import Host
 from kcontroller.controller.reconciler import ObjectReconciler, Reconciler, Result
 
@@ -31,6 +36,7 @@ __all__ = [
     "Builder",
     "Context",
     "Controller",
+    "FinalizerRegistry",
     "Host",
     "Key",
     "ObjectReconciler",

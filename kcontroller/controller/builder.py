@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kcontroller.api.codec import gvk_of
+from kcontroller.controller.desired import OWNER_INDEX
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
 from kcontroller.controller.predicates import Predicate
 
@@ -115,7 +116,10 @@ class Builder:
         return self._declare(kind, predicates, Mapped(to))
 
     def index(self, kind: KindRef, path: str) -> Self:
-        """Index a kind by a JSON path such as ``spec.nodeName``, for ``client.list(kind, index=(path, value))``."""
+        r"""Index a kind by a JSON path such as ``spec.nodeName``, for ``client.list(kind, index=(path, value))``.
+
+        A dot inside of a name is written ``\.``, as kubectl has it: ``metadata.labels.app\.kubernetes\.io/name``.
+        """
         gvk_of(kind)
         if not all(path.split(".")):
             msg = f"{path!r} is not a path to index by; write it like 'spec.nodeName'"
@@ -187,7 +191,8 @@ class Builder:
             for kind, predicates, every in self._owned
             if owner is not None
         )
-        return (*self._declarations, *owned), tuple(self._indexes), self._options
+        indexes = (*self._indexes, *((kind, OWNER_INDEX) for kind in self.owned_kinds))
+        return (*self._declarations, *owned), indexes, self._options
 
     def _declare(self, kind: KindRef, predicates: Iterable[Predicate], handler: Handler) -> Self:
         gvk_of(kind)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from kcontroller.client.client import Client
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.children import Children
+    from kcontroller.controller.ledger import Ledger
     from kcontroller.events import Recorder
     from kcontroller.process.logs import Log
     from kcontroller.process.stop import Deadline, StopToken
@@ -48,6 +49,7 @@ class Context(msgspec.Struct, frozen=True):
         events: records events in the cluster; see `event`.
         kind: of `for_`; None without it.
         owned: the kinds of `owns`.
+        ledger: what the controller remembers of what it applied; for `children`.
     """
 
     request: Request
@@ -61,6 +63,7 @@ class Context(msgspec.Struct, frozen=True):
     events: Recorder
     kind: KindRef | None = None
     owned: tuple[KindRef, ...] = ()
+    ledger: Ledger | None = None
 
     @property
     def children(self) -> Children:

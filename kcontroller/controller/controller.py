@@ -90,21 +90,20 @@ class Controller:
 
         `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
         """
+        sources: list[KindSource] = []  # Its identity is that of the engagement.
         self.queue.pause(cluster.name)
         with self._lock:
+            self._engaged[cluster.name] = sources
             self._unsynced.add(cluster.name)
         for kind, path in self._indexes:
             cluster.cache(kind).index((path,))
         if self._for is not None:
             cluster.cache(self._for)
-        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster, on_synced))
+        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster, sources, on_synced))
         lane = Lane(self._host.mappers, f"{self.name}/{cluster.name or 'local'}")
-        sources = [
-            KindSource(each, cluster, queue=self.queue, lane=lane, on_synced=remaining.down)
-            for each in self._declarations
-        ]
-        with self._lock:
-            self._engaged[cluster.name] = sources
+        for each in self._declarations:
+            source = KindSource(each, cluster, queue=self.queue, lane=lane, on_synced=remaining.down)
+            sources.append(source)
 
     def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
         """Let a cluster go: its events are no longer heard and its requests are forgotten.
@@ -142,10 +141,13 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
-    def _synced(self, cluster: Cluster, on_synced: Callable[[], None]) -> None:
+    def _synced(self, cluster: Cluster, sources: list[KindSource], on_synced: Callable[[], None]) -> None:
         with self._lock:
+            if self._engaged.get(cluster.name) is not sources:
+                return  # The cluster has left, or come back as another.
             self._unsynced.discard(cluster.name)
-        self.queue.resume(cluster.name)
+            # Under the lock: the queue may be paused for the next one right after it.
+            self.queue.resume(cluster.name)
         _log.info("synced; reconciling", controller=self.name, cluster=cluster.name, workers=self._workers)
         on_synced()
 

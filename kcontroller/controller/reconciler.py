@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import math
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
-from kcontroller.api import finalizers
 from kcontroller.api.objects import KubeObject, Object, is_deleting
-from kcontroller.errors import NotFound
+from kcontroller.controller.finalizing import FinalizerRegistry, check_names
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Request
     from kcontroller.controller.builder import Builder
@@ -95,20 +95,29 @@ class ObjectReconciler(Reconciler, Generic[K]):
     """A Reconciler that gets the object instead of its name, with the usual beginning and end written once.
 
     An object that is gone needs nothing. With a `finalizer`, it is added before the first `reconcile_object`,
-    `finalize` is called while the object is being deleted, and when that returns None the finalizer is removed.
+    `finalize` is called while the object is being deleted, and when that returns None the finalizer is removed. With
+    several `finalizers` each function is called by itself: one that fails does not keep the others on the object.
 
     Attributes:
         finalizer: such as ``example.com/widget``; None for none.
+        finalizers: further ones, each with what it calls instead of `finalize`: a method of the class or any function
+            of the context and the object. See `FinalizerRegistry`.
         kind: what is reconciled; the class argument (``ObjectReconciler[Widget]``) unless given, which for unstructured
             objects it must be: ``kind = "apps/v1 Deployment"``.
     """
 
     finalizer: ClassVar[str | None] = None
+    finalizers: ClassVar[Mapping[str, Callable[..., Result | None]]] = {}
     kind: ClassVar[Any] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Take the kind from the class argument."""
+        """Take the kind from the class argument.
+
+        Raises:
+            ValueError: a finalizer is not written like ``example.com/widget``.
+        """
         super().__init_subclass__(**kwargs)
+        check_names({**({cls.finalizer: None} if cls.finalizer else {}), **cls.finalizers})
         for base in getattr(cls, "__orig_bases__", ()):
             origin = get_origin(base)
             arguments = get_args(base)
@@ -126,22 +135,23 @@ class ObjectReconciler(Reconciler, Generic[K]):
         obj: K | None = ctx.client.get_or_none(self._kind(), request)  # type: ignore[assignment]
         if obj is None:
             return None
+        registry = self._registry()
         if is_deleting(obj):
-            return self._finalize(ctx, obj)
-        if self.finalizer is not None and finalizers.add(obj, self.finalizer):
-            ctx.client.patch(obj)
+            return registry.finalize(ctx, obj)
+        registry.add(ctx, obj)
         return self.reconcile_object(ctx, obj)
 
-    def _finalize(self, ctx: Context, obj: K) -> Result | None:
-        if self.finalizer is None or not finalizers.has(obj, self.finalizer):
-            return None
-        result = self.finalize(ctx, obj)
-        if result is not None and result.again:
-            return result
-        finalizers.remove(obj, self.finalizer)
-        with contextlib.suppress(NotFound):  # Somebody else has let it go.
-            ctx.client.patch(obj)
-        return None
+    def _registry(self) -> FinalizerRegistry:
+        own: dict[str, Any] = {self.finalizer: self.finalize} if self.finalizer else {}
+        return FinalizerRegistry(own | {name: self._bound(function) for name, function in self.finalizers.items()})
+
+    def _bound(self, function: Callable[..., Result | None]) -> Callable[..., Result | None]:
+        """Bind a function that stands in the class body, where it is no method yet; other callables are as they are."""
+        name = getattr(function, "__name__", "")
+        if any(vars(base).get(name) is function for base in type(self).__mro__):
+            method: Callable[..., Result | None] = getattr(self, name)
+            return method
+        return function
 
     @abc.abstractmethod
     def reconcile_object(self, ctx: Context, obj: K) -> Result | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.controller.context import Context
+from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, fields
@@ -85,6 +86,7 @@ class Worker:
         self._tally = tally
         self._stop = stop
         self._timeout = timeout
+        self._ledger = Ledger(name)
         self._user_log = Log(f"kcontroller.reconciler.{name}")
 
     def run(self) -> None:
@@ -141,6 +143,7 @@ class Worker:
             events=self._host.events.recorder(cluster, self._name, guard=guard),
             kind=self._declared.kind,
             owned=self._declared.owned,
+            ledger=self._ledger,
         )
 
     def _report(self, verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:

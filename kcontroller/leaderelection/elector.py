@@ -1,21 +1,39 @@
-"""The thread that gets and keeps the Lease."""
+"""The thread that gets and keeps the Lease: a shell around `Decision` that does its steps over HTTP."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+import socket
+import threading
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.api.keys import Key
+from kcontroller.errors import Conflict, KControllerError, NotFound, NotLeader, Stopped
+from kcontroller.leaderelection.decision import Decision, Look, Lost, Wait
+from kcontroller.leaderelection.leases import LeaseClient, in_words
+from kcontroller.process.logs import Log
+from kcontroller.process.stop import StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kcontroller.leaderelection.decision import Write
     from kcontroller.leaderelection.options import LeaderElection
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
 
+_JOIN_SECONDS: Final = 2.0
+_RELEASE_TRIES: Final = 5
+_SHOWN: Final = 100
+
+_log: Final = Log("kcontroller.leaderelection")
+
 
 class Elector:
-    """Gets and keeps a Lease.
+    """Gets and keeps a Lease; `decision` has the rules.
 
     Args:
         config: the server that holds the Lease; its connections are the elector's own.
@@ -24,6 +42,9 @@ class Elector:
         on_lost: called once, with a line that says why, when the lease was lost; not after `stop`.
         clock: the time.
         metrics: where to count.
+
+    Attributes:
+        identity: the holder that this process writes into the Lease.
     """
 
     def __init__(
@@ -36,26 +57,178 @@ class Elector:
         clock: Clock,
         metrics: Metrics,
     ) -> None:
-        raise NotImplementedError
+        self.identity = options.identity or f"{socket.gethostname()}_{uuid.uuid4()}"
+        self._options = options
+        self._key = Key(options.namespace, options.name)
+        self._on_elected = on_elected
+        self._on_lost = on_lost
+        self._clock = clock
+        self._decision = Decision(options, self.identity)
+        self._leases = LeaseClient(config, self._key, clock=clock, metrics=metrics)
+        self._stop = StopToken(clock=clock)
+        self._thread: threading.Thread | None = None
+        self._elected = False
+        self._holder = ""
+        self._troubles: set[str] = set()
+        self._status = metrics.leader_status.labels(options.name)
+        self._slow_path = metrics.leader_slow_path.labels(options.name)
 
     def start(self, threads: ThreadGroup) -> None:
         """Begin, on the thread ``kc-elector``."""
+        self._thread = threads.spawn("elector", "", self._run)
 
     def stop(self, *, release: bool) -> None:
-        """End; with `release` and if this process holds it, give the lease back, within the renew deadline."""
+        """End; with `release` and if this process holds it, give the lease back, within the renew deadline.
+
+        A running request is ended at once. From here on `guard` refuses; neither callback is called any more.
+        """
+        self._stop.stop("the process stops")
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_SECONDS)
+            release = release and not thread.is_alive()
+        deadline, held = self._decision.until, self._decision.leading
+        self._decision.resign()
+        self._status.set(0)
+        if release and held and self._options.release_on_stop:
+            self._release(deadline)
+        self._leases.close()
 
     @property
     def is_leader(self) -> bool:
         """Whether the lease is held, as far as the clock tells."""
-        raise NotImplementedError
+        return self._decision.holds(self._clock.elapsed())
 
     def guard(self) -> None:
-        """Do nothing while the lease is surely held.
+        """Do nothing while the lease is surely held: until `renew_deadline` after the last renewal was sent.
+
+        What passes here should arrive within ``lease_duration - renew_deadline``. What comes later, because the process
+        was paused between this check and the sending, only a ``resourceVersion`` in the write keeps off.
 
         Raises:
             NotLeader: it may have passed to another replica.
         """
+        if not self._decision.holds(self._clock.elapsed()):
+            msg = f"lease {self._key} is not held any more; the write was not sent"
+            raise NotLeader(msg)
 
     def check(self) -> str | None:
-        """Say what is wrong for ``/healthz``: the lease is held but was not renewed in time."""
-        return None
+        """Say what is wrong for ``/healthz``: the lease is held but was not renewed in time.
+
+        client-go's HealthzAdaptor: unhealthy when a lease that is held has expired for longer than a time-out. A loss
+        ends the process well before; so this tells of a thread that hangs.
+        """
+        until = self._decision.until
+        if until == -math.inf or self._stop.stopped:
+            return None
+        age = self._clock.elapsed() - until + self._options.renew_deadline
+        if age <= self._options.lease_duration + self._options.request_timeout:
+            return None
+        return f"lease {self._key} is held but was last renewed {age:.0f} s ago"
+
+    # ---- the thread ----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        _log.info("attempting to acquire lease %s", self._key, identity=self.identity)
+        while not self._stop.stopped:
+            step = self._decision.step(self._clock.elapsed(), self._clock.now())
+            if isinstance(step, Lost):
+                self._status.set(0)
+                self._on_lost(step.why)
+                return
+            if isinstance(step, Wait):
+                self._stop.wait(step.seconds)
+                continue
+            try:
+                self._do(step)
+            except Stopped:
+                return
+            self._tell()
+
+    def _do(self, step: Look | Write) -> None:
+        verb = "get" if isinstance(step, Look) else "create" if step.create else "update"
+        try:
+            if isinstance(step, Look):
+                self._look(step)
+            else:
+                self._write(step)
+        except Stopped:
+            raise
+        except Conflict:
+            self._refused()
+        except NotFound as error:
+            if verb == "update":
+                self._refused()
+            else:
+                self._failed(verb, error)
+        except KControllerError as error:
+            self._failed(verb, error)
+        else:
+            if verb in self._troubles:
+                self._troubles.discard(verb)
+                _log.info("%s of lease %s works again", verb, self._key)
+
+    def _look(self, step: Look) -> None:
+        lease = self._leases.read(timeout=step.timeout, stop=self._stop)
+        self._decision.looked(lease, self._clock.elapsed())
+
+    def _write(self, step: Write) -> None:
+        sent = self._clock.elapsed()  # Before it can have arrived, however long anything takes from here on.
+        lease = self._leases.write(step.lease, create=step.create, timeout=step.timeout, stop=self._stop)
+        self._decision.written(lease, sent=sent, now=self._clock.elapsed())
+
+    def _refused(self) -> None:
+        if self._decision.leading:
+            self._slow_path.inc()
+        self._decision.refused(self._clock.elapsed())
+
+    def _failed(self, verb: str, error: KControllerError) -> None:
+        if verb not in self._troubles:
+            self._troubles.add(verb)
+            _log.warning("%s of lease %s fails, trying on: %s", verb, self._key, in_words(error, self._key))
+        self._decision.failed(self._clock.elapsed())
+
+    def _tell(self) -> None:
+        """Report what has changed."""
+        if self._stop.stopped:
+            return
+        if self._decision.leading:
+            if not self._elected:
+                self._elected = True
+                self._status.set(1)
+                _log.info("became leader", lease=str(self._key), transitions=self._decision.transitions)
+                self._on_elected()
+        elif self._decision.holder != self._holder:
+            self._holder = self._decision.holder
+            if self._holder:
+                _log.info("%s leads", self._holder[:_SHOWN], lease=str(self._key))
+
+    # ---- giving it back ------------------------------------------------------------------------------------------
+
+    def _release(self, deadline: float) -> None:
+        try:
+            for _ in range(_RELEASE_TRIES):
+                if self._give_back(deadline):
+                    return
+        except KControllerError as error:
+            seconds = self._options.lease_duration
+            _log.warning("lease %s was not given back and ends in %g s: %s", self._key, seconds, error)
+
+    def _give_back(self, deadline: float) -> bool:
+        """Write an empty holder; False if somebody changed the Lease meanwhile."""
+
+        def timeout() -> float:
+            return min(self._options.request_timeout, deadline - self._clock.elapsed())
+
+        if timeout() <= 0:
+            return True
+        lease = self._leases.read(timeout=timeout(), stop=None)
+        given = None if lease is None else self._decision.returned(lease, self._clock.now())
+        if given is None or timeout() <= 0:
+            return True
+        try:
+            self._leases.write(given, create=False, timeout=timeout(), stop=None)
+        except (Conflict, NotFound):
+            return False
+        _log.info("gave lease %s back", self._key)
+        return True

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from kcontroller.multicluster.engagement import State
+from kcontroller.multicluster.fleet import ClusterState
+from kcontroller.multicluster.member import Member
 from kcontroller.multicluster.provider import ClusterSpec, Provider, Sink
-from kcontroller.multicluster.registry import Member, Registry
+from kcontroller.multicluster.registry import Registry
 
-__all__ = ["ClusterSpec", "Member", "Provider", "Registry", "Sink"]
+__all__ = ["ClusterSpec", "ClusterState", "Member", "Provider", "Registry", "Sink", "State"]

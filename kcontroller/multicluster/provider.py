@@ -46,9 +46,12 @@ class Provider(Protocol):
 
     Attributes:
         name: for logs and the command line.
+        patience: seconds after which a cluster of the first list that cannot be engaged keeps the process from being
+            ready no more. None waits for every cluster, always: for a few that must be there.
     """
 
     name: str
+    patience: float | None
 
     def start(self, sink: Sink, *, hub: Cluster | None) -> None:
         """Begin to tell, and return at once.

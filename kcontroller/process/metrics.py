@@ -41,6 +41,7 @@ class Metrics:
         self._queue_families()
         self._client_families()
         self._informer_families()
+        self._election_families()
 
     def _controller_families(self) -> None:
         by_controller = ("controller",)
@@ -132,6 +133,28 @@ class Metrics:
             "kcontroller_cluster_queue_depth", "Items of a cluster that are ready, in all queues.", ("cluster",)
         )
         self.threads_failed = self._counter("kcontroller_thread_failures", "Threads that ended by an exception.", ())
+        self.events = self._counter(
+            "kcontroller_events",
+            "Recorded events: sent, aggregated into another, filtered as spam, dropped, or failed.",
+            ("result",),
+        )
+        self.clusters = self._gauge("kcontroller_clusters", "Clusters that a provider found, by state.", ("state",))
+        self.cluster_failures = self._counter(
+            "kcontroller_cluster_engagement_failures", "Times that engaging a cluster failed.", ("cluster",)
+        )
+        self._by_cluster = (
+            *(self.informer_objects, self.informer_bytes, self.informer_synced, self.informer_relists),
+            *(self.informer_resets, self.informer_stale_answers, self.informer_undecodable),
+            *(self.stale_reads, self.cluster_reconciles, self.cluster_queue_depth, self.cluster_failures),
+        )
+
+    def _election_families(self) -> None:
+        self.leader_status = self._gauge(
+            "leader_election_master_status", "1 while this process holds the lease.", ("name",)
+        )
+        self.leader_slow_path = self._counter(
+            "leader_election_slowpath", "Renewals that had to read the lease first.", ("name",)
+        )
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         return Counter(name, text, labels, registry=self.registry)
@@ -141,6 +164,11 @@ class Metrics:
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+
+    def forget_cluster(self, name: str) -> None:
+        """Drop every series of a cluster that has left."""
+        for family in self._by_cluster:
+            family.remove_by_labels({"cluster": name})
 
     def render(self) -> bytes:
         """Write all families in the Prometheus text format."""

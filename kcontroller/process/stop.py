@@ -37,7 +37,11 @@ class StopToken:
         self, parent: StopToken | None = None, *, clock: Clock | None = None, deadline: Deadline | None = None
     ) -> None:
         """Make a token that is not stopped, unless its parent already is."""
-        self._deadline = deadline
+        inherited = parent._deadline if parent else None  # noqa: SLF001 - of its own class
+        # Whoever waits on a child waits no longer than its parents allow.
+        self._deadline: Deadline | None = min(
+            (each for each in (deadline, inherited) if each), key=lambda each: each.at, default=None
+        )
         self.clock: Clock = clock or (parent.clock if parent else SYSTEM_CLOCK)
         self._condition = threading.Condition()
         self._stopped = False

@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kcontroller.api import codec
@@ -22,9 +22,9 @@ from kcontroller.api.objects import Object, key_of
 from kcontroller.client.writes import kind_of
 from kcontroller.controller import Builder, Context
 from kcontroller.controller.controller import name_of
+from kcontroller.controller.ledger import Ledger
 from kcontroller.errors import Wait
-from kcontroller.events import Broadcaster
-from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.events import recorded
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.testing.crds import install_crds, open_crd
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kcontroller.api.objects import KubeObject
     from kcontroller.client.client import Client
     from kcontroller.controller import Reconciler, Result
+    from kcontroller.events import RecordedEvent, Recorder
     from kcontroller.testing.crds import Source
     from kcontroller.testing.world import RecordedWrite
 
@@ -51,7 +52,7 @@ class Outcome:
         error: the `Wait` it raised, or the exception that `raises` named; None otherwise.
         writes: every write it sent, in order.
         obj: the object afterwards, of the class it was given in; None if it is gone.
-        events: always empty yet: kcontroller has no event recorder so far.
+        events: what it recorded with ``ctx.event``, in order; nothing is counted together or sent.
         client: reads the world afterwards, straight from its server.
     """
 
@@ -60,7 +61,7 @@ class Outcome:
     writes: tuple[RecordedWrite, ...]
     obj: Any
     client: Client
-    events: tuple[Any, ...] = field(default=())
+    events: tuple[RecordedEvent, ...] = ()
 
     @property
     def requeue_after(self) -> float | None:
@@ -114,9 +115,10 @@ def reconcile_once(
         world.put(each)
     key = main if isinstance(main, Key) else main.key if isinstance(main, Request) else key_of(main)
     request = Request("", *key)
-    result, error = _call(reconciler, builder, world, request, raises)
+    events = _Events()
+    result, error = _call(reconciler, builder, world, request, events=events, raises=raises)
     after = None if isinstance(main, Key | Request) else world.client.get_or_none(kind_of(main), key)
-    return Outcome(result, error, tuple(world.writes), after, world.client)
+    return Outcome(result, error, tuple(world.writes), after, world.client, tuple(events.recorded))
 
 
 def _call(
@@ -124,6 +126,8 @@ def _call(
     builder: Builder,
     world: World,
     request: Request,
+    *,
+    events: Recorder,
     raises: type[Exception] | tuple[type[Exception], ...],
 ) -> tuple[Result | None, Exception | None]:
     __tracebackhide__ = True
@@ -141,9 +145,10 @@ def _call(
             reasons=(),
             deadline=deadline,
             stop=stop,
-            events=Broadcaster(clock=SYSTEM_CLOCK).recorder(cluster, name),
+            events=events,
             kind=builder.for_kind,
             owned=builder.owned_kinds,
+            ledger=Ledger(name),
         )
         try:
             result = reconciler.reconcile(context, request)
@@ -156,6 +161,16 @@ def _call(
         msg = f"the reconcile returned {result}; it was to raise {names}"
         raise AssertionError(msg)
     return result, None
+
+
+class _Events:
+    """A `Recorder` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.recorded: list[RecordedEvent] = []
+
+    def event(self, obj: KubeObject, type_: str, reason: str, message: str, *, action: str = "") -> None:
+        self.recorded.append(recorded(obj, type_, reason, message, action=action))
 
 
 def _object(given: KubeObject | Mapping[str, Any]) -> KubeObject:

@@ -42,6 +42,7 @@ class Requester:
         clock: the time of retries and of idle connections.
         user_agent: the header of that name.
         pool: connections shared with other requesters, closed by their owner; by default an own one.
+        repeats: whether a request may be sent again as `retries` says; without, its first outcome stands.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Requester:
         clock: Clock = SYSTEM_CLOCK,
         user_agent: str = USER_AGENT,
         pool: HandlePool | None = None,
+        repeats: bool = True,
     ) -> None:
         """Open no connection yet; raises ConfigError if libcurl or a header is unfit."""
         self._endpoint = Endpoint(config, user_agent=user_agent)
@@ -59,6 +61,7 @@ class Requester:
         self._clock = clock
         self._own_pool = HandlePool(clock=clock) if pool is None else None
         self._pool = pool or self._own_pool or HandlePool(clock=clock)
+        self._repeats = repeats
         self._meter = RequestMeter(metrics, host=config.host)
         self._stop = StopToken(clock=clock)
         self._lock = threading.Lock()
@@ -105,6 +108,8 @@ class Requester:
             clock=self._clock,
         )
         try:
+            if not self._repeats:
+                return self._send_authorized(request, timeout, stop, guard)
             return retries.run(lambda: self._send_authorized(request, timeout, stop, guard))
         finally:
             self._meter.took(self._clock.monotonic() - started, verb=verb)

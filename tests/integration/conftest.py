@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller import Key, Manager, ManagerOptions, Object, load_config
+from tests.integration.daemons import Daemons
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from kcontroller import Client, Reconciler
     from kcontroller.testing.control_plane import ApiServer, ControlPlane
@@ -82,6 +84,14 @@ def start(control_plane: ControlPlane) -> Iterator[Callable[..., Manager]]:
     yield begin
     for manager in managers:
         manager.stop(grace=5)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Daemons]:
+    """``kcontroller run`` with these arguments in a process of its own; none may show a traceback or a token."""
+    daemons = Daemons(tmp_path)
+    yield daemons
+    daemons.end()
 
 
 def install(client: Client, definition: Object) -> None:

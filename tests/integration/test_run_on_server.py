@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +13,14 @@ import pytest
 from tests.integration.conftest import config_map, crd
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from kcontroller.testing.control_plane import ApiServer, ControlPlane
+    from tests.integration.daemons import Daemons
 
     Eventually = Callable[[Callable[[], bool]], None]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "deployment_logger.py"
-QUIET = ("--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-format", "text")
 
 SLOW = """
 import time
@@ -49,48 +47,6 @@ class Gadgets(ObjectReconciler[Object]):
 """
 
 
-class Running:
-    """A ``kcontroller run`` in a process of its own."""
-
-    def __init__(self, tmp_path: Path, *arguments: str | Path) -> None:
-        self.log = tmp_path / f"log-{time.monotonic_ns()}"
-        command = [sys.executable, "-m", "kcontroller", "run", *map(str, arguments), *QUIET]
-        with self.log.open("wb") as stderr:
-            self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)
-
-    @property
-    def text(self) -> str:
-        return self.log.read_text(encoding="utf-8")
-
-    def says(self, pattern: str) -> bool:
-        if self.process.poll() is not None and not re.search(pattern, self.text):
-            pytest.fail(f"ended with {self.process.returncode} without saying {pattern!r}:\n{self.text}")
-        return re.search(pattern, self.text) is not None
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
-        self.process.send_signal(number)
-        return self.process.wait(20)
-
-    def troubles(self) -> list[str]:
-        return [line for line in self.text.splitlines() if " WARNING " in line or " ERROR " in line]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Iterator[Callable[..., Running]]:
-    started: list[Running] = []
-
-    def begin(*arguments: str | Path) -> Running:
-        started.append(Running(tmp_path, *arguments))
-        return started[-1]
-
-    yield begin
-    for each in started:
-        if each.process.poll() is None:
-            each.process.kill()
-            each.process.wait()
-        assert "Traceback" not in each.text
-
-
 @pytest.fixture
 def kubeconfig(server: ApiServer, tmp_path: Path) -> Path:
     return server.write_kubeconfig(tmp_path / "kubeconfig")
@@ -103,7 +59,7 @@ def plugin(tmp_path: Path, source: str) -> Path:
 
 
 def test_the_tutorial(
-    run: Callable[..., Running], server: ApiServer, kubeconfig: Path, namespace: str, eventually: Eventually
+    run: Daemons, server: ApiServer, kubeconfig: Path, namespace: str, eventually: Eventually
 ) -> None:
     daemon = run(EXAMPLE, "--kubeconfig", kubeconfig, "--namespace", namespace)
     eventually(lambda: daemon.says("synced; reconciling"))
@@ -121,7 +77,7 @@ def test_the_tutorial(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_running_reconcile_may_end(
     number: signal.Signals,
-    run: Callable[..., Running],
+    run: Daemons,
     server: ApiServer,
     kubeconfig: Path,
     namespace: str,
@@ -136,7 +92,7 @@ def test_a_running_reconcile_may_end(
 
 
 def test_the_drain_time_ends_the_wait(
-    run: Callable[..., Running],
+    run: Daemons,
     server: ApiServer,
     kubeconfig: Path,
     namespace: str,
@@ -154,7 +110,7 @@ def test_the_drain_time_ends_the_wait(
 
 
 def test_a_second_signal_ends_it_at_once(
-    run: Callable[..., Running],
+    run: Daemons,
     server: ApiServer,
     kubeconfig: Path,
     namespace: str,
@@ -178,7 +134,7 @@ def create_slow(server: ApiServer, namespace: str) -> None:
 
 
 def test_missing_rights_are_named_and_picked_up_when_granted(
-    run: Callable[..., Running], server: ApiServer, tmp_path: Path, eventually: Eventually
+    run: Daemons, server: ApiServer, tmp_path: Path, eventually: Eventually
 ) -> None:
     kubeconfig = server.write_kubeconfig(tmp_path / "nobody", user="nobody")
     daemon = run(EXAMPLE, "--kubeconfig", kubeconfig)
@@ -206,9 +162,7 @@ def grant(server: ApiServer) -> None:
     assert server.request("POST", f"{base}/clusterrolebindings", binding)[0] == 201
 
 
-def test_a_wrong_token_is_named_without_being_shown(
-    run: Callable[..., Running], kubeconfig: Path, eventually: Eventually
-) -> None:
+def test_a_wrong_token_is_named_without_being_shown(run: Daemons, kubeconfig: Path, eventually: Eventually) -> None:
     text = re.sub("token: .*", "token: canary-0123456789", kubeconfig.read_text(encoding="utf-8"))
     kubeconfig.write_text(text, encoding="utf-8")
     daemon = run(EXAMPLE, "--kubeconfig", kubeconfig, "--log-level", "debug")
@@ -219,9 +173,7 @@ def test_a_wrong_token_is_named_without_being_shown(
     assert "canary" not in daemon.text
 
 
-def test_a_wrong_ca_is_named(
-    run: Callable[..., Running], control_plane: ControlPlane, tmp_path: Path, eventually: Eventually
-) -> None:
+def test_a_wrong_ca_is_named(run: Daemons, control_plane: ControlPlane, tmp_path: Path, eventually: Eventually) -> None:
     one, other = (
         server.write_kubeconfig(tmp_path / server.context).read_text(encoding="utf-8")
         for server in control_plane.servers
@@ -237,7 +189,7 @@ def test_a_wrong_ca_is_named(
 
 
 def test_a_kind_that_appears_later_is_picked_up(
-    run: Callable[..., Running],
+    run: Daemons,
     server: ApiServer,
     kubeconfig: Path,
     namespace: str,
@@ -257,7 +209,7 @@ def test_a_kind_that_appears_later_is_picked_up(
 
 
 def test_a_server_that_comes_up_later_is_found(
-    fresh_control_plane: ControlPlane, run: Callable[..., Running], eventually: Eventually
+    fresh_control_plane: ControlPlane, run: Daemons, eventually: Eventually
 ) -> None:
     fresh_control_plane.kill(0)
     daemon = run(EXAMPLE, "--kubeconfig", fresh_control_plane.kubeconfig)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.provider import ClusterSpec
@@ -25,7 +25,8 @@ class StaticProvider:
         ConfigError: there is none.
     """
 
-    name: Final = "static"
+    name = "static"
+    patience: float | None = None
 
     def __init__(self, clusters: Mapping[str, Config]) -> None:
         if not clusters:

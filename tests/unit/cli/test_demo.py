@@ -42,7 +42,7 @@ def test_a_bad_value_names_its_option(arguments: list[str], message: str) -> Non
     result = run(*arguments)
 
     assert result.exit_code == 2
-    assert last_line(result).startswith(f"Error: Invalid value for '{arguments[0]}' (env var: 'KCONTROLLER_")
+    assert last_line(result).startswith(f"Error: Invalid value for '{arguments[0]}' (env var: 'KCONTROLLER_DEMO_")
     assert last_line(result).endswith(f": {message}")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import sys
 import xml.etree.ElementTree as ET
 from typing import Any
@@ -14,8 +15,8 @@ from kcontroller.cli import demo_table
 from kcontroller.cli.demo_table import Row, Screen, Snapshot, is_ready
 from kcontroller.process import logs
 
-EU = Row("eu", widgets=5, ready=5, reconciles=20, queue=0, errors=0)
-US = Row("us", widgets=6, ready=4, reconciles=21, queue=2, errors=1)
+EU = Row("eu", clusters=1, widgets=5, ready=5, reconciles=20, queue=0, errors=0)
+US = Row("us", clusters=1, widgets=6, ready=4, reconciles=21, queue=2, errors=1)
 BOTH = Snapshot((EU, US))
 
 
@@ -29,8 +30,8 @@ def screen(stream: io.StringIO, **options: Any) -> Screen:
 
 
 def test_the_total_is_the_sum() -> None:
-    assert BOTH.total == Row("2 clusters", widgets=11, ready=9, reconciles=41, queue=2, errors=1)
-    assert Snapshot((EU,)).total.cluster == "1 cluster"
+    assert BOTH.total == Row("2 clusters", clusters=2, widgets=11, ready=9, reconciles=41, queue=2, errors=1)
+    assert Snapshot((EU,)).total.name == "1 cluster"
     assert str(BOTH) == "9 of 11 widgets ready in 2 clusters, 41 reconciles, queue 2, 1 errors"
 
 
@@ -106,6 +107,17 @@ def test_on_a_terminal_the_table_lives_and_stays() -> None:
     for text in ("eu ", "us ", "2 clusters", "41", "eu: scaled widget-1 to 2", "2 s left"):
         assert text in last
     assert out.getvalue().endswith("\x1b[?25h")  # The cursor is back.
+
+
+def test_a_cluster_that_left_stays_in_the_table_without_counting() -> None:
+    gone = Snapshot((EU, Row("us", reconciles=21)))
+    out = Terminal()
+    with screen(out) as shown:
+        shown.show(gone, "3 s left")
+    lines = [line.split() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", out.getvalue()).splitlines()]
+
+    assert ["us", "left", "21", "0", "0"] in lines
+    assert gone.total == Row("1 cluster", clusters=1, widgets=5, ready=5, reconciles=41)
 
 
 def test_what_is_logged_goes_above_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,7 @@ def test_each_project_has_a_context(monkeypatch: pytest.MonkeyPatch, out: Path) 
     assert seen == [["embedded", "project-1", "project-2"]]
     assert "with a context: project-1 to project-2." in result.stdout
     assert "\n  kubectl --context project-1 get namespaces\n" in result.stdout
+    assert "\n  kcontroller run --provider milo controller.py " in result.stdout
 
 
 def test_the_kubeconfig_goes_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch, out: Path, tmp_path: Path) -> None:

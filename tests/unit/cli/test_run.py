@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from typing import TYPE_CHECKING
@@ -69,6 +70,9 @@ def test_without_a_source_an_example_is_shown() -> None:
         (["--max-concurrent-reconciles", "two"], "'two' is not a valid integer range."),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
         (["--log-level", "loud"], "'loud' is not one of 'debug', 'info', 'warning', 'error'."),
+        (["--leader-election-lease-duration", "15"], "'15' is not a duration; write 300ms, 10s, 2m or 1h30m"),
+        (["--leader-election-namespace", "a/b"], "'a/b' is not a namespace; write at most 63 of a-z, 0-9 and '-'"),
+        (["--provider-option", "selector"], "'selector' is not KEY=VALUE; write for example selector=team=a"),
         (["-n", "Prod"], "'Prod' is not a namespace; write at most 63 of a-z, 0-9 and '-'"),
     ],
 )
@@ -105,6 +109,21 @@ def test_a_file_that_is_not_there_is_one_line(directory: Path) -> None:
         2,
         f"Error: gone.py: no such file (looked for {directory / 'gone.py'})\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("def broken(:\n", r"Error: .*broken\.py:1: invalid syntax.*"),
+        ("x = 1\n", r"Error: broken\.py: .*[Rr]econciler.*"),
+        ("import no_such_module\n", r"Error: broken\.py:1: .*no_such_module.*"),
+    ],
+)
+def test_a_file_that_is_no_plugin_is_one_line(directory: Path, source: str, said: str) -> None:
+    (directory / "broken.py").write_text(source)
+    result = run("broken.py")
+    assert result.exit_code == 2
+    assert re.fullmatch(said + "\n", result.output), result.output
 
 
 def test_an_unknown_plugin_is_one_line() -> None:

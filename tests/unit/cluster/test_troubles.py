@@ -20,7 +20,7 @@ def test_a_trouble_is_said_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
     for _ in range(3):
         troubles.set("v1 Pod", "")
 
-    assert caplog.messages == ["no route to host; trying again", "the cluster answers again"]
+    assert caplog.messages == ["no route to host; trying again", "the trouble is over"]
 
 
 def test_kinds_that_meet_the_same_trouble_say_it_once_together(caplog: pytest.LogCaptureFixture) -> None:
@@ -31,7 +31,35 @@ def test_kinds_that_meet_the_same_trouble_say_it_once_together(caplog: pytest.Lo
     for kind in ("v1 Pod", "v1 Secret", "v1 Node"):
         troubles.set(kind, "")
 
-    assert caplog.messages == ["no route to host; trying again", "the cluster answers again"]
+    assert caplog.messages == ["no route to host; trying again", "the trouble is over"]
+
+
+def test_what_passes_by_the_next_try_is_not_said_and_neither_is_its_end(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("")
+    troubles.set("v1 Pod", "429", passing=True)
+    assert troubles.of("v1 Pod") == "429"
+    troubles.set("v1 Pod", "")
+
+    assert caplog.messages == []
+
+
+def test_what_should_pass_and_does_not_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("")
+    for _ in range(4):
+        troubles.set("v1 Pod", "429", passing=True)
+    troubles.set("v1 Pod", "")
+
+    assert caplog.messages == ["429; trying again", "the trouble is over"]
+
+
+def test_a_trouble_that_comes_back_is_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    troubles = Troubles("")
+    for text in ("one", "", "one"):
+        troubles.set("v1 Pod", text)
+
+    assert caplog.messages == ["one; trying again"] * 2
 
 
 def test_another_trouble_is_said(caplog: pytest.LogCaptureFixture) -> None:

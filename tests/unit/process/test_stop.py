@@ -220,3 +220,17 @@ def test_a_deadline_stops_a_token_that_waits_and_one_that_is_looked_at() -> None
     assert looking.stopped
     assert looking.reason == "its time is over"
     assert not parent.stopped
+
+
+def test_a_wait_on_a_child_ends_at_the_deadline_of_its_parent() -> None:
+    clock = VirtualClock()
+    parent = StopToken(clock=clock, deadline=Deadline.after(5, clock=clock))
+    child = parent.child(deadline=Deadline.after(60, clock=clock))
+    ended: list[bool] = []
+    thread = threading.Thread(target=lambda: ended.append(child.wait(1000)))
+    thread.start()
+    clock.wait_for_waiters(1)
+    clock.advance(5)
+    thread.join(10)
+
+    assert ended == [True]

@@ -1,0 +1,37 @@
+{{- /* Values that do not go together; each text names the values and the remedy. */ -}}
+{{- define "kcontroller.checks" -}}
+{{- if .Values.leaderElection.enabled }}
+{{- if le (int .Values.leaderElection.leaseDurationSeconds) (int .Values.leaderElection.renewDeadlineSeconds) }}
+{{- fail (printf "leaderElection.leaseDurationSeconds (%v) must be more than leaderElection.renewDeadlineSeconds (%v): a leader must have given up before others take over" .Values.leaderElection.leaseDurationSeconds .Values.leaderElection.renewDeadlineSeconds) }}
+{{- end }}
+{{- if le (mul 10 (int .Values.leaderElection.renewDeadlineSeconds)) (mul 12 (int .Values.leaderElection.retryPeriodSeconds)) }}
+{{- fail (printf "leaderElection.renewDeadlineSeconds (%v) must be more than 1.2 times leaderElection.retryPeriodSeconds (%v): a leader needs a second try" .Values.leaderElection.renewDeadlineSeconds .Values.leaderElection.retryPeriodSeconds) }}
+{{- end }}
+{{- else }}
+{{- if gt (int .Values.replicas) 1 }}
+{{- fail (printf "replicas (%v) needs leader election, or every pod would do the same work; set leaderElection.enabled to true, or replicas to 1" .Values.replicas) }}
+{{- end }}
+{{- if and .Values.strategy (ne (default "RollingUpdate" (index .Values.strategy "type")) "Recreate") }}
+{{- fail "strategy.type must be Recreate without leader election: an update would run two pods at a time; set leaderElection.enabled to true, or leave strategy empty" }}
+{{- end }}
+{{- end }}
+{{- $release := ternary (int .Values.leaderElection.renewDeadlineSeconds) 0 .Values.leaderElection.enabled }}
+{{- if le (int .Values.shutdown.gracePeriodSeconds) (add (int .Values.shutdown.drainSeconds) $release) }}
+{{- fail (printf "shutdown.gracePeriodSeconds (%v) must be more than shutdown.drainSeconds (%v)%s: the kubelet would kill what still drains" .Values.shutdown.gracePeriodSeconds .Values.shutdown.drainSeconds (ternary (printf " and leaderElection.renewDeadlineSeconds (%v), for giving back the Lease" .Values.leaderElection.renewDeadlineSeconds) "" .Values.leaderElection.enabled)) }}
+{{- end }}
+{{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
+{{- fail (printf "metrics.port and health.port are both %v; give one of them another" .Values.metrics.port) }}
+{{- end }}
+{{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName) }}
+{{- fail "provider.options and provider.projectKubeconfig need provider.name; set it, for example to milo" }}
+{{- end }}
+{{- if and .Values.provider.projectKubeconfig.secretName (hasKey .Values.provider.options "project-kubeconfig") }}
+{{- fail "provider.options.project-kubeconfig and provider.projectKubeconfig.secretName name two kubeconfigs; remove one" }}
+{{- end }}
+{{- if and .Values.kubeconfig.context (not .Values.kubeconfig.secretName) }}
+{{- fail "kubeconfig.context needs kubeconfig.secretName: the pod's service account has no contexts" }}
+{{- end }}
+{{- if and .Values.plugins.allPlugins .Values.plugins.entryPoints }}
+{{- fail "plugins.allPlugins runs every installed plugin, plugins.entryPoints names some; set one of them" }}
+{{- end }}
+{{- end }}

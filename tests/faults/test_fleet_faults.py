@@ -1,0 +1,286 @@
+"""A fleet with bad clusters in it: what the good ones feel of them (F1, F3 and P18 of the reliability table)."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from kcontroller import Key, Manager, ManagerOptions, Object, Reconciler, Result
+from kcontroller.api import patches
+from kcontroller.multicluster.providers.milo import MiloProvider
+from kcontroller.testing import (
+    BlackHole,
+    Delay,
+    EmbeddedServer,
+    FaultProxy,
+    Milo,
+    Refuse,
+    Rule,
+    ServerClient,
+    SlowWatch,
+    config_of,
+    eventually,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from kcontroller import Builder, Context, Request
+    from kcontroller.transport.config import Config
+
+CONFIG_MAP = "v1 ConfigMap"
+PROJECT = "resourcemanager.miloapis.com/v1alpha1 Project"
+MOMENT = "2026-01-01T00:00:00Z"
+KEY = Key("default", "probe")
+BLACK_HOLED = ("p0", "p1", "p2")
+FAILING = ("p3", "p4", "p5")
+SLOW = ("p6", "p7", "p8")
+BAD = (*BLACK_HOLED, *FAILING, *SLOW)
+GOOD = tuple(f"p{number}" for number in range(len(BAD), 30))
+ROUNDS = 12
+OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
+
+pytestmark = pytest.mark.embedded(milo=Milo(projects=(*BAD, *GOOD), cold_storage=False))
+
+
+class Echo(Reconciler):
+    """Says when it saw which change; from `busy` on it writes in the bad clusters, again and again."""
+
+    name: ClassVar[str] = "echo"
+
+    def __init__(self) -> None:
+        self.busy = threading.Event()
+        self._changed = threading.Condition()
+        self._seen: dict[str, tuple[str, float]] = {}
+        self._writing: set[str] = set()
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=8)
+
+    def reconcile(self, ctx: Context, request: Request) -> Result | None:
+        if request.key != KEY:
+            return None
+        found = ctx.client.get(CONFIG_MAP, request)
+        with self._changed:
+            self._seen[request.cluster] = found["data"]["n"], time.monotonic()
+            self._changed.notify_all()
+        if request.cluster not in BAD:
+            return None
+        if self.busy.is_set():
+            self._write(ctx, found, request.cluster)
+        return Result(requeue_after=0.05)
+
+    def _write(self, ctx: Context, found: Object, cluster: str) -> None:
+        found["data"]["beat"] = str(time.monotonic())
+        with self._changed:
+            self._writing.add(cluster)
+            self._changed.notify_all()
+        try:
+            ctx.client.patch(found)
+        finally:
+            with self._changed:
+                self._writing.discard(cluster)
+
+    def when(self, cluster: str, value: str) -> float:
+        """Wait until a change was reconciled; returns when that was."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._seen.get(cluster, ("", 0.0))[0] == value, 10), cluster
+            return self._seen[cluster][1]
+
+    def first(self, cluster: str) -> None:
+        """Wait until a cluster was reconciled at all."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: cluster in self._seen, 10), cluster
+
+    def until_writing(self, clusters: Sequence[str]) -> None:
+        """Wait until a reconcile of each of these clusters is in the middle of a write."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._writing.issuperset(clusters), 10), self._writing
+
+
+def probe() -> Object:
+    made = Object({"apiVersion": "v1", "kind": "ConfigMap", "data": {"n": "0"}})
+    made.metadata.namespace, made.metadata.name = KEY
+    return made
+
+
+@pytest.fixture
+def probes(client: ServerClient) -> None:
+    """A ConfigMap in each project, to be changed."""
+    for project in (*BAD, *GOOD):
+        plane = client(cluster=project)
+        eventually(lambda plane=plane: plane.get("v1 Namespace", Key("", "default")))  # type: ignore[misc]
+        plane.create(probe())
+
+
+def make_bad(api_server: EmbeddedServer) -> None:
+    for project in FAILING:
+        api_server.faults.add(Rule(Refuse(500), plane=project))
+    for project in SLOW:
+        api_server.faults.add(Rule(Delay(2.0), plane=project))
+        api_server.faults.add(Rule(SlowWatch(2.0), plane=project))
+
+
+@contextmanager
+def running(echo: Echo, clusters: dict[str, Config]) -> Iterator[Manager]:
+    manager = Manager(clusters=clusters, options=ManagerOptions(**OPTIONS))
+    manager.add(echo)
+    manager.start()
+    try:
+        for project in GOOD:
+            echo.first(project)
+        yield manager
+    finally:
+        began = time.monotonic()
+        manager.stop(grace=0.5)
+        assert time.monotonic() - began < 2.0
+
+
+class Driver:
+    """Changes the ConfigMaps of the good projects, one after the other, and takes the time."""
+
+    def __init__(self, client: ServerClient) -> None:
+        self._clients = {project: client(cluster=project) for project in GOOD}
+        self._number = 0
+
+    def p99(self, echo: Echo) -> float:
+        """Seconds from a write to the reconcile that sees it, 99th percentile."""
+        taken = []
+        for _ in range(ROUNDS):
+            self._number += 1
+            for project, client in self._clients.items():
+                began = time.monotonic()
+                client.patch(probe(), patches.merge({"data": {"n": str(self._number)}}))
+                taken.append(echo.when(project, str(self._number)) - began)
+        return sorted(taken)[math.ceil(0.99 * len(taken)) - 1]
+
+
+def no_slower(with_bad: float, without: float) -> bool:
+    """At most one and a half times as slow, or ten milliseconds slower on a busy machine."""
+    return with_bad <= max(1.5 * without, without + 0.010)
+
+
+def test_clusters_that_are_bad_from_the_start_are_not_felt_by_the_good_ones(
+    api_server: EmbeddedServer, client: ServerClient, probes: None
+) -> None:
+    good = {project: config_of(api_server, cluster=project) for project in GOOD}
+    driver = Driver(client)
+    with running(echo := Echo(), good):
+        without = driver.p99(echo)
+    with ExitStack() as stack:
+        hole = stack.enter_context(FaultProxy(api_server.url))
+        hole.add(BlackHole())
+        make_bad(api_server)
+        bad = {project: config_of(api_server, cluster=project) for project in BAD}
+        bad.update({project: hole.config(bad[project]) for project in BLACK_HOLED})
+        manager = stack.enter_context(running(echo := Echo(), {**bad, **good}))
+        with_bad = driver.p99(echo)
+        assert {each.cluster for each in manager.pending()} >= {*BLACK_HOLED, *FAILING}
+    print(f"\np99 without bad clusters {without * 1000:.1f} ms, with them {with_bad * 1000:.1f} ms")  # noqa: T201
+    assert no_slower(with_bad, without)
+
+
+def test_clusters_that_go_bad_while_they_are_written_to_are_not_felt_by_the_good_ones(
+    api_server: EmbeddedServer, client: ServerClient, probes: None
+) -> None:
+    with FaultProxy(api_server.url) as hole:
+        clusters = {project: config_of(api_server, cluster=project) for project in (*BAD, *GOOD)}
+        clusters.update({project: hole.config(clusters[project]) for project in BLACK_HOLED})
+        driver = Driver(client)
+        with running(echo := Echo(), clusters):
+            without = driver.p99(echo)
+            hole.add(BlackHole())
+            make_bad(api_server)
+            echo.busy.set()
+            echo.until_writing((*BLACK_HOLED, *SLOW))  # Six of eight workers wait for a bad cluster.
+            with_bad = driver.p99(echo)
+            echo.until_writing(BLACK_HOLED)
+    print(f"\np99 while all are well {without * 1000:.1f} ms, with nine bad ones {with_bad * 1000:.1f} ms")  # noqa: T201
+    assert no_slower(with_bad, without)
+
+
+# ---- Ready, not ready, Ready (F3) ------------------------------------------------------------------------------------
+
+
+class Ticker(Reconciler):
+    """Is at work in every project all the time: it asks to be called again, and once waits for its token."""
+
+    name: ClassVar[str] = "ticker"
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.ticks: dict[str, int] = {}
+        self.waits_in = ""
+        self.waited: list[bool] = []
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=4)
+
+    def reconcile(self, ctx: Context, request: Request) -> Result | None:
+        if request.key != KEY:
+            return None
+        with self._changed:
+            self.ticks[request.cluster] = self.ticks.get(request.cluster, 0) + 1
+            self._changed.notify_all()
+        if self.waits_in == request.cluster:
+            self.waited.append(ctx.stop.wait(30.0))
+        return Result(requeue_after=0.005)
+
+    def more(self, cluster: str) -> float:
+        """Wait for two reconciles from now on, of which the second began after this; returns when it was."""
+        with self._changed:
+            wanted = self.ticks.get(cluster, 0) + 2
+            assert self._changed.wait_for(lambda: self.ticks.get(cluster, 0) >= wanted, 10), cluster
+            return time.monotonic()
+
+
+def set_ready(client: ServerClient, project: str, status: str) -> float:
+    """Write the condition, as Milo's controller would; returns when the server had answered."""
+    found = client.get(PROJECT, Key("", project))
+    condition = {"type": "Ready", "status": status, "reason": "Test", "message": "", "lastTransitionTime": MOMENT}
+    found["status"] = {"conditions": [condition]}
+    client.status.update(found)
+    return time.monotonic()
+
+
+@pytest.mark.embedded(milo=Milo(projects=("p0", "p1"), readiness="manual", cold_storage=False))
+def test_reconciles_stop_within_a_second_of_not_ready_and_go_on_as_fast_as_a_sync(
+    api_server: EmbeddedServer, client: ServerClient
+) -> None:
+    for project in ("p0", "p1"):
+        client(cluster=project).create(probe())
+    ticker = Ticker()
+    manager = Manager(config_of(api_server), provider=MiloProvider(), options=ManagerOptions(**OPTIONS))
+    manager.add(ticker)
+    with manager:
+        set_ready(client, "p0", "True")
+        ticker.more("p0")
+        began = set_ready(client, "p1", "True")
+        synced = ticker.more("p1") - began
+        for _ in range(5):
+            ticker.waits_in = "p1"  # A reconcile is under way, and would be for half a minute.
+            before = len(ticker.waited)
+            began = set_ready(client, "p1", "False")
+            eventually(lambda: is_idle(manager, "p1"))
+            stopped = time.monotonic() - began
+            ticks = ticker.ticks["p1"]
+            ticker.more("p0")
+            assert ticker.ticks["p1"] == ticks
+            assert stopped < 1.0
+            assert len(ticker.waited) <= before + 1
+            ticker.waits_in = ""
+            began = set_ready(client, "p1", "True")
+            resumed = ticker.more("p1") - began
+            assert no_slower(resumed, synced) or resumed < 1.0
+    print(f"\nfirst sync {synced * 1000:.0f} ms, stop {stopped * 1000:.0f} ms, again {resumed * 1000:.0f} ms")  # noqa: T201
+    assert ticker.waited
+    assert all(ticker.waited), "the token of a reconcile stops when its project leaves"
+
+
+def is_idle(manager: Manager, project: str) -> bool:
+    return all(state.name != project for state in manager.clusters.states())
