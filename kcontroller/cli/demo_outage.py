@@ -42,4 +42,4 @@ class Outage:
             return ""
         self._fleet.set_ready(self._project, ready=not out)
         self._out = out
-        return f"{self._project}: is {'not ready, so its cluster leaves' if out else 'ready again'}"
+        return f"{self._project} is {'not ready: its cluster leaves' if out else 'ready again: its cluster is back'}"

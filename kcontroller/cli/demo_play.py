@@ -51,11 +51,15 @@ class Play:
             if elapsed >= deeds * _DEED_SECONDS:
                 deeds += 1
                 self.screen.done(self.visitor.act())
-            self.screen.done(self.outage.act(elapsed))
+            self._tell(self.outage.act(elapsed))
             self.screen.show(self.look(), f"{left:.0f} s left, Ctrl-C ends it early")
-        self.screen.done(self.outage.end())
+        self._tell(self.outage.end())
         self.visitor.leave()
         self._settled()
+
+    def _tell(self, text: str) -> None:
+        if text:
+            self.screen.say(text)
 
     def _settled(self) -> bool:
         """Wait until all Widgets are ready and nothing is left to do; False if it gets no further."""

@@ -10,7 +10,6 @@ import threading
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +21,7 @@ from kcontroller import plugins
 from kcontroller.cli.demo_fleet import Fleet
 from kcontroller.cli.demo_outage import Outage
 from kcontroller.cli.demo_play import Play
-from kcontroller.cli.demo_table import Screen, Snapshot, is_ready
+from kcontroller.cli.demo_table import Looks, Screen, is_ready
 from kcontroller.cli.demo_visitor import NAMESPACE, WIDGET, Visitor
 from kcontroller.config import ManagerOptions
 from kcontroller.errors import PluginError
@@ -98,7 +97,7 @@ def run(options: Options) -> bool:
                     visitor=visitor,
                     outage=Outage(fleet, tuple(users), options.duration),
                     screen=screen,
-                    look=partial(Snapshot.of, manager, tuple(users)),
+                    look=Looks(manager, tuple(users)),
                     wait=early.wait,
                     wanted=wanted,
                 )

@@ -59,12 +59,6 @@ class Snapshot:
 
     rows: tuple[Row, ...]
 
-    @classmethod
-    def of(cls, manager: Manager, names: Sequence[str]) -> Snapshot:
-        """Read the manager's caches and metrics for these clusters, whether they are engaged or not."""
-        manager.observe()
-        return cls(tuple(_row(manager, name) for name in names))
-
     @property
     def total(self) -> Row:
         """The sum of all clusters."""
@@ -92,28 +86,53 @@ def is_ready(widget: Object) -> bool:
     )
 
 
-def _row(manager: Manager, name: str) -> Row:
-    sample = manager.metrics.registry.get_sample_value
-    counts = {
-        result: int(sample("kcontroller_cluster_reconciles_total", {"cluster": name, "result": result}) or 0)
-        for result in _RESULTS
-    }
-    engaged, widgets = True, list[Object]()
-    try:
-        widgets = manager.cluster(name).client.list(WIDGET, namespace=NAMESPACE)
-    except CacheError:  # Its first list is not in yet.
-        pass
-    except ClusterNotFound:
-        engaged = False
-    return Row(
-        name,
-        clusters=int(engaged),
-        widgets=len(widgets),
-        ready=sum(map(is_ready, widgets)),
-        reconciles=sum(counts.values()),
-        queue=int(sample("kcontroller_cluster_queue_depth", {"cluster": name}) or 0),
-        errors=counts["error"],
-    )
+class Looks:
+    """Looks at a manager's caches and metrics, and remembers what the metrics forget about a cluster that leaves.
+
+    Args:
+        manager: it runs, or has run.
+        names: of the clusters, whether they are engaged or not.
+    """
+
+    def __init__(self, manager: Manager, names: Sequence[str]) -> None:
+        self._manager = manager
+        self._names = names
+        self._counted: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def __call__(self) -> Snapshot:
+        """Look."""
+        self._manager.observe()
+        return Snapshot(tuple(map(self._row, self._names)))
+
+    def _row(self, name: str) -> Row:
+        engaged, widgets = True, list[Object]()
+        try:
+            widgets = self._manager.cluster(name).client.list(WIDGET, namespace=NAMESPACE)
+        except CacheError:  # Its first list is not in yet.
+            pass
+        except ClusterNotFound:
+            engaged = False
+        counts = {result: self._count(name, result) for result in _RESULTS}
+        sample = self._manager.metrics.registry.get_sample_value
+        return Row(
+            name,
+            clusters=int(engaged),
+            widgets=len(widgets),
+            ready=sum(map(is_ready, widgets)),
+            reconciles=sum(counts.values()),
+            queue=int(sample("kcontroller_cluster_queue_depth", {"cluster": name}) or 0),
+            errors=counts["error"],
+        )
+
+    def _count(self, name: str, result: str) -> int:
+        """Read a counter, and go on where it stood when it began anew."""
+        sample = self._manager.metrics.registry.get_sample_value
+        now = int(sample("kcontroller_cluster_reconciles_total", {"cluster": name, "result": result}) or 0)
+        before, forgotten = self._counted.get((name, result), (0, 0))
+        if now < before:
+            forgotten += before
+        self._counted[name, result] = now, forgotten
+        return forgotten + now
 
 
 class Screen:
@@ -163,9 +182,8 @@ class Screen:
         self._console.print(Text(text), soft_wrap=not self._console.is_terminal)
 
     def done(self, deed: str) -> None:
-        """Note a deed for the next `show`; "" is none."""
-        if deed:
-            self._deeds.append(deed)
+        """Note a deed for the next `show`."""
+        self._deeds.append(deed)
 
     def show(self, snapshot: Snapshot, caption: str) -> None:
         """Show how things are: at once on a terminal, every five seconds elsewhere."""

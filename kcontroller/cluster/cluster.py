@@ -17,6 +17,7 @@ from kcontroller.cluster.floors import Floors
 from kcontroller.cluster.reader import CachedReader
 from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.cluster.writer import PromisingWriter
+from kcontroller.errors import TooManyRequests
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
@@ -62,7 +63,8 @@ class Cluster:
     """One API server. `client` reads from the cache, `api_reader` from the server; both write to the server.
 
     Attributes:
-        leaving: stops when the cluster is disengaged, and with it the reconciles that work on it.
+        leaving: stops when the cluster is disengaged, and with it the reconciles that work on it. What is hung on it
+            must not block.
 
     Args:
         config: how to reach it.

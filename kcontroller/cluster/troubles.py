@@ -54,17 +54,17 @@ class Troubles:
         """
         with self._lock:
             is_new = text != self._by_kind.get(kind, "")
-            if not text:
-                self._by_kind.pop(kind, None)
-                over = self._told.pop(kind, "") and not self._told
-                tell = False
-            else:
+            if text:
                 self._by_kind[kind] = text
-                over = False
-                due = not (passing and is_new) and self._told.get(kind) != text
-                tell = due and text not in self._told.values()
-                if due:
-                    self._told[kind] = text
+            else:
+                self._by_kind.pop(kind, None)
+            if passing and is_new:
+                return
+            before = self._told.pop(kind, "")
+            tell = bool(text) and text != before and text not in self._told.values()
+            over = bool(before) and not text and not self._told
+            if text:
+                self._told[kind] = text
         if tell:
             _log.warning("%s; trying again", text, cluster=self._cluster, kind=kind)
         elif over:

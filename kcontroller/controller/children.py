@@ -90,7 +90,9 @@ class Children:
         unchanged: list[Child] = []
         for document in documents.values():
             child = child_of(document)
-            live = there.get(child.place) or self._read(child)
+            live = there.get(child.place)
+            if live is None or live.gvk != child.gvk:
+                live = self._read(child)
             (applied if self._apply(document, live, owner, adopt=adopt) else unchanged).append(child)
         pruned = [self._delete(live) for place, live in there.items() if place not in documents]
         return Applied(tuple(applied), tuple(unchanged), tuple(pruned))
@@ -122,9 +124,17 @@ class Children:
         documents: dict[Any, Object] = {}
         for child in children:
             document = desired(child, owner, controller=self._ledger.controller)
-            place = child_of(document).place
+            named = child_of(document)
+            place = named.place
             if place in documents:
-                msg = f"{child_of(document)} comes twice in a set of children"
+                msg = f"{named} comes twice in a set of children"
+                raise ValueError(msg)
+            namespaced = self._ctx.cluster.is_namespaced(named.gvk)
+            if namespaced is not None and namespaced is not bool(named.key.namespace):
+                remedy = (
+                    "give it a namespace, its owner has none" if namespaced else "it is in no namespace, its owner is"
+                )
+                msg = f"{owner.gvk.kind} {owner.metadata.name} cannot own {named}: {remedy}"
                 raise ValueError(msg)
             documents[place] = document
         return documents

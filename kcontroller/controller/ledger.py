@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster.cluster import Cluster
 
-_PER_CLUSTER: Final = 4096
+_PER_CLUSTER: Final = 16384
 """Objects that are remembered for each cluster; one that was forgotten costs one apply."""
 
 

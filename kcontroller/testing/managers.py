@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from kcontroller.controller import Reconciler
     from kcontroller.embedded.server import EmbeddedServer
+    from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
 
 _GRACE_SECONDS: Final = 5.0
@@ -104,6 +105,7 @@ class Managers:
         within: float = 10.0,
         cluster: str = "",
         config: Config | None = None,
+        provider: Provider | None = None,
         clock: Clock | None = None,
         allow: type[BaseException] | tuple[type[BaseException], ...] = (),
         **options: Any,
@@ -116,6 +118,7 @@ class Managers:
             within: real seconds to wait at most.
             cluster: the project whose control plane it works on; "" for the root.
             config: another server, or the same through a proxy.
+            provider: finds the clusters to work on; the server is only where it looks then.
             clock: the time; by default that of the fixture ``clock`` where the test uses it.
             allow: what reconciles may raise besides errors of the API and kcontroller's own, for tests of failures.
             options: further `ManagerOptions`; metrics and health are served nowhere unless told otherwise.
@@ -127,6 +130,7 @@ class Managers:
         time_of_it = clock or self._clock
         manager = Manager(
             config or config_of(self._server, cluster=cluster),
+            provider=provider,
             options=ManagerOptions(**{**_OPTIONS, **options}),
             clock=time_of_it,
         )

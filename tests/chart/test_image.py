@@ -10,6 +10,7 @@ import yaml
 from click import Context
 
 from kcontroller.cli.main import cli
+from kcontroller.version import VERSION
 from tests.chart.conftest import CHART, ROOT
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -35,6 +36,11 @@ def test_it_needs_no_shell_and_takes_the_arguments_of_the_chart() -> None:
 
 def test_it_shows_the_ports_of_the_chart() -> None:
     assert instruction("EXPOSE") == [f"{VALUES['metrics']['port']} {VALUES['health']['port']}"]
+
+
+def test_documents_name_the_image_of_this_version() -> None:
+    readme = (CHART / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\bkcontroller:(\d\S*)", DOCKERFILE + readme)) == {VERSION}
 
 
 def test_its_python_is_one_that_the_package_supports() -> None:

@@ -49,11 +49,11 @@ RULES = [
 FALLBACKS = {
     ("list", "example.com", "widgets"),  # This server streams its lists: they are watches.
     ("list", "", "configmaps"),
-    ("patch", "events.k8s.io", "events"),  # Nothing is told twice here.
+    ("patch", "events.k8s.io", "events"),  # For what is told twice.
     ("create", "", "events"),  # For servers without events.k8s.io.
     ("patch", "", "events"),
 }
-"""Rights for servers that can do less, and for what does not happen here."""
+"""Rights that need not be used: for servers that can do less, and for what may happen."""
 
 TELLING = """
 from widget import WidgetReconciler
@@ -316,15 +316,17 @@ def is_ready(server: ApiServer, widget: str) -> bool:
     return [(each["type"], each["status"]) for each in status.get("conditions", ())] == [("Ready", "True")]
 
 
-@pytest.mark.parametrize("scoped", [False, True], ids=["cluster", "namespaces"])
+@pytest.mark.parametrize("scope", ["cluster", "namespaces"])
 def test_with_the_rights_of_the_chart_widgets_get_ready_and_nothing_is_forbidden(
-    scoped: bool, installed: Installed, tmp_path: Path, eventually: Eventually
+    scope: str, installed: Installed, tmp_path: Path, eventually: Eventually
 ) -> None:
     server = installed.plane.server
     elsewhere = installed.plane.make_namespace(f"{installed.namespace}-widgets")
-    scope = {"namespaces": [elsewhere] if scoped else []}
+    watched = [elsewhere] if scope == "namespaces" else []
     (tmp_path / "telling.py").write_text(TELLING, encoding="utf-8")
-    objects = installed.install(at_work_values(tmp_path / "telling.py", rbac={"rules": RULES}, scope=scope))
+    objects = installed.install(
+        at_work_values(tmp_path / "telling.py", rbac={"rules": RULES}, scope={"namespaces": watched})
+    )
     lease = f"/apis/coordination.k8s.io/v1/namespaces/{installed.namespace}/leases/rel-kcontroller"
     with daemon(installed, objects, tmp_path) as running:
         probes = {"startup": 200, "liveness": 200, "readiness": 200}
@@ -341,7 +343,7 @@ def test_with_the_rights_of_the_chart_widgets_get_ready_and_nothing_is_forbidden
     assert 'rest_client_requests_total{code="2' in metrics
     assert 'rest_client_requests_total{code="403"' not in metrics
     assert installed.refused() == []
-    assert unused_rights(installed, objects) == FALLBACKS
+    assert unused_rights(installed, objects) <= FALLBACKS
 
 
 def unused_rights(installed: Installed, objects: list[Object]) -> set[tuple[str, str, str]]:

@@ -202,14 +202,11 @@ def test_with_a_kubeconfig_the_account_of_the_pod_may_use_the_lease_alone(helm: 
 
 
 @pytest.mark.parametrize(
-    ("kubeconfig", "election", "mounted"), [(0, 0, True), (0, 1, True), (1, 0, False), (1, 1, True)]
+    ("secret", "election", "mounted"),
+    [("", False, True), ("", True, True), ("milo", False, False), ("milo", True, True)],
 )
-def test_a_token_is_mounted_where_something_uses_it(kubeconfig: int, election: int, mounted: bool, helm: Helm) -> None:
-    values = {
-        "kubeconfig": {"secretName": "milo" if kubeconfig else ""},
-        "leaderElection": {"enabled": bool(election)},
-    }
-    objects = helm.render(values)
+def test_a_token_is_mounted_where_something_uses_it(secret: str, election: object, mounted: object, helm: Helm) -> None:
+    objects = helm.render({"kubeconfig": {"secretName": secret}, "leaderElection": {"enabled": election}})
     assert pod_of(objects)["spec"]["automountServiceAccountToken"] is mounted
     assert the(objects, "ServiceAccount")["automountServiceAccountToken"] is False
 

@@ -201,6 +201,17 @@ def test_on_a_terminal_a_table_lives_until_ctrl_c(terminal: Callable[..., Termin
     assert "Traceback" not in shown.text
 
 
+def test_a_project_that_is_not_ready_leaves_the_table_and_comes_back(terminal: Callable[..., Terminal]) -> None:
+    shown = terminal("--duration", "9s", "--projects", "2", "--widgets", "2")
+    shown.read_until(lambda: "project-2 is not ready: its cluster leaves" in shown.text)
+    shown.read_until(lambda: re.search(r"project-2 [^\r\n]*left", shown.text))
+    shown.read_until(lambda: "project-2 is ready again: its cluster is back" in shown.text)
+    shown.read_until(lambda: False)
+
+    assert shown.process.wait(10) == 0
+    assert re.search(r"4 of 4 Widgets in 2 clusters are ready: \d+ reconciles, 0 errors", shown.text)
+
+
 def test_a_second_ctrl_c_does_not_wait_and_gives_the_cursor_back(
     terminal: Callable[..., Terminal], out_of_order: Path
 ) -> None:

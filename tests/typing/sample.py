@@ -18,6 +18,8 @@ from kcontroller import (
     conditions,
     owners,
 )
+from kcontroller.client.upserts import Upsert
+from kcontroller.controller.children import Applied
 
 
 class WidgetSpec(Model):
@@ -70,6 +72,21 @@ class WidgetReconciler(ObjectReconciler[Widget]):
         assert_type(ctx.client.subresource("scale").get(Widget, Key("default", "w")), Object)
         ctx.client.delete(child)
         ctx.client.delete("v1 ConfigMap", Key("default", "c"), propagation="Foreground")
+        assert_type(ctx.children.apply([child, widget], owner=widget, prune=True), Applied)
+
+    def upsert(self, ctx: Context, widget: Widget) -> None:
+        def scale(current: Widget) -> None:
+            current.spec.replicas = 3
+
+        assert_type(ctx.client.create_or_patch(widget, scale), Upsert)
+        assert_type(ctx.client.create_or_update(widget, lambda current: current.metadata.labels.update(a="b")), Upsert)
+
+
+class Cleaning(WidgetReconciler):
+    def clean_dns(self, ctx: Context, widget: Widget) -> Result | None:
+        return Result(requeue_after=5) if widget.spec.replicas else None
+
+    finalizers = {"example.com/dns": clean_dns}
 
 
 def made_by_hand() -> Widget:

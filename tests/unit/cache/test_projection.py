@@ -228,3 +228,18 @@ def test_an_entry_can_be_given_the_fields_of_another_projection() -> None:
     assert again == other.entry(plain.raw)
     assert isinstance(again, Entry)
     assert PLAIN.again(again) == plain
+
+
+@pytest.mark.parametrize("other", [(), ("spec.nodeName",)])
+def test_a_label_is_found_by_a_path_with_escaped_dots_also_when_the_path_came_later(other: tuple[str, ...]) -> None:
+    path = r"metadata.labels.app\.kubernetes\.io/name"
+    labelled = {"labels": {"app.kubernetes.io/name": "web", "app": "x"}}
+    plain, later = Projection(PODS.gvk), Projection(PODS.gvk, (path, *other))
+
+    assert projected(path, *other, metadata=labelled)[0] == "web"
+    assert projected(path, *other)[0] is None
+    assert later.again(entry("a", 5, projection=plain, metadata=labelled)).fields[0] == "web"
+
+
+def test_a_dot_may_stand_in_any_name_of_a_path() -> None:
+    assert projected(r"metadata.annotations.a\.b/c", metadata={"annotations": {"a.b/c": "1"}}) == ("1",)

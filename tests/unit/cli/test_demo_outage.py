@@ -5,8 +5,8 @@ import pytest
 from kcontroller.cli.demo_outage import Outage
 
 NAMES = ("project-1", "project-2", "project-3")
-OUT = "project-2: is not ready, so its cluster leaves"
-BACK = "project-2: is ready again"
+OUT = "project-2 is not ready: its cluster leaves"
+BACK = "project-2 is ready again: its cluster is back"
 
 
 class Fleet:

@@ -12,8 +12,10 @@ from rich.console import Console
 
 from kcontroller.api.objects import Object
 from kcontroller.cli import demo_table
-from kcontroller.cli.demo_table import Row, Screen, Snapshot, is_ready
+from kcontroller.cli.demo_table import Looks, Row, Screen, Snapshot, is_ready
+from kcontroller.errors import ClusterNotFound
 from kcontroller.process import logs
+from kcontroller.process.metrics import Metrics
 
 EU = Row("eu", clusters=1, widgets=5, ready=5, reconciles=20, queue=0, errors=0)
 US = Row("us", clusters=1, widgets=6, ready=4, reconciles=21, queue=2, errors=1)
@@ -33,6 +35,33 @@ def test_the_total_is_the_sum() -> None:
     assert BOTH.total == Row("2 clusters", clusters=2, widgets=11, ready=9, reconciles=41, queue=2, errors=1)
     assert Snapshot((EU,)).total.name == "1 cluster"
     assert str(BOTH) == "9 of 11 widgets ready in 2 clusters, 41 reconciles, queue 2, 1 errors"
+
+
+class Left:
+    """A manager that has no cluster any more, and its metrics."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+
+    def observe(self) -> None: ...
+
+    def cluster(self, name: str) -> Any:
+        msg = f"no cluster {name!r} is engaged"
+        raise ClusterNotFound(msg)
+
+
+def test_what_a_cluster_did_before_it_left_still_counts_when_it_is_back() -> None:
+    manager = Left()
+    look = Looks(manager, ("eu",))  # type: ignore[arg-type]
+    counter = manager.metrics.cluster_reconciles
+    counter.labels("eu", "success").inc(3)
+    counter.labels("eu", "error").inc()
+    assert look().total == Row("0 clusters", reconciles=4, errors=1)
+    for result in ("success", "error"):
+        counter.remove("eu", result)
+    assert look().total == Row("0 clusters", reconciles=4, errors=1)
+    counter.labels("eu", "success").inc(2)
+    assert [look().total for _ in range(2)] == [Row("0 clusters", reconciles=6, errors=1)] * 2
 
 
 @pytest.mark.parametrize(

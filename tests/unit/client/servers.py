@@ -36,12 +36,19 @@ class ScriptedSender:
         self.headers = headers
         self.requests: list[HttpRequest] = []
         self.waits: list[tuple[float, StopToken | None]] = []
+        self.guards: list[Callable[[], None] | None] = []
 
     def send(
-        self, request: HttpRequest, *, timeout: float = -1.0, stop: StopToken | None = None, guard: object = None
+        self,
+        request: HttpRequest,
+        *,
+        timeout: float = -1.0,
+        stop: StopToken | None = None,
+        guard: Callable[[], None] | None = None,
     ) -> HttpResponse:
         self.requests.append(request)
         self.waits.append((timeout, stop))
+        self.guards.append(guard)
         status, body = self.script(request)
         return HttpResponse(status, self.headers, body if isinstance(body, bytes) else json.dumps(body).encode())
 

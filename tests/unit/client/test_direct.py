@@ -223,3 +223,12 @@ def test_without_a_deadline_a_request_has_thirty_seconds() -> None:
     sender = ScriptedSender(lambda _: (200, b"{}"))
     port(sender).get(POD, KEY)
     assert sender.waits == [(30.0, None)]
+
+
+def test_each_request_brings_its_guard() -> None:
+    sender = ScriptedSender(lambda _: (200, b"{}"))
+    guard = StopToken().raise_if_stopped
+    direct = port(sender, guard=guard)
+    direct.write(Write("update", Widget, KEY))
+    port(sender).write(Write("update", Widget, KEY))
+    assert sender.guards == [guard, None]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,6 +13,9 @@ from kcontroller.client.writes import Ports
 from kcontroller.errors import Conflict, NotFound
 from tests.unit.api.kinds import Widget, WidgetSpec, body
 from tests.unit.client.servers import MemoryServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KEY = Key("default", "w")
 
@@ -156,7 +158,7 @@ def test_a_mutate_that_makes_another_object_of_it_is_refused(server: MemoryServe
 @BOTH
 def test_an_object_without_a_name_is_refused(verb: str) -> None:
     server = MemoryServer()
-    with pytest.raises(ValueError, match="which example.com/v1 Widget to create or update"):
+    with pytest.raises(ValueError, match=r"which example\.com/v1 Widget to create or update"):
         getattr(server.client, verb)(Widget(spec=WidgetSpec()), scale(1))
     assert (server.writes, server.reads) == ([], [])
 
@@ -192,8 +194,12 @@ def test_an_update_of_what_changed_meanwhile_is_a_conflict(make: Any) -> None:
 @FORMS
 def test_a_patch_of_what_changed_meanwhile_is_settled(make: Any) -> None:
     server = MemoryServer(body(spec={"replicas": 1, "args": ["a"]}))
-    once = iter([lambda: server.put(body(spec={"replicas": 1, "args": ["a", "theirs"]}))])
-    server.meanwhile = lambda: next(once, lambda: None)()
+
+    def once() -> None:
+        server.meanwhile = lambda: None
+        server.put(body(spec={"replicas": 1, "args": ["a", "theirs"]}))
+
+    server.meanwhile = once
 
     def add(obj: Any) -> None:
         args = obj.spec["args"] if isinstance(obj, Object) else obj.spec.args

@@ -8,6 +8,7 @@ from kcontroller.api.keys import GVK, ResourceMapping
 from kcontroller.client.discovery import RestMapper
 from kcontroller.cluster.cached_kind import CachedKind
 from kcontroller.errors import ApiError, ConnectFailed, KindNotServed, NotSynced, UnlistedNamespace
+from tests.unit.api.kinds import Widget
 from tests.unit.cache.feeds import FakeFeed, FakeStream
 from tests.unit.cache.listeners import words
 from tests.unit.cache.objects import bookmark, dump, line, pod, status
@@ -109,6 +110,26 @@ def test_a_kind_that_is_known_is_listed_without_discovery(make: Callable[..., Ca
     make(known=NAMESPACED).start()
 
     assert feed.stream.target.startswith("/apis/example.com/v1/widgets?")
+
+
+def test_a_class_that_states_how_its_kind_is_served_spares_discovery_also_for_those_who_name_it(
+    feed: FakeFeed, mapper: RestMapper, troubles: Troubles
+) -> None:
+    stated = Widget.resource
+    CachedKind(
+        stated.gvk,
+        Widget,
+        feed=feed,
+        mapper=mapper,
+        clock=feed.clock,
+        cluster="east",
+        namespaces=(),
+        on_trouble=troubles,
+        metrics=None,
+    ).start()
+
+    assert feed.stream.target.startswith("/apis/example.com/v1/widgets?")
+    assert mapper.known("example.com/v1 Widget") == stated
 
 
 def test_an_unknown_kind_is_discovered_and_then_listed(

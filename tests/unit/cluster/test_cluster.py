@@ -9,7 +9,7 @@ import pytest
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
 from kcontroller.api.models import Model, Resource
-from kcontroller.cluster import Cluster
+from kcontroller.cluster import Cluster, Pending
 from kcontroller.cluster.floors import Promise
 from kcontroller.errors import ClusterMismatch, NotFound, NotSynced, StaleRead, UnlistedNamespace
 from kcontroller.process.metrics import Metrics
@@ -190,6 +190,10 @@ def test_a_read_that_gives_up_is_counted(world: World, api: TinyApi) -> None:
     with pytest.raises(StaleRead):
         cluster.client.get(CONFIG_MAP, Key("default", "a"))
     assert world.metrics.registry.get_sample_value("kcontroller_stale_reads_total", {"cluster": "eu"}) == 1
+
+
+def test_a_cluster_that_is_not_there_yet_is_pending_as_a_whole() -> None:
+    assert str(Pending("eu", "", "connecting")) == "cluster eu: not engaged: connecting"
 
 
 def test_it_is_shown_by_name_and_server_only() -> None:

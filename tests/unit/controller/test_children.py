@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import gc
-import json
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,6 +16,9 @@ from kcontroller.controller.desired import CONTROLLER, FIELDS, OWNER_UID, covers
 from kcontroller.controller.ledger import Ledger
 from kcontroller.errors import AlreadyOwned, ServerError, Wait
 from kcontroller.testing import Refuse, Rule, assert_settled, open_crd, reconcile_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 CONFIG_MAP, SECRET, DEPLOYMENT = "v1 ConfigMap", "v1 Secret", "apps/v1 Deployment"
 A = Key("default", "a")
@@ -170,7 +171,7 @@ def test_the_mark_of_the_fields_tells_nothing_of_their_values() -> None:
     def mark(**data: str) -> str:
         return desired(config_map(**data), team(), controller="team").metadata.annotations[FIELDS]
 
-    assert mark(password="one") == mark(password="two") != mark(other="one")  # noqa: S106
+    assert mark(password="one") == mark(password="two") != mark(other="one")
 
 
 # ---- prune -----------------------------------------------------------------------------------------------------------
@@ -239,9 +240,7 @@ def test_what_is_not_ours_or_on_its_way_is_never_deleted(change: Callable[[Objec
 def test_an_apply_that_is_refused_ends_it_and_nothing_is_deleted() -> None:
     owner, children = made_before("a")
     wrong = Object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "NOT A NAME"}})
-    outcome, _ = reconciled(
-        lambda _: [config_map("b"), wrong, config_map("c")], *children, obj=owner, raises=Exception
-    )
+    outcome, _ = reconciled(lambda _: [config_map("b"), wrong, config_map("c")], *children, obj=owner, raises=Exception)
 
     assert [line.partition(" -> ")[0] for line in lines(outcome)] == [
         "apply v1 ConfigMap default/b",
@@ -348,6 +347,14 @@ def test_a_mistake_is_named_before_anything_is_sent(reconciler: Plain, message: 
         reconcile_once(reconciler, team())
 
 
+def test_a_child_whose_scope_does_not_fit_its_owners_is_named() -> None:
+    with pytest.raises(ValueError, match="Land l cannot own v1 ConfigMap a: give it a namespace, its owner has none"):
+        reconcile_once(Lands([config_map("a")]), Land.named("l"))
+    namespace = Object({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}})
+    with pytest.raises(ValueError, match="Team a cannot own v1 Namespace default/n: it is in no namespace"):
+        reconcile_once(Plain("v1 Namespace", children=[namespace]), team())
+
+
 def test_a_controllers_name_that_is_no_label_is_named() -> None:
     with pytest.raises(ValueError, match="controller 'my team' cannot label its children"):
         desired(config_map(), team(), controller="my team")
@@ -375,6 +382,28 @@ def test_a_cluster_scoped_owner_has_children_of_any_scope_and_prunes_in_every_na
     assert lines(second) == ["delete v1 ConfigMap default/a"]
 
 
+class Versions(Plain):
+    """Owns one kind in two versions."""
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(Team).owns("autoscaling/v1 HorizontalPodAutoscaler").owns("autoscaling/v2 HorizontalPodAutoscaler")
+
+
+def test_a_kind_that_is_owned_in_two_versions_is_one_kind() -> None:
+    target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
+    scaler = {"apiVersion": "autoscaling/v1", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"}}
+    children = [Object({**scaler, "spec": {"scaleTargetRef": target, "maxReplicas": 3, "minReplicas": 1}})]
+    first = reconcile_once(Versions(children=children), team())
+    child = first.client.get("autoscaling/v1 HorizontalPodAutoscaler", A)
+    second = Versions(children=children)
+
+    assert reconcile_once(second, first.obj, given=[child]).writes == ()
+    assert second.result is not None
+    assert (len(second.result.unchanged), second.result.pruned) == (1, ())
+    gone = reconcile_once(Versions(children=[]), first.obj, given=[child])
+    assert [write.verb for write in gone.writes] == ["delete"]
+
+
 # ---- comparing -------------------------------------------------------------------------------------------------------
 
 
@@ -395,7 +424,7 @@ def test_a_cluster_scoped_owner_has_children_of_any_scope_and_prunes_in_every_na
         ({"a": 1}, [1], False),
     ],
 )
-def test_what_is_wanted_is_covered_if_every_field_is_there_and_equal(live: Any, wanted: Any, covered: bool) -> None:
+def test_what_is_wanted_is_covered_if_every_field_is_there_and_equal(live: Any, wanted: Any, covered: object) -> None:
     assert covers(live, wanted) is covered
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from kcontroller.controller.mapping import Lane
 
 DEPLOYMENT = "apps/v1 Deployment"
+CONFIG_MAP_KIND = gvk_of(CONFIG_MAP)
 
 
 def queued(controller: Controller) -> list[Request]:
@@ -368,6 +369,61 @@ def test_a_cluster_that_comes_back_waits_for_its_own_first_list(host: FakeHost, 
     controller.queue.add(Request("", "n", "x"))
 
     assert controller.queue.get(timeout=0) is None
+
+
+def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_next(
+    host: FakeHost, cluster: FakeCluster
+) -> None:
+    told: list[str] = []
+    controller = Controller(Scripted(), host)
+    controller.engage(cluster, on_synced=lambda: told.append("first"))  # type: ignore[arg-type]
+    late = controller._engaged[""][0]._on_synced
+    controller.disengage("")
+    controller.engage(FakeCluster(), on_synced=lambda: told.append("second"))  # type: ignore[arg-type]
+    controller.queue.add(Request("", "n", "x"))
+    late()
+
+    assert controller.queue.get(timeout=0) is None
+    assert controller.waiting_for() == ("",)
+    controller._engaged[""][0]._on_synced()
+    assert controller.queue.get(timeout=0) is not None
+    assert controller.waiting_for() == ()
+    assert told == ["second"]
+
+
+def test_what_was_engaged_in_part_is_let_go_of(host: FakeHost, cluster: FakeCluster) -> None:
+    class Half(FakeCluster):
+        def cache(self, kind: Any) -> Any:
+            if kind == POD and CONFIG_MAP_KIND in self.kinds and self.kinds[CONFIG_MAP_KIND].subscriptions:
+                raise ValueError("no such kind")
+            return super().cache(kind)
+
+    half = Half()
+    controller = Controller(Scripted(setup=lambda builder: builder.for_(CONFIG_MAP).owns(POD)), host)
+    with pytest.raises(ValueError, match="no such kind"):
+        controller.engage(half)  # type: ignore[arg-type]
+    controller.disengage("")
+
+    assert [each.closed for each in half.kinds[CONFIG_MAP_KIND].subscriptions] == [True]
+    assert controller.waiting_for() == ()
+    assert controller.queue._schedule._shares == {}
+
+
+def test_who_lets_go_is_told_when_the_last_reconcile_has_ended(host: FakeHost, cluster: FakeCluster) -> None:
+    inside, go_on, idle = threading.Event(), threading.Event(), threading.Event()
+
+    def act(_ctx: Any, _request: Request) -> None:
+        inside.set()
+        go_on.wait(10)
+
+    controller = host.run(Controller(Scripted(act), host))
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+    cluster.synced()
+    assert inside.wait(10)
+    controller.disengage("", on_idle=idle.set)
+    assert not idle.is_set()
+    go_on.set()
+    assert idle.wait(10)
 
 
 def test_a_controller_has_as_many_workers_as_it_says(host: FakeHost, cluster: FakeCluster) -> None:

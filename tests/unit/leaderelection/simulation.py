@@ -148,7 +148,7 @@ class World:
     server: Server = field(default_factory=Server)
 
     def __post_init__(self) -> None:
-        self.rng = random.Random(self.seed)
+        self.rng = random.Random(self.seed)  # noqa: S311 - repeatable, not secret
         self._order = itertools.count()
         self._numbers = itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
@@ -187,7 +187,7 @@ class World:
         drift = self.weather.drift
         process = Process(
             name,
-            self.make(self.options, identity, rng=random.Random(rng.random())),
+            self.make(self.options, identity, rng=random.Random(rng.random())),  # noqa: S311 - as above
             rate=rng.choice([1 - drift, 1 + drift, rng.uniform(1 - drift, 1 + drift)]),
             offset=rng.uniform(0, 1e5),
             skew=rng.uniform(-SKEW, SKEW),

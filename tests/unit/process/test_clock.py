@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 from kcontroller.process.clock import SYSTEM_CLOCK
@@ -10,6 +12,15 @@ def test_monotonic_time_does_not_go_back() -> None:
     readings = [SYSTEM_CLOCK.monotonic() for _ in range(1000)]
 
     assert readings == sorted(readings)
+
+
+def test_the_age_of_a_lease_runs_on_while_the_machine_sleeps() -> None:
+    readings = [SYSTEM_CLOCK.elapsed() for _ in range(1000)]
+    assert readings == sorted(readings)
+    if sys.platform == "linux":
+        boot = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert SYSTEM_CLOCK.elapsed() - boot < 1
+        assert boot >= time.monotonic() - 1
 
 
 def test_wall_time_carries_the_zone_utc() -> None:

@@ -21,6 +21,8 @@ CONTROLLER_RUNTIME = {
     "workqueue_longest_running_processor_seconds": ("gauge", ("name", "controller")),
     "workqueue_retries": ("counter", ("name", "controller")),
     "rest_client_requests": ("counter", ("code", "method", "host")),
+    "leader_election_master_status": ("gauge", ("name",)),
+    "leader_election_slowpath": ("counter", ("name",)),
 }
 
 

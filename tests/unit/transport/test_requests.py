@@ -15,7 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, Stopped, TLSFailed, TransportError
+from kcontroller.errors import (
+    ConnectFailed,
+    NotLeader,
+    OutcomeUnknown,
+    RequestTimeout,
+    Stopped,
+    TLSFailed,
+    TransportError,
+)
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.stop import StopToken
 from kcontroller.testing.clock import VirtualClock
@@ -536,7 +544,72 @@ def test_no_error_shows_the_token(serve: Any, connect: Any, script: Any) -> None
     assert "canary" not in f"{outcome!r} {getattr(outcome, '__cause__', '')!r}"
 
 
+# A guard.
+
+
+class Lease:
+    """A guard that refuses from some call on."""
+
+    def __init__(self, good_for: int = 0) -> None:
+        self.good_for = good_for
+        self.asked = 0
+
+    def guard(self) -> None:
+        self.asked += 1
+        if self.asked > self.good_for:
+            msg = "the lease may have passed on"
+            raise NotLeader(msg)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+def test_a_write_that_its_guard_refuses_does_not_leave(serve: Any, connect: Any, method: str) -> None:
+    server = serve()
+    requester = connect(server)
+    with pytest.raises(NotLeader):
+        requester.send(replace(POST, method=method), guard=Lease().guard)
+    assert requester.send(GET).status == 200
+    assert [seen.method for seen in server.seen] == ["GET"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_read_needs_no_leave(serve: Any, connect: Any, method: str) -> None:
+    lease = Lease()
+    assert connect(serve()).send(HttpRequest(method, "/api"), guard=lease.guard).status == 200
+    assert lease.asked == 0
+
+
+def test_a_guard_is_asked_before_each_sending_of_a_write(serve: Any, connect: Any) -> None:
+    """Between the two the lease was lost; the server's leave to send again changes nothing."""
+    server = serve(answers(status(429, Retry_After="0"), ok))
+    lease = Lease(good_for=1)
+    with pytest.raises(NotLeader):
+        connect(server).send(POST, guard=lease.guard)
+    assert (lease.asked, len(server.seen)) == (2, 1)
+
+
+def test_a_guard_is_asked_again_after_new_credentials(serve: Any, connect: Any) -> None:
+    server = serve(answers(status(401), ok))
+    lease = Lease(good_for=1)
+    with pytest.raises(NotLeader):
+        connect(server, config={"credentials": Rotating("old", "new")}).send(POST, guard=lease.guard)
+    assert (lease.asked, len(server.seen)) == (2, 1)
+
+
 # Again.
+
+
+@pytest.mark.parametrize("script", [status(429, Retry_After="0"), status(503, Retry_After="0")])
+def test_a_requester_that_repeats_nothing_gives_the_first_answer(serve: Any, connect: Any, script: Any) -> None:
+    server = serve(script)
+    assert connect(server, repeats=False).send(POST).status in {429, 503}
+    assert len(server.seen) == 1
+
+
+def test_a_requester_that_repeats_nothing_gives_up_a_lost_get(serve: Any, connect: Any) -> None:
+    server = serve(cut)
+    with pytest.raises(TransportError):
+        connect(server, repeats=False).send(GET)
+    assert len(server.seen) == 1
 
 
 def test_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any) -> None:

@@ -1,0 +1,116 @@
+"""Projects of an embedded Milo server as tests change them, and a Reconciler that notes what it sees of them."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from kcontroller import Key, Object, Reconciler
+from kcontroller.errors import ClusterNotFound
+from kcontroller.multicluster import State
+from kcontroller.multicluster.providers.milo import MiloProvider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller import Builder, Context, Manager, Request
+    from kcontroller.testing import Managers, ServerClient
+
+PROJECT = "resourcemanager.miloapis.com/v1alpha1 Project"
+CONFIG_MAP = "v1 ConfigMap"
+SECOND = 1.0
+
+
+class Watching(Reconciler):
+    """Notes which config maps of which projects it is asked for."""
+
+    name = "watching"
+
+    def __init__(self, act: Callable[[Context], None] = lambda _ctx: None) -> None:
+        self._act = act
+        self._changed = threading.Condition()
+        self.seen: list[str] = []
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=2)
+
+    def reconcile(self, ctx: Context, request: Request) -> None:
+        with self._changed:
+            self.seen.append(str(request))
+            self._changed.notify_all()
+        self._act(ctx)
+
+    def wait_for(self, request: str, *, since: int = 0, within: float = SECOND) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: request in self.seen[since:], within), self.seen[since:]
+
+    @property
+    def mark(self) -> int:
+        return len(self.seen)
+
+
+class Projects:
+    """Changes Projects and what is in them, and looks at what the manager makes of it."""
+
+    def __init__(self, client: ServerClient) -> None:
+        self._client = client
+        self.manager: Manager | None = None
+
+    def watch(self, managers: Managers, reconciler: Reconciler, *, selector: str = "", **options: Any) -> Manager:
+        """Start a manager on the projects."""
+        self.manager = managers(reconciler, provider=MiloProvider(selector=selector), **options)
+        return self.manager
+
+    def make(self, name: str, **labels: str) -> None:
+        spec = {"ownerRef": {"kind": "Organization", "name": "example"}}
+        body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
+        self._client.create(Object({"apiVersion": PROJECT.split(maxsplit=1)[0], "kind": "Project", **body}))
+
+    def ready(self, name: str, status: str = "True", reason: str = "Told") -> None:
+        project = self._client.get(PROJECT, Key("", name))
+        condition = {"type": "Ready", "status": status, "reason": reason, "message": ""}
+        project["status"] = {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+        self._client.status.patch(project)
+
+    def label(self, name: str, **labels: str | None) -> None:
+        project = self._client.get(PROJECT, Key("", name))
+        for key, value in labels.items():
+            if value is None:
+                project.metadata.labels.pop(key)
+            else:
+                project.metadata.labels[key] = value
+        self._client.patch(project)
+
+    def hold(self, name: str) -> None:
+        """Put a finalizer on a Project."""
+        project = self._client.get(PROJECT, Key("", name))
+        project.metadata.finalizers.append("example.com/hold")
+        self._client.patch(project)
+
+    def let_go(self, name: str) -> None:
+        """Take it off again."""
+        project = self._client.get(PROJECT, Key("", name))
+        project.metadata.finalizers.remove("example.com/hold")
+        self._client.patch(project)
+
+    def delete(self, name: str) -> None:
+        self._client.delete(PROJECT, Key("", name))
+
+    def uid(self, name: str) -> str:
+        return str(self._client.get(PROJECT, Key("", name)).metadata.uid)
+
+    def put(self, project: str, name: str) -> None:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": name}}
+        self._client(cluster=project).create(Object(body))
+
+    def is_engaged(self, name: str) -> bool:
+        assert self.manager is not None
+        return any(each.name == name and each.state is State.ENGAGED for each in self.manager.clusters.states())
+
+    def is_away(self, name: str) -> bool:
+        assert self.manager is not None
+        try:
+            self.manager.cluster(name)
+        except ClusterNotFound:
+            return True
+        return False

@@ -1,0 +1,382 @@
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from kcontroller.errors import ClusterNotFound
+from kcontroller.multicluster import State
+from kcontroller.testing.polling import eventually
+from tests.unit.multicluster.fakes import FakeCluster, FakeFleet, FakeMember, spec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAILURES = "kcontroller_cluster_engagement_failures_total"
+
+
+@pytest.fixture
+def patient() -> Iterator[FakeFleet]:
+    made = FakeFleet(patience=30.0)
+    yield made
+    made.end()
+
+
+# ---- joining and leaving ---------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_is_found_as_soon_as_it_is_connected_and_engaged_when_all_members_are_synced(
+    fleet: FakeFleet,
+) -> None:
+    quick, slow = FakeMember("quick"), FakeMember("slow", syncs=False)
+    fleet.registry.join(quick)
+    fleet.registry.join(slow)
+    fleet.registry.present(spec())
+    assert fleet.state() is State.SYNCING
+    assert fleet.registry.get("p1") is fleet.made[0]
+
+    slow.on_synced["p1"]()
+    assert fleet.state() is State.ENGAGED
+    assert [each.name for each in fleet.registry] == ["p1"]
+    assert quick.threads == {"kc-fleet"}
+
+
+def test_without_members_a_cluster_is_engaged_at_once(fleet: FakeFleet) -> None:
+    fleet.registry.present(spec())
+
+    assert fleet.state() is State.ENGAGED
+
+
+def test_a_member_that_comes_later_works_on_what_is_there(fleet: FakeFleet) -> None:
+    fleet.registry.present(spec("p1"))
+    fleet.registry.present(spec("p2"))
+    late = FakeMember()
+    fleet.registry.join(late)
+    fleet.settle()
+
+    assert late.asked == ["engage p1", "engage p2"]
+    assert fleet.state() is State.ENGAGED
+
+
+def test_leaving_closes_the_cluster_once_and_forgets_it(fleet: FakeFleet, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    member = FakeMember()
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.registry.absent("p1", "its Project is gone")
+    assert fleet.state() is None
+    (cluster,) = fleet.made
+
+    assert member.asked == ["engage p1", "disengage p1"]
+    assert cluster.stops == 1
+    assert fleet.gone == [cluster]
+    assert cluster.leaving.reason == "its Project is gone"
+    assert [record.getMessage() for record in caplog.records] == ["engaged", "left: its Project is gone"]
+    with pytest.raises(ClusterNotFound, match="no cluster 'p1' is engaged"):
+        fleet.registry.get("p1")
+
+
+def test_the_same_told_again_does_nothing(fleet: FakeFleet) -> None:
+    for _ in range(100):
+        fleet.registry.present(spec())
+        fleet.registry.absent("p2", "never there")
+    fleet.settle()
+
+    assert len(fleet.made) == 1
+
+
+def test_a_cluster_that_leaves_is_not_found_any_more_and_its_reconciles_are_told(fleet: FakeFleet) -> None:
+    member = FakeMember(ends=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.registry.absent("p1", "gone")
+    assert fleet.state() is State.DRAINING
+    (cluster,) = fleet.made
+
+    assert not fleet.has()
+    eventually(lambda: cluster.leaving.stopped)
+    assert cluster.stops == 0, "its last reconcile may still ask for something"
+    member.on_idle["p1"]()
+    assert fleet.state() is None
+    assert cluster.stops == 1
+
+
+def test_what_users_hang_on_the_token_runs_on_another_thread(fleet: FakeFleet) -> None:
+    go_on = threading.Event()
+    member = FakeMember(ends=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.made[0].leaving.on_stop(lambda: go_on.wait(10) and None)
+    fleet.registry.absent("p1", "gone")
+    fleet.registry.present(spec("p2"))
+
+    assert fleet.state("p2") is State.ENGAGED
+    go_on.set()
+
+
+def test_one_under_the_same_name_waits_for_the_old_one_ten_seconds_at_most(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = FakeMember(ends=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec(uid="1"))
+    fleet.registry.present(spec(uid="2"))
+    fleet.registry.present(spec(uid="3"))
+    assert fleet.state() is State.DRAINING
+    late = member.on_idle["p1"]
+    fleet.advance(9.9)
+    assert fleet.state() is State.DRAINING
+    fleet.advance(0.2)
+
+    assert fleet.state() is State.ENGAGED
+    assert [(each.spec.uid, each.stops) for each in fleet.made] == [("1", 1), ("3", 0)]
+    assert "closed while reconciles still run: member" in caplog.text
+    late()
+    assert fleet.state() is State.ENGAGED
+    assert member.asked == ["engage p1", "disengage p1", "engage p1"]
+
+
+def test_what_an_old_incarnation_says_touches_nothing(fleet: FakeFleet) -> None:
+    member = FakeMember(syncs=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec(uid="1"))
+    fleet.settle()
+    synced_of_the_first = member.on_synced["p1"]
+    fleet.registry.present(spec(uid="2"))
+    assert fleet.state() is State.SYNCING
+    idle_of_the_first = member.on_idle["p1"]
+
+    synced_of_the_first()
+    idle_of_the_first()
+    fleet.made[0].die(RuntimeError("late"))
+    assert fleet.state() is State.SYNCING
+    assert [each.stops for each in fleet.made] == [1, 0]
+
+
+# ---- failures --------------------------------------------------------------------------------------------------------
+
+
+def test_a_cluster_that_cannot_be_made_is_tried_again(fleet: FakeFleet, caplog: pytest.LogCaptureFixture) -> None:
+    fleet.refuse = OSError("no such file")
+    fleet.registry.present(spec())
+    assert fleet.state() is State.DISCOVERED
+    assert fleet.registry.states()[0].why == "OSError: no such file"
+    assert fleet.value(FAILURES, cluster="p1") == 1
+    fleet.refuse = None
+    fleet.advance(1.0)
+
+    assert fleet.state() is State.ENGAGED
+    (record,) = (each for each in caplog.records if each.levelname == "WARNING")
+    assert record.getMessage().startswith("not engaged: OSError: no such file; trying again in 0.")
+
+
+def test_a_thread_that_dies_is_the_failure_of_its_cluster_and_not_of_the_process(fleet: FakeFleet) -> None:
+    member = FakeMember()
+    fleet.registry.join(member)
+    fleet.registry.present(spec("p1"))
+    fleet.registry.present(spec("p2"))
+    fleet.settle()
+    fleet.made[0].die(RuntimeError("broken"))
+    eventually(lambda: fleet.state("p1") is State.DISCOVERED)
+    assert fleet.state("p2") is State.ENGAGED
+    assert "thread kc-cluster-p1 failed: RuntimeError: broken" in fleet.registry.states()[0].why
+    fleet.advance(1.0)
+
+    assert fleet.state("p1") is State.ENGAGED
+    assert member.asked == ["engage p1", "engage p2", "disengage p1", "engage p1"]
+    assert fleet.failures == []
+
+
+def test_if_one_member_cannot_take_a_cluster_on_all_let_go_of_it(fleet: FakeFleet) -> None:
+    good, bad = FakeMember("good"), FakeMember("bad")
+    bad.refuse = ValueError("no such index")
+    fleet.registry.join(good)
+    fleet.registry.join(bad)
+    fleet.registry.present(spec())
+    assert fleet.state() is State.DISCOVERED
+
+    assert good.asked == ["engage p1", "disengage p1"]
+    assert fleet.made[0].stops == 1
+    bad.refuse = None
+    fleet.advance(1.0)
+    assert fleet.state() is State.ENGAGED
+
+
+def test_a_member_that_cannot_let_go_does_not_keep_the_others(
+    fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(name: str, *, on_idle: object) -> None:
+        raise KeyError(name)
+
+    bad, good = FakeMember("bad"), FakeMember("good")
+    monkeypatch.setattr(bad, "disengage", broken)
+    fleet.registry.join(bad)
+    fleet.registry.join(good)
+    fleet.registry.present(spec())
+    fleet.registry.absent("p1", "gone")
+
+    assert fleet.state() is None
+    assert good.asked == ["engage p1", "disengage p1"]
+    assert "bad did not let go of a cluster" in caplog.text
+
+
+def test_a_cluster_whose_thread_hangs_on_its_way_out_holds_up_neither_its_successor_nor_the_fleet(
+    fleet: FakeFleet,
+) -> None:
+    fleet.registry.present(spec("stuck"))
+    fleet.registry.absent("stuck", "gone")
+    fleet.registry.present(spec("stuck"))
+    fleet.registry.present(spec("p2"))
+
+    assert fleet.state("stuck") is State.ENGAGED
+    assert fleet.state("p2") is State.ENGAGED
+    fleet.registry.absent("stuck", "gone")
+    fleet.settle()
+    assert fleet.registry.stop(0.1) == ("kc-cluster-stuck", "kc-cluster-stuck")
+
+
+# ---- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_clusters_are_counted_by_state(fleet: FakeFleet) -> None:
+    fleet.registry.join(FakeMember(syncs=False))
+    fleet.registry.present(spec("p1"))
+    fleet.registry.present(spec("p2"))
+    fleet.settle()
+    assert fleet.value("kcontroller_clusters", state="syncing") == 2
+    fleet.registry.absent("p1", "gone")
+    fleet.registry.absent("p2", "gone")
+    fleet.settle()
+
+    assert [fleet.value("kcontroller_clusters", state=each.value) or 0 for each in State] == [0] * len(State)
+
+
+def test_the_series_of_a_cluster_leave_with_it_also_what_its_last_reconcile_counts(fleet: FakeFleet) -> None:
+    def series() -> list[str]:
+        return [line for line in fleet.metrics.render().decode().splitlines() if 'cluster="p1"' in line]
+
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.metrics.stale_reads.labels("p1").inc()
+    fleet.metrics.informer_objects.labels("p1", "v1 ConfigMap").set(3)
+    fleet.metrics.cluster_reconciles.labels("p1", "success").inc()
+    fleet.registry.absent("p1", "gone")
+    fleet.settle()
+    assert series() == []
+
+    fleet.metrics.cluster_reconciles.labels("p1", "success").inc()
+    eventually(lambda: fleet.threads.alive() == ("kc-fleet",))
+    for _ in range(5):
+        fleet.advance(1.0)
+    eventually(lambda: series() == [])
+
+
+# ---- readiness -------------------------------------------------------------------------------------------------------
+
+
+def test_complete_is_what_was_told_and_joined(fleet: FakeFleet) -> None:
+    assert not fleet.registry.complete
+    fleet.registry.listed()
+    fleet.settle()
+    assert fleet.registry.complete
+
+
+def test_a_provider_without_patience_waits_for_each_cluster_and_kind(fleet: FakeFleet) -> None:
+    fleet.registry.listed()
+    fleet.registry.present(spec("p1"))
+    fleet.settle()
+    fleet.made[0].kinds = ["v1 ConfigMap"]
+    fleet.refuse = OSError("no such file")
+    fleet.registry.present(spec("p2"))
+    fleet.settle()
+    fleet.clock.advance(0.1)
+
+    assert [str(each) for each in fleet.registry.pending()] == [
+        "cluster p1: v1 ConfigMap is not synced: the first list is under way",
+        "cluster p2: not engaged: OSError: no such file",
+    ]
+
+
+def test_a_patient_provider_waits_for_the_clusters_of_its_first_list_half_a_minute(patient: FakeFleet) -> None:
+    patient.registry.join(FakeMember(syncs=False))
+    patient.registry.present(spec("p1"))
+    patient.registry.listed()
+    patient.registry.present(spec("late"))
+    patient.settle()
+    for each in patient.made:
+        each.kinds = ["v1 ConfigMap"]
+    assert {each.cluster for each in patient.registry.pending()} == {"p1"}
+    patient.advance(29.9)
+    assert patient.registry.awaits("p1")
+    patient.advance(0.2)
+
+    assert patient.registry.pending() == ()
+    assert not patient.registry.awaits("p1")
+
+
+@pytest.mark.parametrize("how", ["trouble", "failure", "engaged"])
+def test_a_patient_provider_does_not_wait_for_a_cluster_that(patient: FakeFleet, how: str) -> None:
+    member = FakeMember(syncs=False)
+    patient.registry.join(member)
+    patient.registry.present(spec("p1"))
+    patient.registry.listed()
+    patient.settle()
+    patient.made[0].kinds = ["v1 ConfigMap"]
+    assert patient.registry.awaits("p1")
+    if how == "trouble":
+        patient.made[0].trouble = {"v1 ConfigMap": "503"}
+    elif how == "failure":
+        patient.made[0].die(RuntimeError("broken"))
+    else:
+        member.on_synced["p1"]()
+
+    eventually(lambda: patient.registry.pending() == ())
+
+
+# ---- the hub ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engages", [True, False])
+def test_the_hub_is_found_by_its_empty_name_and_worked_on_only_where_it_is_all_there_is(*, engages: bool) -> None:
+    hub = FakeCluster(spec(""))
+    fleet = FakeFleet(hub=hub, engages_hub=engages)
+    member = FakeMember()
+    fleet.registry.join(member)
+
+    assert fleet.registry.get("") is hub
+    assert list(fleet.registry) == ([hub] if engages else [])
+    assert ("kc-fleet" in fleet.threads.alive()) is not engages
+    if engages:
+        assert member.asked == ["engage "]
+        assert fleet.registry.complete
+    else:
+        fleet.registry.present(spec(""))
+        fleet.settle()
+        assert fleet.made == []
+        assert member.asked == []
+    fleet.end()
+
+
+# ---- stopping --------------------------------------------------------------------------------------------------------
+
+
+def test_after_the_stop_nothing_is_taken_any_more(fleet: FakeFleet) -> None:
+    fleet.registry.present(spec("p1"))
+    fleet.settle()
+    assert fleet.registry.stop(10) == ()
+    fleet.registry.present(spec("p2"))
+
+    assert [each.name for each in fleet.made] == ["p1"]
+
+
+def test_stopping_what_never_started_is_harmless() -> None:
+    from kcontroller.multicluster import Registry  # noqa: PLC0415
+    from kcontroller.process.clock import SYSTEM_CLOCK  # noqa: PLC0415
+    from kcontroller.process.metrics import Metrics  # noqa: PLC0415
+
+    registry = Registry(connect=FakeCluster, clock=SYSTEM_CLOCK, metrics=Metrics())  # type: ignore[arg-type]
+
+    assert registry.stop(1) == ()
