@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from kcontroller.config import ManagerOptions
     from kcontroller.controller import Builder, Context, ObjectReconciler, Reconciler, Result, predicates
     from kcontroller.errors import KControllerError, TerminalError, Wait
+    from kcontroller.leaderelection import LeaderElection
     from kcontroller.manager import Manager
     from kcontroller.transport.config import Config
     from kcontroller.transport.loading import load_config
@@ -48,6 +49,7 @@ _HOMES: Final = {
     "Context": "kcontroller.controller",
     "KControllerError": "kcontroller.errors",
     "Key": "kcontroller.api.keys",
+    "LeaderElection": "kcontroller.leaderelection",
     "Manager": "kcontroller.manager",
     "ManagerOptions": "kcontroller.config",
     "Model": "kcontroller.api.models",
@@ -79,6 +81,7 @@ __all__ = [
     "Context",
     "KControllerError",
     "Key",
+    "LeaderElection",
     "Manager",
     "ManagerOptions",
     "Model",

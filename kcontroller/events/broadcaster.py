@@ -141,7 +141,10 @@ class Broadcaster:
             due = lane.turn(self._stop, closing=self._closing)
             with self._changed:
                 now = self._clock.monotonic()
-                self._turns.over(lane, due if due is None or not self._closing else now, now)
+                missed = lane.waiting and not lane.backing_off  # What came when the lane had looked for the last time.
+                if missed or (self._closing and due is not None):
+                    due = now
+                self._turns.over(lane, due, now)
                 if self._ended or lane.gone:
                     lane.abandon()
                 if self._closing:

@@ -72,6 +72,7 @@ class Lane:
         queued: it has or awaits a turn; see `Turns`.
         ticket: of its moment in the schedule.
         working: a thread has its turn.
+        backing_off: it waits after a failure, whatever comes.
         failures: tries in a row that failed.
         gone: its cluster has left.
 
@@ -94,6 +95,7 @@ class Lane:
         self.queued = False
         self.ticket = 0
         self.working = False
+        self.backing_off = False
         self.failures = 0
         self.gone = False
         self._sink = sink
@@ -116,6 +118,7 @@ class Lane:
         Returns:
             When it wants its next turn; None if it needs none until an event comes.
         """
+        self.backing_off = False
         self._sweep(closing=closing)
         for _ in range(_BATCH):
             if not self._sendings:
@@ -172,8 +175,8 @@ class Lane:
             result = "dropped" if stop.stopped else self._failed(sending, error, closing=closing)
         if result:
             self._settle(sending, result, count)
-        now = self._clock.monotonic()
-        return now if closing or not self.failures else now + self._pause
+        self.backing_off = self.failures > 0 and not closing
+        return self._clock.monotonic() + (self._pause if self.backing_off else 0.0)
 
     def _failed(self, sending: _Sending, error: Exception, *, closing: bool) -> str:
         """Choose the result; "" for another try."""

@@ -37,9 +37,11 @@ class Turns:
             _due, ticket, waiter = heapq.heappop(self._later)
             if waiter.ticket == ticket:
                 self._queue(waiter)
-        lane = _first(self._ready)
-        if lane is None and self._shaky_turn is None:
+        lane = None
+        if self._shaky_turn is None:  # First, or they would starve beside lanes that always have work.
             lane = self._shaky_turn = _first(self._shaky)
+        if lane is None:
+            lane = _first(self._ready)
         if lane is not None:
             lane.working = True
         return lane
@@ -56,7 +58,7 @@ class Turns:
             return
         self._ticket += 1
         lane.ticket = self._ticket
-        lane.queued = lane.failures > 0  # News do not end a backoff; they do end a rest.
+        lane.queued = lane.backing_off  # News do not end a backoff; they do end a rest.
         heapq.heappush(self._later, (due, self._ticket, lane))
 
     def hurry(self) -> None:

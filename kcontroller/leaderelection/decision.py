@@ -62,7 +62,10 @@ Step = Look | Write | Wait | Lost
 
 
 class Decision:
-    """The state of one candidate. For one thread; only `holds` may be called from others.
+    """The state of one candidate. For one thread; only `holds` and `until` may be read by others.
+
+    Attributes:
+        leading: whether it has been elected and has not lost since; `holds` says whether that is still sure.
 
     Args:
         options: see there.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class LeaseClient:
     """Asks for one Lease, over connections of its own, so that busy traffic does not hold up a renewal.
 
-    No request is sent again: the elector has a rhythm and a deadline of its own.
+    Only a 401 sends a request again, with new credentials: the elector has a rhythm and a deadline of its own.
 
     Args:
         config: the server.

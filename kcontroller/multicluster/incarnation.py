@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from kcontroller.multicluster.member import Member
     from kcontroller.process.clock import Clock
 
-
 _SETTLE_SECONDS: Final = 1.0  # A worker that has given its last item back still counts it.
 
 _log: Final = Log("kcontroller.multicluster")
@@ -70,7 +69,11 @@ class Incarnation:
         self.cluster.start(self._threads)
 
     def engage(self, *members: Member) -> None:
-        """Let members take the cluster on; raises what the first of them raises that does not."""
+        """Let members take the cluster on.
+
+        Raises:
+            Exception: whatever a member raises; those after it are not asked.
+        """
         for member in members:
             self._members.append(member)
             self._unsynced.add(member.name)

@@ -290,8 +290,10 @@ def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse
     """End a connection; gives aiohttp an answer to send into nothing."""
     transport: Any = request.transport
     if transport is not None and reset:
-        with contextlib.suppress(OSError):
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BY_RST)
+        sock = transport.get_extra_info("socket")
+        if sock is not None:  # The client may have gone.
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BY_RST)
         transport.abort()
     elif transport is not None:
         transport.close()  # What was written before still arrives.

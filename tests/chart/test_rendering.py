@@ -12,6 +12,7 @@ import yaml
 
 from kcontroller.cli import clusters, namespaces
 from kcontroller.cli.run import command
+from kcontroller.multicluster.providers import provider
 from kcontroller.version import VERSION
 from tests.chart import schemas
 from tests.chart.conftest import (
@@ -231,13 +232,16 @@ def test_kubeconfigs_come_from_secrets_read_only_and_for_the_group_of_the_user(h
     assert "--provider-option=project-kubeconfig=/etc/kcontroller/project-kubeconfig/config" in container["args"]
 
 
-def test_the_options_of_a_provider_arrive_as_they_are(helm: Helm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_options_of_a_provider_arrive_as_they_are(helm: Helm) -> None:
     with command.make_context("run", args_of(helm, case("milo"))[1:]) as ctx:
-        assert clusters.provider_options(ctx) == {
-            "selector": "tier in (gold, silver),!paused",
-            "project-context": "projects",
-            "project-kubeconfig": "/etc/kcontroller/project-kubeconfig/config",
-        }
+        options = clusters.provider_options(ctx)
+    selector = "tier in (gold, silver),!paused"
+    assert options == {
+        "selector": selector,
+        "project-context": "projects",
+        "project-kubeconfig": "/etc/kcontroller/project-kubeconfig/config",
+    }
+    assert provider("milo", {"selector": selector}).name == case("milo")["provider"]["name"]
 
 
 def test_trial_files_are_mounted_run_and_roll_the_pods(helm: Helm) -> None:

@@ -26,17 +26,16 @@ from kcontroller.events.correlation import (
 from kcontroller.events.sink import Sink
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.testing import config_of
+from kcontroller.testing.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from kcontroller.testing import EmbeddedServer
     from kcontroller.testing.clock import VirtualClock
     from kcontroller.testing.control_plane import ControlPlane
     from kcontroller.transport.config import Config
-
-    Eventually = Callable[..., Any]
 
 LONG = "x" * 240 + "..-"
 
@@ -67,7 +66,7 @@ class Bench:
     def messages(self) -> list[str]:
         return [each.get("message") or each.get("note") for each in self.events()]
 
-    def settle(self, eventually: Eventually) -> None:
+    def settle(self) -> None:
         eventually(lambda: not any(lane.queued for lane in self.broadcaster._lanes.values()))
 
 
@@ -119,10 +118,10 @@ class Conformance:
     def bench(self) -> Bench:
         raise NotImplementedError
 
-    def test_an_event_says_who_and_about_what(self, bench: Bench, eventually: Eventually) -> None:
+    def test_an_event_says_who_and_about_what(self, bench: Bench) -> None:
         obj = bench.object()
         bench.recorder.event(obj, "Warning", "Broken", "no such disk", action="Mount")
-        bench.settle(eventually)
+        bench.settle()
 
         (event,) = bench.events()
         assert (event["type"], event["reason"], event["action"]) == ("Warning", "Broken", "Mount")
@@ -132,11 +131,11 @@ class Conformance:
         assert event["reportingInstance"].startswith("widget-")
         assert event["reportingComponent" if bench.core else "reportingController"] == "widget"
 
-    def test_what_repeats_is_one_event_with_a_count(self, bench: Bench, eventually: Eventually) -> None:
+    def test_what_repeats_is_one_event_with_a_count(self, bench: Bench) -> None:
         obj = bench.object()
         for _ in range(6):
             bench.recorder.event(obj, "Normal", "Said", "hello")
-        bench.settle(eventually)
+        bench.settle()
 
         (event,) = bench.events()
         if bench.core:
@@ -147,35 +146,35 @@ class Conformance:
         bench.clock.advance(FINISH_SECONDS)
         eventually(lambda: bench.events()[0]["series"]["count"] == 6)
 
-    def test_from_the_tenth_message_on_similar_events_are_combined(self, bench: Bench, eventually: Eventually) -> None:
+    def test_from_the_tenth_message_on_similar_events_are_combined(self, bench: Bench) -> None:
         obj = bench.object()
         for number in range(12):
             bench.recorder.event(obj, "Normal", "Said", f"port {number}")
-        bench.settle(eventually)
+        bench.settle()
 
         messages = bench.messages()
         assert messages[:9] == [f"port {number}" for number in range(9)]
         assert len(messages) == 10
         assert messages[9].startswith("(combined from similar events): port ")
 
-    def test_a_flood_about_one_object_is_stopped_after_25_requests(self, bench: Bench, eventually: Eventually) -> None:
+    def test_a_flood_about_one_object_is_stopped_after_25_requests(self, bench: Bench) -> None:
         obj = bench.object()
         for number in range(40):
             bench.recorder.event(obj, "Normal", f"Reason{number}", "hello")
         bench.recorder.event(bench.object("b"), "Normal", "Said", "hello")
-        bench.settle(eventually)
+        bench.settle()
 
         assert len(bench.events()) == 26
 
-    def test_an_event_that_expired_is_made_anew(self, bench: Bench, eventually: Eventually) -> None:
+    def test_an_event_that_expired_is_made_anew(self, bench: Bench) -> None:
         obj = bench.object()
         bench.recorder.event(obj, "Normal", "Said", "hello")
-        bench.settle(eventually)
+        bench.settle()
         (event,) = bench.events()
         path = f"{bench._prefix}/namespaces/{bench.namespace}/events/{event['metadata']['name']}"
         bench._server.request("DELETE", path)
         bench.recorder.event(obj, "Normal", "Said", "hello")
-        bench.settle(eventually)
+        bench.settle()
 
         (event,) = bench.events()
         assert (event["count"] if bench.core else event["series"]["count"]) == 2
@@ -183,7 +182,7 @@ class Conformance:
     @pytest.mark.parametrize("name", [":node", LONG, "_B..c-"])
     @pytest.mark.parametrize("missing", [False, True])
     def test_a_cluster_scoped_object_has_its_events_where_the_server_takes_them(
-        self, bench: Bench, eventually: Eventually, monkeypatch: pytest.MonkeyPatch, name: str, *, missing: bool
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str, *, missing: bool
     ) -> None:
         if missing:
             monkeypatch.setattr("kcontroller.events.sink._HOMES", ("no-such-namespace", "kube-system"))
@@ -191,15 +190,15 @@ class Conformance:
         obj = bench.object(name, kind="Node", namespaced=False)
         for _ in range(2):
             bench.recorder.event(obj, "Normal", "Said", "hello", action="x" * 128)
-        bench.settle(eventually)
+        bench.settle()
 
         found = bench.events("kube-system" if missing else "default")
         regarding = [each.get("involvedObject") or each.get("regarding") for each in found]
         assert [each["name"] for each in regarding if each.get("uid") == obj.metadata.uid] == [name]
 
-    def test_the_longest_message_is_taken(self, bench: Bench, eventually: Eventually) -> None:
+    def test_the_longest_message_is_taken(self, bench: Bench) -> None:
         bench.recorder.event(bench.object(), "Normal", "R" * 128, "€" * 2000, action="A" * 128)
-        bench.settle(eventually)
+        bench.settle()
 
         assert bench.messages() == ["€" * 340 + "..."]
 

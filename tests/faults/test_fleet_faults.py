@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -18,6 +18,7 @@ from kcontroller.testing import (
     Delay,
     EmbeddedServer,
     FaultProxy,
+    Hang,
     Milo,
     Refuse,
     Rule,
@@ -214,6 +215,58 @@ def test_clusters_that_go_bad_while_they_are_written_to_are_not_felt_by_the_good
             echo.until_writing(BLACK_HOLED)
     print(f"\np99 while all are well {without * 1000:.1f} ms, with nine bad ones {with_bad * 1000:.1f} ms")  # noqa: T201
     assert no_slower(with_bad, without)
+
+
+class Writer(Reconciler):
+    """Writes in the first cluster, and notes the others."""
+
+    name: ClassVar[str] = "writer"
+
+    def __init__(self) -> None:
+        self.writing = 0
+        self.seen = threading.Event()
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=8)
+
+    def reconcile(self, ctx: Context, request: Request) -> Result | None:
+        found = ctx.client.get(CONFIG_MAP, request)
+        if request.cluster == "p1":
+            if found["data"].get("n") == "1":
+                self.seen.set()
+        elif "n" in found["data"]:
+            self.writing += 1
+            found["data"]["n"] = "1"
+            ctx.client.patch(found)
+        return None
+
+
+@pytest.mark.xfail(
+    reason="a cluster that is alone with work gets every worker, and what hangs keeps them; a breaker is to prevent it"
+)
+@pytest.mark.embedded(milo=Milo(projects=("p0", "p1"), cold_storage=False))
+def test_a_hanging_cluster_that_was_alone_with_work_leaves_a_worker_to_the_others(
+    api_server: EmbeddedServer, client: ServerClient
+) -> None:
+    api_server.faults.add(Rule(Hang(), plane="p0", verbs={"patch"}))
+    client(cluster="p1").create(probe())
+    for number in range(12):
+        busy = probe()
+        busy.metadata.name = f"busy-{number}"
+        client(cluster="p0").create(busy)
+    clusters = {project: config_of(api_server, cluster=project) for project in ("p0", "p1")}
+    manager = Manager(clusters=clusters, options=ManagerOptions(**OPTIONS))
+    writer = Writer()
+    manager.add(writer)
+    manager.start()
+    try:
+        eventually(lambda: writer.writing >= 2)
+        with suppress(AssertionError):  # As many as it gets.
+            eventually(lambda: writer.writing >= 8, within=1.0)
+        client(cluster="p1").patch(probe(), patches.merge({"data": {"n": "1"}}))
+        assert writer.seen.wait(1.0)
+    finally:
+        manager.stop(grace=0.1)
 
 
 # ---- Ready, not ready, Ready (F3) ------------------------------------------------------------------------------------

@@ -103,9 +103,13 @@ class Projects:
         body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": name}}
         self._client(cluster=project).create(Object(body))
 
-    def is_engaged(self, name: str) -> bool:
+    def state_of(self, name: str) -> State | None:
+        """Where the cluster of a Project stands; None if it is not known."""
         assert self.manager is not None
-        return any(each.name == name and each.state is State.ENGAGED for each in self.manager.clusters.states())
+        return next((each.state for each in self.manager.clusters.states() if each.name == name), None)
+
+    def is_engaged(self, name: str) -> bool:
+        return self.state_of(name) is State.ENGAGED
 
     def is_away(self, name: str) -> bool:
         assert self.manager is not None

@@ -7,10 +7,7 @@ server's audit log says who asked for what and when.
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 import uuid
 from datetime import datetime
@@ -26,11 +23,11 @@ from kcontroller.testing.control_plane import ControlPlane
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from kcontroller.testing.polling import eventually
 from tests.integration.conftest import config_map
+from tests.integration.daemons import Daemons
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from kcontroller.testing.control_plane import ApiServer
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
@@ -49,36 +46,39 @@ rules:
 """
 
 
+OF_INTEREST = {"configmaps", "leases", "namespaces", "events"}
+
+
+def complete_lines(text: str) -> list[str]:
+    """The lines of a file that is being written."""
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
 class Audit:
     """What the server was asked, by user."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def requests(self, user: str, *, since: float, verbs: set[str], resource: str = "") -> list[dict[str, Any]]:
+    def requests(self, user: str, *, since: float, verbs: set[str]) -> list[dict[str, Any]]:
         """The requests of a user that arrived after a moment."""
-        entries = (json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines())
+        entries = map(json.loads, complete_lines(self._path.read_text(encoding="utf-8")))
         return [
             entry
             for entry in entries
             if entry["stage"] in {"ResponseStarted", "ResponseComplete"}
             and entry["user"]["username"] == user
             and entry["verb"] in verbs
-            and entry.get("objectRef", {}).get("resource") in ({resource} if resource else OF_INTEREST)
+            and entry.get("objectRef", {}).get("resource") in OF_INTEREST
             and datetime.fromisoformat(entry["requestReceivedTimestamp"]).timestamp() > since
         ]
-
-
-OF_INTEREST = {"configmaps", "leases", "namespaces", "events"}
 
 
 class Replica:
     """``kcontroller run --leader-elect`` as a process."""
 
-    def __init__(self, name: str, server: ApiServer, namespace: str, directory: Path) -> None:
+    def __init__(self, name: str, daemons: Daemons, kubeconfig: Path, namespace: str) -> None:
         self.name = name
-        self._log = directory / f"{name}-{uuid.uuid4().hex[:6]}.log"
-        kubeconfig = server.write_kubeconfig(directory / f"{name}.kubeconfig", user=name)
         options = {
             "--kubeconfig": str(kubeconfig),
             "--namespace": namespace,
@@ -92,17 +92,13 @@ class Replica:
             "--log-format": "json",
         }
         arguments = [each for pair in options.items() for each in pair]
-        with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "kcontroller", "run", str(RECONCILER), "--leader-elect", *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "WRITER": name},
-            )
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("WRITER", name)
+            self._daemon = daemons.start("run", str(RECONCILER), "--leader-elect", *arguments)
+        self.process = self._daemon.process
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self._log.read_text(encoding="utf-8").splitlines() if line.startswith("{")]
+        return [json.loads(line) for line in complete_lines(self._daemon.text) if line.startswith("{")]
 
     def said(self, text: str) -> float | None:
         """When it first logged that, in seconds since 1970."""
@@ -126,12 +122,6 @@ class Replica:
         self.process.send_signal(number)
         return now
 
-    def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.kill()
-        self.process.wait(10)
-
 
 class Stage:
     """A server with an audit log, a namespace with objects to write, and the replicas of a test."""
@@ -140,7 +130,7 @@ class Stage:
         self.server = plane.servers[0]
         self.audit = audit
         self._directory = directory
-        self._replicas: list[Replica] = []
+        self._daemons = Daemons(directory)
         self.namespace = f"test-{uuid.uuid4().hex[:10]}"
         self.server.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         for name in OBJECTS:
@@ -151,9 +141,8 @@ class Stage:
         return f"/api/v1/namespaces/{self.namespace}/configmaps"
 
     def replica(self, name: str) -> Replica:
-        made = Replica(name, self.server, self.namespace, self._directory)
-        self._replicas.append(made)
-        return made
+        kubeconfig = self.server.write_kubeconfig(self._directory / f"{name}.kubeconfig", user=name)
+        return Replica(name, self._daemons, kubeconfig, self.namespace)
 
     def leader_and_standby(self) -> tuple[Replica, Replica]:
         """Start alpha, which writes, and beta, whose caches are full."""
@@ -172,15 +161,18 @@ class Stage:
         _status, answer = self.server.request("GET", f"{self._path}/{name}")
         return [writer for writer, _ in groupby(json.loads(answer["data"]["lines"]))]
 
+    @property
+    def lease_path(self) -> str:
+        return f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/diary"
+
     def lease(self) -> dict[str, Any]:
-        path = f"/apis/coordination.k8s.io/v1/namespaces/{self.namespace}/leases/diary"
-        spec = self.server.request("GET", path)[1]["spec"]
-        assert isinstance(spec, dict)
-        return spec
+        status, answer = self.server.request("GET", self.lease_path)
+        assert status == 200
+        assert isinstance(answer["spec"], dict)
+        return answer["spec"]
 
     def end(self) -> None:
-        for each in self._replicas:
-            each.end()
+        self._daemons.end()
 
 
 @pytest.fixture(scope="module")
@@ -251,17 +243,35 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends(
     assert [stage.writers(name) for name in OBJECTS] == [["alpha", "beta"]] * len(OBJECTS)
 
 
+def test_a_deleted_lease_is_made_again_by_its_leader(stage: Stage) -> None:
+    leader, standby = stage.leader_and_standby()
+    holder = stage.lease()["holderIdentity"]
+
+    assert stage.server.request("DELETE", stage.lease_path)[0] == 200
+    eventually(lambda: stage.lease()["holderIdentity"] == holder, RETRY + 1)
+    made = stage.lease()["renewTime"]
+    eventually(lambda: stage.lease()["renewTime"] != made, RETRY + 1)
+
+    assert stage.lease()["leaseTransitions"] == 0
+    assert standby.said("became leader") is None
+    assert leader.said("leader election lost") is None
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("number", range(10))
-def test_it_is_so_each_time(audited: tuple[ControlPlane, Audit], tmp_path: Path, number: int) -> None:
-    del number
-    for test in (
+@pytest.mark.parametrize(
+    "test",
+    [
         test_sigterm_hands_over_within_the_retry_period_and_a_second,
         test_sigkill_costs_the_lease_and_a_retry_period,
         test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends,
-    ):
-        stage = Stage(*audited, tmp_path)
+    ],
+)
+def test_it_is_so_each_time(audited: tuple[ControlPlane, Audit], tmp_path: Path, test: Callable[[Stage], None]) -> None:
+    for number in range(10):
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        stage = Stage(*audited, directory)
         try:
             test(stage)
         finally:

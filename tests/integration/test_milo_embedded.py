@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller.errors import ClusterNotFound
+from kcontroller.errors import AlreadyExists, ClusterNotFound
 from kcontroller.multicluster import State
-from kcontroller.testing import FreezeWatch, Hang, HttpFaultProxy, Milo, Rule, config_of
+from kcontroller.testing import FreezeWatch, Hang, HttpFaultProxy, Milo, Rule, config_of, polling
 from tests.integration.projects import SECOND, Projects, Watching
 
 if TYPE_CHECKING:
     from kcontroller import Context
-    from kcontroller.testing import EmbeddedServer, Managers, ServerClient
+    from kcontroller.testing import EmbeddedServer, Managers, ServerClient, VirtualClock
 
 THREE = ("p1", "p2", "p3")
 WARM = Milo(projects=THREE, cold_storage=False)
@@ -37,7 +37,7 @@ def test_a_project_is_engaged_when_it_becomes_ready_and_left_when_it_is_no_more(
     manager: Managers, projects: Projects, eventually: Any
 ) -> None:
     for name in THREE:
-        eventually(lambda name=name: projects.put(name, "there") or True)
+        eventually(lambda name=name: projects.put(name, "there") is None)
     watching = Watching()
     running = projects.watch(manager, watching)
     assert running.clusters.states() == ()
@@ -94,7 +94,7 @@ def test_a_project_that_is_deleted_and_made_anew_between_two_looks_is_another_cl
     before = running.cluster("p1")
     with faults(Rule(FreezeWatch(), resource="projects")):
         projects.delete("p1")
-        eventually(lambda: projects.make("p1") or True, ignoring=(Exception,))
+        eventually(lambda: projects.make("p1") is None, ignoring=(AlreadyExists,))
         assert running.cluster("p1") is before
     eventually(lambda: running.cluster("p1") is not before, ignoring=(ClusterNotFound,))
     eventually(lambda: projects.is_engaged("p1"))
@@ -198,13 +198,62 @@ def test_a_reconcile_that_does_not_look_at_its_token_delays_the_successor_only_a
     projects.put("p2", "meanwhile")
     watching.wait_for("p2:default/meanwhile")
     mark = watching.mark
-    (state,) = (each for each in running.clusters.states() if each.name == "p1")
-    assert state.state is State.DRAINING
+    assert projects.state_of("p1") is State.DRAINING
 
     threading.Timer(1.0, go_on.set).start()
     eventually(lambda: projects.is_engaged("p1"), within=2.0)
     watching.wait_for("p1:default/slow", since=mark)
     assert running.cluster("p1") is not first
+
+
+@pytest.mark.embedded(milo=WARM)
+def test_a_reconcile_that_never_ends_holds_its_successor_up_for_ten_seconds_and_no_longer(
+    clock: VirtualClock, manager: Managers, projects: Projects
+) -> None:
+    inside, go_on = threading.Event(), threading.Event()
+
+    def act(ctx: Context) -> None:
+        if ctx.request.name == "slow" and not inside.is_set():
+            inside.set()
+            go_on.wait(30)
+
+    watching = Watching(act)
+    running = projects.watch(manager, watching)
+    polling.eventually(lambda: projects.is_engaged("p1"))
+    projects.put("p1", "slow")
+    assert inside.wait(SECOND)
+    projects.delete("p1")
+    polling.eventually(lambda: projects.is_away("p1"), within=SECOND)
+    projects.make("p1")
+    clock.advance(9.9)
+    assert projects.state_of("p1") is State.DRAINING
+
+    clock.advance(0.2)
+    polling.eventually(lambda: projects.is_engaged("p1"), within=2 * SECOND)
+    projects.put("p1", "next")
+    watching.wait_for("p1:default/next")
+    assert not running.cluster("p1").leaving.stopped
+    go_on.set()
+
+
+@pytest.mark.embedded(milo=WARM)
+def test_a_storm_of_events_about_a_project_changes_nothing(
+    manager: Managers, projects: Projects, eventually: Any
+) -> None:
+    watching = Watching()
+    running = projects.watch(manager, watching)
+    eventually(lambda: all(map(projects.is_engaged, THREE)))
+    projects.put("p1", "a")
+    watching.wait_for("p1:default/a")
+    before, states, mark = running.cluster("p1"), running.clusters.states(), watching.mark
+    for number in range(100):
+        projects.label("p1", storm=str(number))
+    projects.make("p4")
+    eventually(lambda: projects.is_engaged("p4"), within=SECOND)  # Behind the storm.
+
+    assert running.cluster("p1") is before
+    assert running.clusters.states()[:3] == states
+    assert [each for each in watching.seen[mark:] if not each.startswith("p4:")] == []
 
 
 @pytest.mark.embedded(milo=Milo(projects=("a", "b", "c", "d"), readiness="manual", cold_storage=False))
@@ -213,7 +262,7 @@ def test_two_hundred_comings_and_goings_leave_nothing_behind(
 ) -> None:
     names = ("a", "b", "c", "d")
     for name in names:
-        eventually(lambda name=name: projects.put(name, "x") or True)
+        eventually(lambda name=name: projects.put(name, "x") is None)
     watching = Watching()
     running = projects.watch(manager, watching)
     controller = next(iter(running._controllers))

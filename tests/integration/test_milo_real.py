@@ -97,6 +97,8 @@ def test_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
 ) -> None:
     manager, follower, times = at_work
     project = fleet.make("p", 2, ready=False)
+    other = fleet.make("other", 3, ready=False)
+    times.reconciled("another one engaged", other, fleet.set_ready(other, "True"))
     assert is_gone(manager, project), "a Project without a status is not ready"
 
     times.reconciled("engaged", project, fleet.set_ready(project, "True"))
@@ -106,7 +108,7 @@ def test_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
     times.disengaged("Ready=False", project, change)
     left = time.monotonic()
     fleet.change(project, "2")
-    times.reconciled("an event elsewhere", f"first-{fleet.label}", fleet.change(f"first-{fleet.label}", "1"), value="1")
+    times.reconciled("an event elsewhere", other, fleet.change(other, "1"), value="1")
     assert follower.count(project, since=left) == 0
 
     times.reconciled("Ready=True", project, fleet.set_ready(project, "True"), value="2")
@@ -115,7 +117,8 @@ def test_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
     left = time.monotonic()
     fleet.change(project, "3")
     fleet.create(project)
-    assert is_gone(manager, project)
+    times.disengaged("another one deleted", other, fleet.delete(other))
+    assert is_gone(manager, project), "its successor is not ready yet"
     assert follower.count(project, since=left) == 0
     times.reconciled("made again", project, fleet.set_ready(project, "True"), value="3")
 

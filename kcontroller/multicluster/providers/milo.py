@@ -17,7 +17,7 @@ from kcontroller.api.selectors import LabelSelector
 from kcontroller.cache.projection import pairs
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.provider import ClusterSpec
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, one_line
 
 if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry
@@ -125,7 +125,7 @@ class MiloProvider:
         ready = _ready_of(project.raw)
         if ready.status == "True":
             return ""
-        return f"not ready: {ready.reason[:_REASON_LIMIT] or 'it has no condition Ready'}"
+        return f"not ready: {one_line(ready.reason[:_REASON_LIMIT]) or 'it has no condition Ready'}"
 
     def _refuse(self, name: str) -> None:
         if name not in self._refused:

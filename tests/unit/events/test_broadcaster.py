@@ -87,6 +87,22 @@ def test_events_are_sent_in_order_by_threads_of_its_own(bench: Bench) -> None:
     assert bench.count("sent") == 5
 
 
+def test_an_event_that_comes_when_a_turn_ends_is_not_left(bench: Bench) -> None:
+    cluster = bench.cluster()
+    take, late = bench.broadcaster._next_of, ["late"]
+
+    def take_and_be_late(lane: Any) -> Any:
+        occurrence = take(lane)
+        if occurrence is None and late:
+            bench.record(cluster, late.pop())
+        return occurrence
+
+    bench.broadcaster._next_of = take_and_be_late  # type: ignore[method-assign]
+    bench.record(cluster, "early")
+
+    eventually(lambda: notes(cluster) == ["early", "late"])
+
+
 def test_events_of_before_the_start_wait_for_it(clock: VirtualClock) -> None:
     bench = Bench(clock)
     cluster = bench.cluster()
@@ -158,6 +174,23 @@ def test_an_event_is_given_up_after_a_few_tries_and_the_log_says_so_once(
 
     assert bench.count("failed") == 2
     assert [each.getMessage() for each in caplog.records] == ["events are lost: refused"]
+
+
+def test_a_cluster_that_failed_and_rests_is_asked_again_at_the_next_event(bench: Bench) -> None:
+    cluster = bench.cluster()
+    bench.record(cluster, "remembered")
+    bench.all_rest()
+    cluster.answer = lambda _request, _stop: status(503)
+    bench.record(cluster, "lost")
+    for tries in range(1, TRIES + 1):
+        eventually(lambda tries=tries: len(cluster.asked) == 1 + tries)  # type: ignore[misc]
+        bench.clock.wait_for_waiters(2)
+        bench.clock.advance(BACKOFF.cap * 2)
+    bench.all_rest()
+    cluster.answer = lambda _request, _stop: None
+    bench.record(cluster, "well again")
+
+    eventually(lambda: notes(cluster) == ["remembered", "well again"])
 
 
 def test_what_is_refused_for_good_is_not_tried_again(bench: Bench) -> None:

@@ -10,7 +10,9 @@ from kcontroller.events.turns import Turns
 
 def lane(name: str, *, failures: int = 0) -> Any:
     """What the schedule looks at."""
-    return SimpleNamespace(name=name, failures=failures, queued=False, working=False, gone=False, ticket=0)
+    return SimpleNamespace(
+        name=name, failures=failures, queued=False, working=False, gone=False, ticket=0, backing_off=failures > 0
+    )
 
 
 @pytest.fixture
@@ -72,11 +74,11 @@ def test_news_do_not_end_a_backoff(turns: Turns) -> None:
 
 def test_lanes_that_fail_share_one_turn_and_the_others_pass_them(turns: Turns) -> None:
     bad, worse, good = lane("bad", failures=1), lane("worse", failures=3), lane("good")
-    for each in (bad, worse, good):
+    for each in (good, bad, worse):
         turns.wake(each)
 
-    assert turns.next(0) is good
     assert turns.next(0) is bad
+    assert turns.next(0) is good
     assert turns.next(0) is None
     bad.failures = 0
     turns.over(bad, None, 0)
@@ -91,7 +93,7 @@ def test_hurry_ends_every_wait_for_a_moment(turns: Turns) -> None:
         turns.over(each, 100, 0)
     turns.hurry()
 
-    assert [turns.next(0), turns.next(0), turns.next(0)] == [resting, failing, None]
+    assert [turns.next(0), turns.next(0), turns.next(0)] == [failing, resting, None]
     assert turns.seconds(0) is None
 
 

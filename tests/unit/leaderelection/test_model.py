@@ -4,7 +4,7 @@ The margin: a guard ends `renew_deadline` (10 s) after the moment before a renew
 10.53 s of true time; nobody takes over earlier than `lease_duration` (15 s) after he can have seen it, 15 / 1.05 =
 14.28 s. So with clocks that run 5 % wrong 3.75 s are left, and two guards meet at 20 %.
 
-300,000 steps are 38 hours of the candidates' life and take 4 s.
+300,000 steps are 29 hours of the candidates' life and take 2.3 s.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import pytest
 
 from kcontroller import Context, Manager, ManagerOptions, Object, ObjectReconciler, Result
 from kcontroller.embedded.faults import Hang, Rule
-from kcontroller.errors import NotLeader, Stopped
+from kcontroller.errors import Conflict, NotLeader, Stopped
 from kcontroller.leaderelection import LeaderElection
 from kcontroller.testing.managers import config_of
 
@@ -119,6 +119,31 @@ def test_a_reconcile_that_goes_on_after_the_loss_cannot_write(api_server: Embedd
     assert lost - cut <= ELECTION.renew_deadline + 0.3
     assert {outcome for when, outcome in outcomes if when > max(written)} == {"NotLeader", "Stopped"}
     assert holder(api_server) != "", "what was lost is not given back"
+
+
+def test_a_write_that_arrives_after_the_successors_is_refused_by_its_version(
+    api_server: EmbeddedServer, manager: Managers
+) -> None:
+    """What passed the guard may be late; then the resourceVersion in it is the fence."""
+    outcomes: list[str] = []
+
+    def act(ctx: Context, obj: Object) -> None:
+        if obj.metadata.name == "a" and not outcomes:
+            obj["data"] = {"n": "late"}
+            try:
+                ctx.client.update(obj)
+                outcomes.append("written")
+            except Conflict:
+                outcomes.append("refused")
+
+    with api_server.faults(Rule(Hang(), verbs={"update"}, resource="configmaps", times=1)) as rule:
+        manager(Maps(act), ready=False, leader_election=ELECTION)
+        until(lambda: rule.hits)
+        found = api_server.request("GET", f"{MAPS}/a")[1]
+        assert api_server.request("PUT", f"{MAPS}/a", {**found, "data": {"n": "successor"}})[0] == 200
+    until(lambda: outcomes)
+    assert outcomes == ["refused"]
+    assert api_server.request("GET", f"{MAPS}/a")[1]["data"] == {"n": "successor"}
 
 
 def test_a_controller_that_needs_no_lease_works_and_writes_without(

@@ -156,6 +156,21 @@ def test_what_an_old_incarnation_says_touches_nothing(fleet: FakeFleet) -> None:
     assert [each.stops for each in fleet.made] == [1, 0]
 
 
+def test_nor_does_it_when_the_first_had_left_altogether(fleet: FakeFleet) -> None:
+    member = FakeMember(syncs=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.settle()
+    synced_of_the_first = member.on_synced["p1"]
+    fleet.registry.absent("p1", "gone")
+    assert fleet.state() is None
+    fleet.registry.present(spec())
+    fleet.settle()
+    synced_of_the_first()
+
+    assert fleet.state() is State.SYNCING
+
+
 # ---- failures --------------------------------------------------------------------------------------------------------
 
 
@@ -278,8 +293,15 @@ def test_the_series_of_a_cluster_leave_with_it_also_what_its_last_reconcile_coun
 
 
 def test_complete_is_what_was_told_and_joined(fleet: FakeFleet) -> None:
-    assert not fleet.registry.complete
+    go_on = threading.Event()
     fleet.registry.listed()
+    fleet.settle()
+    assert fleet.registry.complete
+
+    fleet.registry._fleet.post(lambda: go_on.wait(10) and None)
+    fleet.registry.join(FakeMember())
+    assert not fleet.registry.complete
+    go_on.set()
     fleet.settle()
     assert fleet.registry.complete
 
@@ -315,6 +337,15 @@ def test_a_patient_provider_waits_for_the_clusters_of_its_first_list_half_a_minu
 
     assert patient.registry.pending() == ()
     assert not patient.registry.awaits("p1")
+
+
+def test_a_patient_provider_does_not_wait_for_a_cluster_that_cannot_be_made(patient: FakeFleet) -> None:
+    patient.refuse = OSError("no such file")
+    patient.registry.present(spec())
+    patient.registry.listed()
+    patient.settle()
+
+    assert patient.registry.pending() == ()
 
 
 @pytest.mark.parametrize("how", ["trouble", "failure", "engaged"])

@@ -14,6 +14,7 @@ from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.errors import OutcomeUnknown, RequestTimeout
 from kcontroller.testing.http_faults import HoldAnswer, Truncate
 from kcontroller.testing.http_proxy import HttpFaultProxy
+from kcontroller.testing.pipes import BY_RST
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials
@@ -251,6 +252,26 @@ def test_a_target_that_cannot_be_trusted_or_reached_ends_the_connection(target: 
         with pytest.raises(ConnectionError):
             client.ask("GET", "/x")
         client.connection.close()
+
+
+def test_a_client_that_resets_in_the_middle_of_an_answer_is_no_error(
+    proxy: HttpFaultProxy, target: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    def flood(call: Call) -> None:
+        call.begin()
+        for _ in range(200):
+            call.chunk(bytes(20_000))
+
+    target.script = flood
+    for _ in range(5):
+        client = Client(proxy)
+        client.ask("GET", "/x").read(1)
+        client.connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BY_RST)
+        client.connection.sock.close()
+        client.connection.close()
+    eventually(lambda: not proxy._open)
+
+    assert not caplog.records
 
 
 def test_what_was_done_is_counted(target: Server) -> None:

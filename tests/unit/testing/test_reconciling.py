@@ -297,3 +297,35 @@ def test_one_takes_a_few_milliseconds_and_no_thread() -> None:
 
     assert (time.perf_counter() - began) / 5 < 0.05
     assert threading.active_count() == before
+
+
+class Telling(Reconciler):
+    def setup(self, builder: Builder) -> None:
+        builder.for_("v1 ConfigMap")
+
+    def reconcile(self, ctx: Context, request: Request) -> None:
+        obj = ctx.client.get("v1 ConfigMap", request)
+        for _ in range(2):
+            ctx.event(obj, "Warning", "Broken", "no such disk", action="Mount")
+        obj.metadata.name = "changed-later"
+
+
+def test_events_are_kept_as_they_were_recorded_and_sent_nowhere() -> None:
+    outcome = reconcile_once(Telling(), config_map())
+
+    first, second = outcome.events
+    assert first == second
+    assert (first.type, first.reason, first.message, first.action) == ("Warning", "Broken", "no such disk", "Mount")
+    assert str(first) == "Warning Broken: no such disk (v1 ConfigMap default/a)"
+    assert first.regarding.uid == outcome.obj.metadata.uid
+    assert outcome.writes == ()
+    assert outcome.client.list("v1 Event") == []
+
+
+def test_an_event_that_the_recorder_would_refuse_is_refused_here_too() -> None:
+    class Shouting(Telling):
+        def reconcile(self, ctx: Context, request: Request) -> None:
+            ctx.event(ctx.client.get("v1 ConfigMap", request), "Error", "Broken", "no such disk")
+
+    with pytest.raises(ValueError, match="an event is 'Normal' or 'Warning', not 'Error'"):
+        reconcile_once(Shouting(), config_map())
