@@ -98,7 +98,9 @@ class Record:
 
 @dataclass(slots=True)
 class _Bucket:
-    tokens: float
+    """Tokens, counted in the seconds that they take to come: sums of whole seconds have no rounding error."""
+
+    seconds: float
     at: float
 
 
@@ -200,10 +202,10 @@ class Correlator:
     def _pay(self, spam: _Source, now: float) -> bool:
         bucket = self._buckets.get(spam)
         if bucket is None:
-            bucket = self._buckets[spam] = _Bucket(float(SPAM_BURST), now)
-        bucket.tokens = min(float(SPAM_BURST), bucket.tokens + (now - bucket.at) / SPAM_SECONDS)
+            bucket = self._buckets[spam] = _Bucket(SPAM_BURST * SPAM_SECONDS, now)
+        bucket.seconds = min(SPAM_BURST * SPAM_SECONDS, bucket.seconds + now - bucket.at)
         bucket.at = now
-        if bucket.tokens < 1:
+        if bucket.seconds < SPAM_SECONDS:
             return False
-        bucket.tokens -= 1
+        bucket.seconds -= SPAM_SECONDS
         return True

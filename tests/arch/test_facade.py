@@ -18,6 +18,7 @@ PUBLIC = [
     "Context",
     "KControllerError",
     "Key",
+    "LeaderElection",
     "Manager",
     "ManagerOptions",
     "Model",

@@ -6,6 +6,7 @@ server's audit log says who asked for what and when.
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 import time
@@ -16,10 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
+from kcontroller.embedded.faults import Hang
 from kcontroller.leaderelection.options import JITTER
 from kcontroller.testing import binaries
 from kcontroller.testing.control_plane import ControlPlane
+from kcontroller.testing.http_proxy import HttpFaultProxy
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from kcontroller.testing.polling import eventually
 from tests.integration.conftest import config_map
@@ -134,19 +138,24 @@ class Stage:
         self.namespace = f"test-{uuid.uuid4().hex[:10]}"
         self.server.request("POST", "/api/v1/namespaces", {"metadata": {"name": self.namespace}})
         for name in OBJECTS:
-            self.server.request("POST", self._path, config_map(self.namespace, name, lines="[]"))
+            self.server.request("POST", self.path, config_map(self.namespace, name, lines="[]"))
 
     @property
-    def _path(self) -> str:
+    def path(self) -> str:
         return f"/api/v1/namespaces/{self.namespace}/configmaps"
 
-    def replica(self, name: str) -> Replica:
+    def replica(self, name: str, *, through: HttpFaultProxy | None = None) -> Replica:
         kubeconfig = self.server.write_kubeconfig(self._directory / f"{name}.kubeconfig", user=name)
+        if through is not None:
+            document = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+            ca = base64.b64encode(through.ca_pem.encode()).decode()
+            document["clusters"][0]["cluster"] = {"server": through.url, "certificate-authority-data": ca}
+            kubeconfig.write_text(yaml.safe_dump(document), encoding="utf-8")
         return Replica(name, self._daemons, kubeconfig, self.namespace)
 
-    def leader_and_standby(self) -> tuple[Replica, Replica]:
-        """Start alpha, which writes, and beta, whose caches are full."""
-        leader = self.replica("alpha")
+    def leader_and_standby(self, *, through: HttpFaultProxy | None = None) -> tuple[Replica, Replica]:
+        """Start alpha, which writes (by a proxy), and beta, whose caches are full."""
+        leader = self.replica("alpha", through=through)
         leader.wait_for("became leader")
         eventually(lambda: self.writers("a") == ["alpha"], 10)
         standby = self.replica("beta")
@@ -158,7 +167,7 @@ class Stage:
 
     def writers(self, name: str) -> list[str]:
         """Who wrote an object, in order, runs of the same writer taken together."""
-        _status, answer = self.server.request("GET", f"{self._path}/{name}")
+        _status, answer = self.server.request("GET", f"{self.path}/{name}")
         return [writer for writer, _ in groupby(json.loads(answer["data"]["lines"]))]
 
     @property
@@ -241,6 +250,23 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends(
     assert len(late) <= 2
     assert {entry["responseStatus"]["code"] for entry in late} <= {409}
     assert [stage.writers(name) for name in OBJECTS] == [["alpha", "beta"]] * len(OBJECTS)
+
+
+def test_a_write_that_is_on_the_way_when_the_lease_passes_is_refused_by_its_version(stage: Stage) -> None:
+    with HttpFaultProxy(stage.server.url, ca_pem=stage.server.ca_pem) as proxy:
+        leader, standby = stage.leader_and_standby(through=proxy)
+        held = proxy.add(Hang(), path_prefix=f"{stage.path}/a", methods={"PUT"}, times=1)
+        eventually(lambda: held.hits == 1, 5)
+
+        since = leader.signal(signal.SIGSTOP)
+        elected = takes_over(stage, standby, since=since, within=TAKEN_OVER)
+        proxy.remove(held)
+        late = eventually(lambda: stage.audit.requests("alpha", since=elected, verbs={"update"}), 5)
+        leader.signal(signal.SIGCONT)
+
+        assert [entry["responseStatus"]["code"] for entry in late] == [409]
+        assert leader.process.wait(5) == 1
+    assert stage.writers("a") == ["alpha", "beta"]
 
 
 def test_a_deleted_lease_is_made_again_by_its_leader(stage: Stage) -> None:
