@@ -17,7 +17,8 @@ class ManagerOptions:
         metrics_bind_address: where ``/metrics`` is served; "0" for nowhere.
         health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for nowhere.
         graceful_shutdown_timeout: seconds that running reconciles get on stop; 0 does not wait, below 0 has no limit.
-        max_concurrent_reconciles: workers of a controller that does not say how many it wants.
+        max_concurrent_reconciles: workers of a controller that does not say how many it wants; None is 1, and 4 with a
+            provider: a reconcile that hangs in one cluster must leave some for the others.
         reconcile_timeout: seconds one reconcile may take; 0 is no limit.
         namespaces: cache only these; () caches all.
         leader_election: work only while this process holds a Lease; None works at once.
@@ -28,7 +29,7 @@ class ManagerOptions:
     metrics_bind_address: str = ":8080"
     health_probe_bind_address: str = ":8081"
     graceful_shutdown_timeout: float = 30.0
-    max_concurrent_reconciles: int = 1
+    max_concurrent_reconciles: int | None = None
     reconcile_timeout: float = 0.0
     namespaces: tuple[str, ...] = ()
     leader_election: LeaderElection | None = None

@@ -149,7 +149,8 @@ class Manager:
             controller = Controller(
                 reconciler,
                 self,
-                max_concurrent_reconciles=self.options.max_concurrent_reconciles,
+                max_concurrent_reconciles=self.options.max_concurrent_reconciles or (4 if self._provider else 1),
+                many_clusters=self._provider is not None,
                 reconcile_timeout=self.options.reconcile_timeout,
             )
             with self._lifecycle:

@@ -65,8 +65,7 @@ _ALL: Final = (
         "--max-concurrent-reconciles",
         group=_WORK,
         type=click.IntRange(min=1),
-        default=1,
-        help="Workers of each controller that does not say how many it wants.",
+        help="Workers of each controller that does not say how many it wants; by default 1, and 4 with a provider.",
     ),
     _option(
         "--reconcile-timeout",

@@ -39,13 +39,20 @@ class Controller:
         host: clusters, clock, metrics.
         max_concurrent_reconciles: workers, unless the Reconciler says otherwise.
         reconcile_timeout: seconds a reconcile may take, unless the Reconciler says otherwise; 0 is no limit.
+        many_clusters: whether clusters come and go; then none may hold all workers, unless there is one only.
 
     Raises:
         ConfigError: `setup` declares nothing, or something impossible.
     """
 
     def __init__(
-        self, reconciler: Reconciler, host: Host, *, max_concurrent_reconciles: int = 1, reconcile_timeout: float = 0.0
+        self,
+        reconciler: Reconciler,
+        host: Host,
+        *,
+        max_concurrent_reconciles: int = 1,
+        reconcile_timeout: float = 0.0,
+        many_clusters: bool = False,
     ) -> None:
         builder = Builder()
         try:
@@ -65,7 +72,7 @@ class Controller:
         self._workers = options.max_concurrent_reconciles or max_concurrent_reconciles
         timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
         self.queue: WorkQueue[Request] = WorkQueue(
-            self.name, clock=host.clock, workers=self._workers, metrics=host.metrics
+            self.name, clock=host.clock, workers=self._workers, reserves=many_clusters, metrics=host.metrics
         )
         self._stop = StopToken(clock=host.clock)
         self._worker = Worker(

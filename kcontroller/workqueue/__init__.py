@@ -10,7 +10,8 @@ What a `WorkQueue` guarantees:
   counts. A re-add can raise a priority, never lower it; a raised request joins the tail of its new level. Every
   sixteenth pick goes one level down (every 256th two, and so on), so that nothing starves.
 * *Fair between clusters.* Within a priority the clusters take turns. As soon as two of them have work, each holds at
-  most a quarter of the workers, but at least one.
+  most a quarter of the workers, but at least one. A queue that `reserves` keeps the last worker from a cluster that is
+  alone with work.
 * *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; success forgets the failures.
 * *Leaving is clean.* `purge` forgets a cluster: ready, delayed, failures, pause. The outcome of its items in work is
   ignored, but a request added again still waits until the old worker has returned.

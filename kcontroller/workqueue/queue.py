@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -31,6 +32,7 @@ class WorkQueue(Generic[R]):
         clock: the time by which delays and waits go.
         backoff: seconds between the retries of one request.
         workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
+        reserves: whether a cluster that is alone with work leaves one worker free: if it hangs, the others go on.
         metrics: where the ``workqueue_*`` families are; None for none.
     """
 
@@ -41,6 +43,7 @@ class WorkQueue(Generic[R]):
         clock: Clock,
         backoff: Backoff = RECONCILE,
         workers: int = 1,
+        reserves: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
         """Start empty and running."""
@@ -55,7 +58,9 @@ class WorkQueue(Generic[R]):
         self._settled = threading.Condition(self._lock)
         self._watchers = 0
         self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
-        self._schedule: Schedule[R] = Schedule(cap=max(1, workers // 4), backoff=backoff)
+        self._schedule: Schedule[R] = Schedule(
+            cap=max(1, workers // 4), alone=max(1, workers - 1) if reserves else math.inf, backoff=backoff
+        )
         self._stopped = False
 
     def add(self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -24,7 +25,7 @@ _Lane: TypeAlias = "OrderedDict[Entry, None]"
 class ClusterShare:
     """A cluster's part of the queue: its entries, its lanes (one per priority), and what it holds of the workers.
 
-    A share is *open* if its entries may be handed out: it is not paused, and below its cap if there is contention.
+    A share is *open* if its entries may be handed out: it is not paused, and below its cap.
     """
 
     __slots__ = ("entries", "in_flight", "lanes", "name", "open", "paused", "ready")
@@ -49,15 +50,17 @@ class ReadyRings:
     """Chooses the next entry.
 
     The highest level goes first and within a level the clusters take turns, one entry each: deficit round robin with
-    all weights and costs 1. While two or more clusters have work none gets more than `cap` workers.
+    all weights and costs 1. While two or more clusters have work none gets more than `cap` workers; one that is alone with
+    work gets `alone`.
 
     Invariants: a ring holds exactly the lanes of open shares, and no lane or ring is ever empty, so that there is
     something to pick exactly if there is a ring. An entry is in the lane of its own priority.
     """
 
-    def __init__(self, *, cap: int) -> None:
-        """Start empty; `cap` is the number of workers one of several clusters may hold."""
+    def __init__(self, *, cap: int, alone: float = math.inf) -> None:
+        """Start empty; `cap` is the number of workers one of several clusters may hold, at most `alone`."""
         self._cap = cap
+        self._alone = alone
         self._rings: dict[int, OrderedDict[ClusterShare, _Lane]] = {}
         self._order: list[int] = []  # The negated priorities of the rings, ascending: the highest comes first.
         self._contenders: OrderedDict[ClusterShare, None] = OrderedDict()
@@ -194,8 +197,7 @@ class ReadyRings:
 
         Contention begins and ends with the second cluster, so only the first one's answer can change with it.
         """
-        capped = len(self._contenders) > 1 and share.in_flight >= self._cap
-        may = not share.paused and not capped
+        may = not share.paused and not self._is_capped(share)
         if may is share.open:
             return
         share.open = may
@@ -204,6 +206,9 @@ class ReadyRings:
                 self._link(share, priority, lane)
             else:
                 self._unlink(share, priority)
+
+    def _is_capped(self, share: ClusterShare) -> bool:
+        return share.in_flight >= (self._cap if len(self._contenders) > 1 else self._alone)
 
     def check_invariants(self, shares: Iterable[ClusterShare]) -> None:
         """Raise AssertionError if the class's invariants do not hold for all shares there are; for tests."""
@@ -224,7 +229,6 @@ class ReadyRings:
     def _check_share(self, share: ClusterShare) -> None:
         states = [entry.state for entry in share.entries.values()]
         placed = [(priority, entry) for priority, lane in share.lanes.items() for entry in lane]
-        capped = len(self._contenders) > 1 and share.in_flight >= self._cap
         facts = {
             "no lane is empty": all(share.lanes.values()),
             "ready is counted": share.ready == states.count(READY) == len(placed),
@@ -232,6 +236,6 @@ class ReadyRings:
             "each entry is READY in its lane": all(
                 entry.state is READY and entry.priority == priority for priority, entry in placed
             ),
-            "it is open unless paused or at its cap": share.open is not (share.paused or capped),
+            "it is open unless paused or at its cap": share.open is not (share.paused or self._is_capped(share)),
         }
         require(f"cluster {share.name!r}", facts)

@@ -44,15 +44,16 @@ class Schedule(Generic[R]):
     """The state of a queue and its steps; the caller brings the time (`now`, seconds) and takes one step at a time.
 
     Args:
-        cap: workers one of several clusters may hold.
+        cap: workers one of several clusters with work may hold.
+        alone: workers a cluster may hold that is alone with work; at least `cap`.
         backoff: seconds between the retries of one request.
     """
 
-    def __init__(self, *, cap: int, backoff: Backoff) -> None:
+    def __init__(self, *, cap: int, backoff: Backoff, alone: float = math.inf) -> None:
         """Start empty."""
         self._backoff = backoff
         self._shares: dict[str, ClusterShare] = {}
-        self._ready = ReadyRings(cap=cap)
+        self._ready = ReadyRings(cap=cap, alone=alone)
         self._delayed = DelayHeap()
         self._processing: set[Entry] = set()
         self._adds = 0

@@ -4,7 +4,9 @@
 - --log-format={{ .Values.log.format }}
 - --metrics-bind-address={{ ternary (printf ":%v" .Values.metrics.port) "0" .Values.metrics.enabled }}
 - --health-probe-bind-address=:{{ .Values.health.port }}
-- --max-concurrent-reconciles={{ .Values.reconcile.maxConcurrent }}
+{{- with .Values.reconcile.maxConcurrent }}
+- --max-concurrent-reconciles={{ . }}
+{{- end }}
 - --reconcile-timeout={{ .Values.reconcile.timeoutSeconds }}s
 - --graceful-shutdown-timeout={{ .Values.shutdown.drainSeconds }}s
 {{- range .Values.scope.namespaces }}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,7 @@ class Model:
     """What is wanted, what is in work, whose turn it is. Every step recomputes whatever it can."""
 
     cap: int
+    alone: float
     ready: dict[Request, Wish] = field(default_factory=dict)  # In order of arrival; a raised one moves to the end.
     delayed: dict[Request, Wish] = field(default_factory=dict)  # In order of arrival.
     again: dict[Request, Wish] = field(default_factory=dict)  # Wanted while in work.
@@ -63,7 +65,7 @@ class Model:
 
     def open(self, cluster: str) -> bool:
         busy = {request.cluster for request in [*self.ready, *self.in_work]} - self.paused
-        capped = len(busy) > 1 and self.held(cluster) >= self.cap
+        capped = self.held(cluster) >= (self.cap if len(busy) > 1 else self.alone)
         return cluster not in self.paused and not capped
 
     def line_up(self) -> None:
@@ -158,11 +160,11 @@ class Model:
 
 
 class QueueAgainstModel(RuleBasedStateMachine):
-    @initialize(workers=st.sampled_from([1, 4, 8, 16]))
-    def start(self, workers: int) -> None:
+    @initialize(workers=st.sampled_from([1, 2, 4, 8, 16]), reserves=st.booleans())
+    def start(self, workers: int, reserves: bool) -> None:  # noqa: FBT001 - hypothesis passes it by name
         self.clock = VirtualClock()
-        self.queue = Queue("test", clock=self.clock, backoff=BACKOFF, workers=workers)
-        self.model = Model(cap=max(1, workers // 4))
+        self.queue = Queue("test", clock=self.clock, backoff=BACKOFF, workers=workers, reserves=reserves)
+        self.model = Model(cap=max(1, workers // 4), alone=max(1, workers - 1) if reserves else math.inf)
         self.items: list[Item[Request]] = []
 
     @rule(request=requests, priority=priorities, after=st.just(0.0) | seconds, reason=st.sampled_from(["", "x", "y"]))

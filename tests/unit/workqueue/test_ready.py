@@ -66,6 +66,18 @@ def test_a_single_cluster_may_hold_all_workers(clock: VirtualClock) -> None:
     assert held(queue, 8) == ["a"] * 8
 
 
+@pytest.mark.parametrize(("workers", "held_by_one"), [(1, 1), (2, 1), (8, 7)])
+def test_a_queue_that_reserves_keeps_the_last_worker_from_a_cluster_that_is_alone(
+    clock: VirtualClock, workers: int, held_by_one: int
+) -> None:
+    queue = Queue("test", clock=clock, workers=workers, reserves=True)
+    fill(queue, "a", 20)
+    assert held(queue, 20) == ["a"] * held_by_one
+    fill(queue, "b", 20)
+
+    assert held(queue, 1) == ["b"]
+
+
 @pytest.mark.parametrize(("workers", "cap"), [(1, 1), (3, 1), (4, 1), (8, 2), (16, 4), (19, 4)])
 def test_of_two_clusters_each_may_hold_a_quarter_of_the_workers(clock: VirtualClock, workers: int, cap: int) -> None:
     queue = Queue("test", clock=clock, workers=workers)
