@@ -50,8 +50,8 @@ class ReadyRings:
     """Chooses the next entry.
 
     The highest level goes first and within a level the clusters take turns, one entry each: deficit round robin with
-    all weights and costs 1. While two or more clusters have work none gets more than `cap` workers; one that is alone with
-    work gets `alone`.
+    all weights and costs 1. While two or more clusters have work none gets more than `cap` workers; one that is alone
+    with work gets `alone`.
 
     Invariants: a ring holds exactly the lanes of open shares, and no lane or ring is ever empty, so that there is
     something to pick exactly if there is a ring. An entry is in the lane of its own priority.
