@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
     from kcontroller.leaderelection import LeaderElection
@@ -24,6 +27,9 @@ class ManagerOptions:
         leader_election: work only while this process holds a Lease; None works at once.
         switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
             ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
+
+    Raises:
+        ConfigError: a value that cannot be meant.
     """
 
     metrics_bind_address: str = ":8080"
@@ -34,3 +40,21 @@ class ManagerOptions:
     namespaces: tuple[str, ...] = ()
     leader_election: LeaderElection | None = None
     switch_interval: float = 0.0005
+
+    def __post_init__(self) -> None:
+        """Refuse what would only show later, and in another place."""
+        if isinstance(self.namespaces, str):
+            msg = f"namespaces must be a tuple of names, such as ({self.namespaces!r},), got {self.namespaces!r}"
+            raise ConfigError(msg)
+        if not all(self.namespaces):
+            msg = "namespaces holds an empty name; () caches all"
+            raise ConfigError(msg)
+        if self.max_concurrent_reconciles is not None and self.max_concurrent_reconciles < 1:
+            msg = f"max_concurrent_reconciles must be at least 1, got {self.max_concurrent_reconciles}"
+            raise ConfigError(msg)
+        if not 0 <= self.reconcile_timeout < math.inf:
+            msg = f"reconcile_timeout must be a number of seconds, or 0 for no limit, got {self.reconcile_timeout}"
+            raise ConfigError(msg)
+        if not math.isfinite(self.graceful_shutdown_timeout):
+            msg = f"graceful_shutdown_timeout must be a number of seconds, got {self.graceful_shutdown_timeout}"
+            raise ConfigError(msg)

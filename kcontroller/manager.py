@@ -199,13 +199,14 @@ class Manager:
             except BaseException:
                 self._stop.stop("the start failed")
                 self._stopping = True
-                self._end()
-                self._ended.set()
+                self._stop_all(0.0)
                 raise
         self._engaged = True
 
     def stop(self, grace: float | None = None) -> bool:
         """Stop everything and return; a later call waits for the first and gives its answer.
+
+        A reconcile that calls it is waited for as the others are, until the grace is over: let another thread call it.
 
         Args:
             grace: seconds that running reconciles get, instead of the option's.
@@ -222,11 +223,7 @@ class Manager:
         seconds = self.options.graceful_shutdown_timeout if grace is None else grace
         if self._lost:
             seconds = 0.0  # Another replica may be working already.
-        try:
-            self._drained = self._controllers.drain(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
-            self._end()
-        finally:
-            self._ended.set()
+        self._stop_all(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
         return self._drained
 
     def cluster(self, name: str = "") -> Cluster:
@@ -351,10 +348,16 @@ class Manager:
         hub = {} if self._hub is None else {"server": self._hub.config.server}
         return hub if self._provider is None else {**hub, "provider": self._provider.name}
 
+    def _stop_all(self, seconds: float) -> None:
+        try:
+            self._drained = self._controllers.drain(seconds)
+            self._end()
+        finally:
+            self._ended.set()
+
     def _end(self) -> None:
         self._controllers.interrupt()
-        if self._provider is not None:
-            self._provider.stop()
+        self._stop_provider()
         self.events.stop(_FLUSH_SECONDS)
         if self._elector is not None:
             self._elector.stop(release=self._drained)
@@ -368,6 +371,15 @@ class Manager:
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))
         _log.info("stopped" if self._drained else "stopped without waiting longer")
+
+    def _stop_provider(self) -> None:
+        if self._provider is None:
+            return
+        try:
+            self._provider.stop()
+        except Exception as error:  # noqa: BLE001 - it may be a user's, and the lease must be given back all the same
+            text = f"{type(error).__name__}: {error}"
+            _log.exception_of(error, "provider %s failed to stop: %s", self._provider.name, text)
 
     def _not_ready(self) -> str | None:
         if self._stop.stopped:

@@ -59,7 +59,9 @@ class Children:
 
         The controller owns the fields that are given and takes them over from others (``force``): KEP-555 advises
         controllers to, because a conflict tells them nothing that they could act upon. Fields that are not given are
-        left to others; one that is given no longer is removed. Nothing is sent for a child that is as it should be.
+        left to others; one that is given no longer is removed. Nothing is sent for a child that is as it should be. One
+        that others have changed, apart from its status and the metadata, is sent once more: only the server knows what
+        is owned as a whole.
 
         The first error ends it; what was applied stays, nothing is pruned, and the next reconcile goes on from there.
 
@@ -69,11 +71,11 @@ class Children:
             owner: becomes the controller of each; the request's object, from the cache, unless given.
             prune: delete what this controller has applied for this owner before and is not among `children`, of all
                 kinds of `owns`, in the owner's namespace (for a cluster-scoped owner, in all).
-            adopt: take an object of a child's name over that nobody owns, instead of refusing it. (One that the cache
-                does not show yet is taken over in any case.)
+            adopt: take an object of a child's name over that nobody owns, or that another controller has applied for
+                this owner, instead of refusing it. (One that the cache does not show yet is taken over in any case.)
 
         Raises:
-            AlreadyOwned: an object of a child's name belongs to somebody else.
+            AlreadyOwned: an object of a child's name belongs to somebody else, or to another controller's set.
             Wait: it belongs to an earlier object of the owner's name; the garbage collector will remove it.
             ValueError: a kind is not declared, a child has no name or comes twice, or `owner` cannot own it.
         """
@@ -161,11 +163,15 @@ class Children:
         child, cluster = child_of(document), self._ctx.cluster
         if live is not None:
             self._check_ours(live, child, owner, adopt=adopt)
-            if covers(live.data, document.data) or self._ledger.knows(cluster, child, state_of(live, document)):
+            if is_deleting(live):
+                _without_lost_finalizers(document, live)
+            known, state = self._ledger.state(cluster, child), state_of(live, document)
+            if known is None and covers(live.data, document.data):
+                self._ledger.note(cluster, child, known := state)
+            if known == state:
                 return False
         answer = self._ctx.client.apply(Object(document.data), force=True)
-        if not covers(answer.data, document.data):
-            self._ledger.note(cluster, child, state_of(answer, document))
+        self._ledger.note(cluster, child, state_of(answer, document))
         return True
 
     def _check_ours(self, live: Object, child: Child, owner: KubeObject, *, adopt: bool) -> None:
@@ -177,7 +183,14 @@ class Children:
             msg = f"{child} is there and belongs to nobody; adopt=True would take it over"
             raise AlreadyOwned(msg)
         if controller.uid == owner.metadata.uid:
-            return
+            other = live.metadata.labels.get(CONTROLLER, self._ledger.controller)
+            if adopt or other == self._ledger.controller:
+                return
+            msg = (
+                f"{child} is applied by controller {other!r} for {controller.kind} {controller.name}; "
+                "adopt=True would take it over"
+            )
+            raise AlreadyOwned(msg)
         if _same_name(controller.api_version, controller.kind, controller.name, owner):
             raise Wait(after=0, why=f"{child} belongs to an earlier {controller.kind} {controller.name}")
         msg = f"{child} is already controlled by {controller.kind} {controller.name}"
@@ -189,6 +202,13 @@ class Children:
                 # Said, because Jobs of batch/v1 leave their Pods behind otherwise.
                 self._ctx.client.delete(live, propagation="Background")
         return child_of(live)
+
+
+def _without_lost_finalizers(document: Object, live: Object) -> None:
+    """Ask for no finalizer that has come off: the server refuses new ones on an object that is being deleted."""
+    wanted = document.data["metadata"].get("finalizers")
+    if wanted:
+        document.metadata.finalizers = [name for name in wanted if name in live.metadata.finalizers]
 
 
 def _same_name(api_version: str, kind: str, name: str, owner: KubeObject) -> bool:

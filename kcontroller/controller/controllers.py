@@ -59,7 +59,8 @@ class Controllers:
                 controller.start(threads)
 
     def follow(self) -> None:
-        """Stop, at once, what only a leader may do."""
+        """Stop, at once, what only a leader may do, and start no more of it."""
+        self._leading = False  # Before the look at who is there: one that is added meanwhile sees either.
         for controller in self._leader_only():
             controller.stop_queue()
             controller.interrupt()

@@ -61,7 +61,8 @@ def desired(child: KubeObject, owner: KubeObject, *, controller: str) -> Object:
 
     Raises:
         AlreadyOwned: it says that it has another controller.
-        ValueError: it has no name, or the owner cannot own it; or the controller's name cannot be a label.
+        ValueError: it has no name, its ``stringData`` is no text, or the owner cannot own it; or the controller's name
+            cannot be a label.
     """
     if not child.metadata.name:
         msg = f"a child {child.gvk} has no name; a set is applied by name, and generateName has none"
@@ -84,6 +85,11 @@ def desired(child: KubeObject, owner: KubeObject, *, controller: str) -> Object:
 def _with_plain_data(secret: dict[str, Any]) -> dict[str, Any]:
     """Write ``stringData`` as ``data``: the server does so and keeps none, so that nothing could be compared."""
     plain = secret.pop("stringData", None) or {}
+    for name, value in plain.items():
+        if not isinstance(value, str):
+            whose = f"Secret {secret['metadata']['name']}"
+            msg = f"stringData {name!r} of {whose} must be a str, got {type(value).__name__}"
+            raise ValueError(msg)  # noqa: TRY004 - as for all that is wrong with a child
     written = {name: base64.b64encode(value.encode()).decode() for name, value in plain.items()}
     return {**secret, "data": {**(secret.get("data") or {}), **written}} if written else secret
 
@@ -111,13 +117,15 @@ def covers(live: Any, wanted: Any) -> bool:
 
 
 def state_of(live: Object, wanted: Object) -> bytes:
-    """A digest of what is wanted, and of what stands in its fields.
+    """A digest of what is wanted, and of what stands there.
 
-    The status and what others set elsewhere are no part of it, so that a busy child stays in its state.
+    The status is no part of it, nor what others set in the metadata, so that a busy child stays in its state. All else
+    is, for only the server knows which maps and lists have one owner as a whole (a Service's selector, the rules of a
+    Role): what somebody puts into one of those changes what was wanted, and no comparison by fields can see it.
     """
-    return hashlib.sha256(
-        _encode([live.metadata.uid, wanted.data, _at_fields(live.data, wanted.data)]),
-    ).digest()
+    metadata = _at_fields(live.data["metadata"], wanted.data["metadata"])
+    rest = {name: value for name, value in live.data.items() if name not in {"metadata", "status"}}
+    return hashlib.sha256(_encode([live.metadata.uid, wanted.data, metadata, rest])).digest()
 
 
 def _at_fields(live: Any, wanted: Any) -> Any:

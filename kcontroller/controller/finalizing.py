@@ -71,7 +71,7 @@ class FinalizerRegistry:
             if not finalizers.has(obj, name):
                 continue
             try:
-                result = function(ctx, obj)
+                result = _checked(name, function(ctx, obj))
             except _NOT_YET as error:
                 again.append(error)
             except (Stopped, NotLeader):
@@ -110,6 +110,15 @@ def check_names(names: Mapping[str, object]) -> None:
             raise ValueError(msg)
 
 
+def _checked(name: str, result: Any) -> Result | None:
+    from kcontroller.controller.reconciler import Result  # noqa: PLC0415 - it needs this module
+
+    if not isinstance(result, Result | None):
+        msg = f"the function of {name} must return a Result or None, got {type(result).__name__}"
+        raise TypeError(msg)
+    return result
+
+
 def _fail(failures: dict[str, Exception]) -> None:
     errors = list(failures.values())
     if len(errors) == 1:
@@ -132,5 +141,5 @@ def _soonest(again: list[Result | Exception]) -> Result | None:
 def _seconds(again: Result | Exception) -> float:
     """When the next call is asked for; 0 after the object's backoff."""
     if isinstance(again, Wait):
-        return again.after
+        return again.after if isinstance(again.after, int | float) else 0.0  # Judged as an error later.
     return 0.0 if isinstance(again, Exception) else again.seconds or 0.0

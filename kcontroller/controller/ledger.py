@@ -1,8 +1,8 @@
-"""What the server made of what was applied, where that is not what was asked for.
+"""In which state each child was when it was as it should be: after an apply, or when it was first seen so.
 
-A server may write a value in a form of its own: ``1000m`` of CPU becomes ``1``. Compared with what is wanted such an
-object looks wrong for ever. So it is noted what the fields looked like in the answer: while they look like that in the
-cache, there is nothing to send.
+While it looks like that in the cache, there is nothing to send. Two things only this shows: a server may write a value
+in a form of its own, ``1000m`` of CPU becomes ``1``, and looks wrong for ever where it is compared with what is wanted;
+and what others add looks right, also where it changes what was wanted.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster.cluster import Cluster
 
-_PER_CLUSTER: Final = 16384
-"""Objects that are remembered for each cluster; one that was forgotten costs one apply."""
+_PER_CLUSTER: Final = 65536
+"""Children that are remembered for each cluster, in about 0.5 KB each.
+
+One that was forgotten is seen anew, and costs an apply if it differs from what is wanted.
+"""
 
 
 class Ledger:
@@ -35,12 +38,12 @@ class Ledger:
         self._clusters: WeakKeyDictionary[Cluster, LRUCache[Hashable, bytes]] = WeakKeyDictionary()
 
     def note(self, cluster: Cluster, child: Hashable, state: bytes) -> None:
-        """Remember the state in which the server's answer was; it takes the place of the one before."""
+        """Remember the state in which the child is as it should be; it takes the place of the one before."""
         with self._lock:
             self._clusters.setdefault(cluster, LRUCache(_PER_CLUSTER))[child] = state
 
-    def knows(self, cluster: Cluster, child: Hashable, state: bytes) -> bool:
-        """Whether the child is in that state because the server answered so."""
+    def state(self, cluster: Cluster, child: Hashable) -> bytes | None:
+        """The state that was noted last; None if none was, or if it is forgotten."""
         with self._lock:
             states = self._clusters.get(cluster)
-            return states is not None and states.get(child) == state
+            return None if states is None else states.get(child)

@@ -122,7 +122,11 @@ def _check_builtin(catalog: Catalog, kind: Kind, document: dict[str, Any]) -> No
     if (api_version, name) == (kind.api_version, kind.kind):
         return
     start = _in_version(name, kind, version=api_version.rpartition("/")[2])
-    if catalog.by_kind(api_version, name) is not None:
+    other = catalog.by_kind(api_version, name)
+    if other is not None and other.storage == kind.storage:
+        expected = f"does not match the expected API version ({kind.api_version})"
+        raise statuses.bad_request(f"the API version in the data ({api_version}) {expected}")
+    if other is not None:
         types = f"({kind.version}.{name}) to (core.{kind.kind})"
         raise statuses.bad_request(f"{start}converting {types}: unknown conversion")
     why = f'no kind "{name}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:111"'

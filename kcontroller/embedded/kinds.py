@@ -29,12 +29,13 @@ class Kind:
     """One resource in one version, built in or defined by a CustomResourceDefinition. Compared by identity.
 
     Attributes:
-        storage: ``plural.group``, the same for every version of the kind: what the store files objects under.
-        storage_version: the version that objects are kept in; other versions differ in apiVersion alone.
+        storage_version: the version that objects are kept in; see `conversion` for how the others differ.
         verbs: of the resource itself.
         columns: for Table output: columnDefinitions of the recorded server, or additionalPrinterColumns with jsonPath.
         selectable: the field paths, besides name and namespace, that a field selector may name.
         builtin: false for custom resources.
+        shared_with: the group that keeps the objects, where it is another one: its resource of the same name has the
+            same objects, as Events have two APIs.
     """
 
     group: str
@@ -54,11 +55,12 @@ class Kind:
     list_kind: str = ""
     builtin: bool = True
     deprecation: str = ""
+    shared_with: str | None = None
 
     @property
     def api_version(self) -> str:
         """``group/version``, or the version alone in the core group."""
-        return f"{self.group}/{self.version}" if self.group else self.version
+        return _joined(self.group, self.version)
 
     @property
     def resource(self) -> str:
@@ -67,8 +69,18 @@ class Kind:
 
     @property
     def storage(self) -> str:
-        """What the store files objects under."""
-        return self.resource
+        """What the store files objects under: ``plural.group``, the same for every version of the kind."""
+        return f"{self.plural}.{self.storage_group}" if self.storage_group else self.plural
+
+    @property
+    def storage_group(self) -> str:
+        """The group that keeps the objects."""
+        return self.group if self.shared_with is None else self.shared_with
+
+    @property
+    def storage_api_version(self) -> str:
+        """What stands in the objects that are kept."""
+        return _joined(self.storage_group, self.storage_version)
 
     @property
     def list_name(self) -> str:
@@ -79,6 +91,10 @@ class Kind:
     def has_status(self) -> bool:
         """Whether status is written apart from the rest."""
         return "status" in self.subresources
+
+
+def _joined(group: str, version: str) -> str:
+    return f"{group}/{version}" if group else version
 
 
 class Catalog:
@@ -136,5 +152,5 @@ class Catalog:
         self._of_storage, self._by_kind = {}, {}
         for kind in self._kinds.values():
             self._by_kind.setdefault((kind.api_version, kind.kind), kind)
-            if kind.storage not in self._of_storage or kind.version == kind.storage_version:
+            if kind.storage not in self._of_storage or kind.api_version == kind.storage_api_version:
                 self._of_storage[kind.storage] = kind

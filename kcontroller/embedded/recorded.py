@@ -22,6 +22,8 @@ _DEPRECATED: Final = {
     "v1/componentstatuses": "v1 ComponentStatus is deprecated in v1.19+",
     "v1/endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
 }
+# Resources that have the objects of another group's resource of the same name (the server's storage factory).
+_SHARED: Final = {"events.k8s.io/v1/events": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def _kinds(
                     if at in labels
                     else (),
                     deprecation=_DEPRECATED.get(at, ""),
+                    shared_with=_SHARED.get(at),
                 )
 
 

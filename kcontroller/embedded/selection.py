@@ -58,7 +58,7 @@ def matcher(kind: Kind, selection: Selection) -> Callable[[Stored], bool] | None
             return False
         if not terms:
             return True
-        document = stored.document()
+        document = stored.document(kind.api_version)
         return all((_text(document, paths, absent) == value) is equal for paths, absent, equal, value in terms)
 
     return matches

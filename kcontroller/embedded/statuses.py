@@ -150,16 +150,17 @@ def too_old(version: int, oldest: int) -> Refusal:
 def invalid(kind: Kind, name: str, causes: Iterable[Cause], *, called: str = "") -> Refusal:
     """422: fields were refused; the message joins them as apimachinery's aggregate does.
 
-    `called` stands for the kind where the server names it otherwise: by its plural, or as the client did.
+    `called` stands for the kind where the server names it otherwise: by its plural, or as the client did. The group
+    is that of what is stored: its validation speaks.
     """
     causes = tuple(causes)
     called = called or kind.kind
     lines = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     said = lines[0] if len(lines) == 1 else f"[{', '.join(lines)}]"
-    qualified = f"{called}.{kind.group}" if kind.group else called
+    qualified = f"{called}.{kind.storage_group}" if kind.storage_group else called
     details = {
         "name": name,
-        "group": kind.group,
+        "group": kind.storage_group,
         "kind": called,
         "causes": [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes],
     }

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import msgspec
 
 from kcontroller.api.keys import Key
+from kcontroller.embedded.conversion import converted
 
 if TYPE_CHECKING:
     import asyncio
@@ -58,11 +59,9 @@ class Stored:
         )
 
     def document(self, api_version: str = "") -> dict[str, Any]:
-        """Decode a copy that the caller may change; in another version only apiVersion differs."""
+        """Decode a copy that the caller may change, in a version of the kind."""
         document: dict[str, Any] = _decode(self.raw)
-        if api_version:
-            document["apiVersion"] = api_version
-        return document
+        return converted(document, api_version) if api_version and api_version != self.api_version else document
 
     def encoded(self, api_version: str) -> bytes:
         """Give the JSON in a version of the kind."""

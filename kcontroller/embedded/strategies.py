@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.embedded import completion
+from kcontroller.embedded import completion, conversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,6 @@ CREATED_BY_UPDATE: Final = frozenset(
         "leases.coordination.k8s.io",
         "endpoints",
         "events",
-        "events.events.k8s.io",
         "limitranges",
         "services",
         "clusterroles.rbac.authorization.k8s.io",
@@ -243,6 +242,7 @@ def _quality(spec: dict[str, Any]) -> str:
 
 
 _COMPLETED: Final[dict[str, Callable[[dict[str, Any]], None]]] = {
+    "events": conversion.write_event,
     "namespaces": _named_namespace,
     "secrets": _secret,
     "services": _service_ports,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from kcontroller.api.keys import Key
 from kcontroller.embedded import definitions, intake, options, statuses, strategies, validation
 from kcontroller.embedded.backend import key_of
+from kcontroller.embedded.conversion import converted
 from kcontroller.embedded.deletion import is_going
 from kcontroller.embedded.loops.crds import STORAGE as CRDS
 from kcontroller.embedded.ownership import managed
@@ -115,7 +116,7 @@ def update(
 def put(backend: Backend, call: Call, document: dict[str, Any]) -> Stored:
     """Store a document in the storage version; a dry run only makes what would have been stored."""
     kind = call.kind
-    document["apiVersion"] = _storage_api_version(kind)
+    document = converted(document, kind.storage_api_version)
     if call.dry_run:
         return Stored.of(document, int(document["metadata"].get("resourceVersion") or 0))
     return backend.store.put(call.plane, kind.storage, document)
@@ -123,8 +124,7 @@ def put(backend: Backend, call: Call, document: dict[str, Any]) -> Stored:
 
 def finish(backend: Backend, call: Call, document: dict[str, Any], old: Stored) -> Stored:
     """Delete an object whose last finalizer has gone; the answer keeps the version that the object had."""
-    document["apiVersion"] = _storage_api_version(call.kind)
-    answer = Stored.of(document, old.version)
+    answer = Stored.of(converted(document, call.kind.storage_api_version), old.version)
     if not call.dry_run:
         # Watches are told the last state that was stored, as etcd knows it: the finalizer is still in it.
         backend.store.remove(call.plane, call.kind.storage, old.document())
@@ -321,7 +321,3 @@ def _is_leaving(document: dict[str, Any], before: dict[str, Any]) -> bool:
 def _refuse_if(kind: Kind, named: dict[str, Any], causes: list[statuses.Cause]) -> None:
     if causes:
         raise statuses.invalid(kind, named["metadata"].get("name") or "", causes)
-
-
-def _storage_api_version(kind: Kind) -> str:
-    return f"{kind.group}/{kind.storage_version}" if kind.group else kind.storage_version

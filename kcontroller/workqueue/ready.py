@@ -25,10 +25,11 @@ _Lane: TypeAlias = "OrderedDict[Entry, None]"
 class ClusterShare:
     """A cluster's part of the queue: its entries, its lanes (one per priority), and what it holds of the workers.
 
-    A share is *open* if its entries may be handed out: it is not paused, and below its cap.
+    A share is *open* if its entries may be handed out: it is not paused, and below its cap. What was in flight when the
+    cluster was purged is *left over*: it counts no longer, or a reconcile that never ends would starve the successor.
     """
 
-    __slots__ = ("entries", "in_flight", "lanes", "name", "open", "paused", "ready")
+    __slots__ = ("entries", "in_flight", "lanes", "left_over", "name", "open", "paused", "ready")
 
     def __init__(self, name: str) -> None:
         """Start empty and open."""
@@ -37,6 +38,7 @@ class ClusterShare:
         self.lanes: dict[int, _Lane] = {}
         self.ready = 0
         self.in_flight = 0
+        self.left_over = 0
         self.paused = False
         self.open = True
 
@@ -137,15 +139,18 @@ class ReadyRings:
         self._review(share)
 
     def clear(self, share: ClusterShare) -> None:
-        """Take all entries of a share out, and its pause with them; what is in flight stays counted."""
+        """Take all entries of a share out, and its pause with them; what is in flight is left over from now on."""
         for priority in list(share.lanes):
             self._drop_lane(share, priority)
         self.size -= share.ready
         share.ready = 0
+        share.left_over += share.in_flight
+        share.in_flight = 0
         if share.paused:
             self.resume(share)
-        elif not share.in_flight:
+        else:
             self._leave(share)
+            self._review(share)
 
     def _append(self, entry: Entry) -> None:
         share, priority = entry.share, entry.priority
@@ -232,7 +237,8 @@ class ReadyRings:
         facts = {
             "no lane is empty": all(share.lanes.values()),
             "ready is counted": share.ready == states.count(READY) == len(placed),
-            "in flight is counted": share.in_flight == states.count(PROCESSING),
+            "in flight is counted": share.in_flight + share.left_over == states.count(PROCESSING),
+            "what is left over was purged": share.left_over == sum(entry.purged for entry in share.entries.values()),
             "each entry is READY in its lane": all(
                 entry.state is READY and entry.priority == priority for priority, entry in placed
             ),

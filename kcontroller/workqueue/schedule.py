@@ -80,9 +80,9 @@ class Schedule(Generic[R]):
         return 0 if share is None else share.ready
 
     def in_flight_of(self, cluster: str) -> int:
-        """How many items of one cluster are in work."""
+        """How many items of one cluster are in work, also those from before a purge."""
         share = self._shares.get(cluster)
-        return 0 if share is None else share.in_flight
+        return 0 if share is None else share.in_flight + share.left_over
 
     def failures(self, request: R) -> int:
         """Count the failures of a request since its last success."""
@@ -133,7 +133,8 @@ class Schedule(Generic[R]):
         """Apply an outcome and whatever was added meanwhile; returns the seconds the item was in work."""
         entry = self._claim(item)
         self._processing.discard(entry)
-        if entry.purged:
+        left_over = entry.purged
+        if left_over:
             entry.purged = False
         else:
             self._apply(entry, item, outcome, now)
@@ -145,7 +146,10 @@ class Schedule(Generic[R]):
             self._place(entry, now)
         elif not entry.failures:
             del share.entries[entry.request]
-        self._ready.release(share)
+        if left_over:
+            share.left_over -= 1
+        else:
+            self._ready.release(share)
         if not share.entries:
             self._prune(share)
         return now - entry.started

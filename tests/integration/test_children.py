@@ -118,6 +118,11 @@ def test_a_set_of_children_is_made_kept_and_pruned_and_costs_nothing_at_rest(
     service["spec"]["selector"] = {"app": "mine"}
     api.patch(service)
     eventually(lambda: api.get(SERVICE, key)["spec"]["selector"] == {"app": "web"})
+    # What it adds there would choose other Pods: the selector has one owner as a whole.
+    service = api.get(SERVICE, key)
+    service["spec"]["selector"] = {"app": "web", "zone": "mine"}
+    api.patch(service)
+    eventually(lambda: api.get(SERVICE, key)["spec"]["selector"] == {"app": "web"})
     api.delete(CONFIG_MAP, key)
     eventually(lambda: api.get(CONFIG_MAP, key)["data"] == {"a": "1", "b": "2"})
 

@@ -21,12 +21,15 @@ from kcontroller.config import ManagerOptions
 from kcontroller.controller import Builder, Context, Reconciler, Result
 from kcontroller.errors import ClusterNotFound, ConfigError
 from kcontroller.manager import Manager
+from kcontroller.multicluster import ClusterSpec
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
 from tests.unit.tiny_api import TinyApi
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import Request
+    from kcontroller.cluster import Cluster
+    from kcontroller.multicluster import Sink
 
 ROOT = Path(kcontroller.__file__).parents[1]
 CONFIG_MAP = "v1 ConfigMap"
@@ -566,6 +569,57 @@ def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
 
     eventually(lambda: names_of_ours() == [])
     assert manager._failure == ""
+
+
+class Faulty:
+    """A provider that finds one cluster; a user's, so it may raise anything."""
+
+    name = "faulty"
+    patience = None
+
+    def __init__(self, server: str, reconciler: Maps, *, start: bool = False, stop: bool = False) -> None:
+        self._spec = ClusterSpec("one", Config(server, StaticCredentials()))
+        self._reconciler, self._start, self._stop = reconciler, start, stop
+
+    def start(self, sink: Sink, *, hub: Cluster | None) -> None:
+        sink.present(self._spec)
+        assert self._reconciler.began.wait(10)
+        if self._start:
+            msg = "start fails"
+            raise OSError(msg)
+
+    def stop(self) -> None:
+        if self._stop:
+            msg = "stop fails"
+            raise OSError(msg)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_provider_that_cannot_start_leaves_nothing_running(api: TinyApi, *, stop: bool) -> None:
+    reconciler = Maps()
+    provider = Faulty(api.url, reconciler, start=True, stop=stop)
+    manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
+    manager.add(reconciler)
+
+    with pytest.raises(OSError, match="start fails"):
+        manager.start()
+
+    assert names_of_ours() == []
+    assert manager.stop() is manager.stop()
+
+
+def test_a_provider_that_cannot_stop_keeps_nothing_from_stopping(
+    api: TinyApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    reconciler = Maps()
+    provider = Faulty(api.url, reconciler, stop=True)
+    manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
+    manager.add(reconciler)
+    manager.start()
+
+    assert manager.stop()
+    assert names_of_ours() == []
+    assert "provider faulty failed to stop: OSError: stop fails" in caplog.text
 
 
 def test_a_body_that_raises_stops_the_manager_and_is_told(make: Make) -> None:

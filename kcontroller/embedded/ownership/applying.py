@@ -63,7 +63,7 @@ class Application:
             Refusal: 409 with what others own and would change.
             Unnamed: a list item of the object has no name.
         """
-        entries = self._before or self._before_first_apply()
+        entries = owners.of_group(self._kind, self._before or self._before_first_apply())
         stated = without(of(self._shape, self._config), owners.excluded(self._kind, self._applier.subresource))
         own = entries.get(self._applier)
         others = {identity: entry for identity, entry in entries.items() if identity != self._applier}

@@ -55,7 +55,7 @@ def track(
     entries = owners.chosen(old.get("managedFields"), metadata.pop("managedFields", None), subresource=subresource)
     if not entries and old.get("uid"):
         return
-    entries = entries or {}
+    entries = owners.of_group(kind, entries or {})
     if subresource == "scale" and not any(has(entry.fields, *_replicas(kind)) for entry in entries.values()):
         metadata["managedFields"] = old["managedFields"]  # The Scale shows no owners, and so it gets none.
         return

@@ -204,6 +204,14 @@ def _place(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
+def of_group(kind: Kind, entries: Entries) -> Entries:
+    """Leave out the entries of other groups: a write in one API forgets the owners that came through another.
+
+    structured-merge-diff drops a set whose version the object cannot be converted to, and no object leaves its group.
+    """
+    return {at: entry for at, entry in entries.items() if entry.api_version.rpartition("/")[0] == kind.group}
+
+
 def lose(entries: Entries, fields: Fields, *, but: Identity | None = None) -> Entries:
     """Take fields from everybody, or from everybody but one."""
     if not fields:

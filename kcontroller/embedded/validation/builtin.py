@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.embedded.definitions import checks
 from kcontroller.embedded.statuses import Cause
-from kcontroller.embedded.validation import fields, names, rbac, workloads
+from kcontroller.embedded.validation import events, fields, names, rbac, workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -44,6 +44,8 @@ _OWN_RULES: Final = frozenset(
     }
 )
 _OWN_FIELDS: Final = frozenset({"pathType", "priorityLevelConfiguration", "usages", "unhealthyPodEvictionPolicy"})
+# Groups whose schemas require what the server does not always ask for.
+_BY_HAND: Final = frozenset({"apiextensions.k8s.io", "events.k8s.io"})
 _SECRET_KEYS: Final = {
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
@@ -55,7 +57,7 @@ _SERVICE_ACCOUNT: Final = "kubernetes.io/service-account.name"
 
 def validate(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> list[Cause]:
     """Find what is wrong with a new object, or with what an update makes of `old`."""
-    by_schema = _by_schema(kind.schema, document, "") if kind.group != "apiextensions.k8s.io" else ()
+    by_schema = _by_schema(kind.schema, document, "") if kind.group not in _BY_HAND else ()
     rule = _RULES.get(kind.storage)
     by_rule = list(rule(document, old)) if rule is not None else []
     # A rule may say more exactly why a field is required.
@@ -201,12 +203,6 @@ def _lease(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Itera
         yield fields.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0")
 
 
-def _event(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
-    namespace = (document.get("involvedObject") or {}).get("namespace") or ""
-    if namespace and namespace != document["metadata"].get("namespace"):
-        yield fields.invalid("involvedObject.namespace", namespace, "does not match event.namespace")
-
-
 def _claim(document: Mapping[str, Any], _old: Mapping[str, Any] | None) -> Iterator[Cause]:
     spec = document.get("spec") or {}
     if not spec.get("accessModes"):
@@ -281,7 +277,6 @@ _RULES: Final[Mapping[str, Rule]] = {
     "secrets": _secret,
     "services": _service,
     "leases.coordination.k8s.io": _lease,
-    "events": _event,
     "persistentvolumeclaims": _claim,
     "ingresses.networking.k8s.io": _ingress,
     "controllerrevisions.apps": _revision,
@@ -291,6 +286,7 @@ _RULES: Final[Mapping[str, Rule]] = {
     "ingressclasses.networking.k8s.io": _ingress_class,
     "mutatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
     "validatingwebhookconfigurations.admissionregistration.k8s.io": _webhooks,
+    **events.RULES,
     **rbac.RULES,
     **workloads.RULES,
 }

@@ -35,12 +35,11 @@ _PLAIN_GROUPS: Final = frozenset(
         "apiextensions.k8s.io",
         "apiregistration.k8s.io",
         "coordination.k8s.io",
-        "events.k8s.io",
         "node.k8s.io",
         "policy",
     }
 )
-_PATH_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io", "events", "events.events.k8s.io"})
+_PATH_NAMES: Final = frozenset({"certificatesigningrequests.certificates.k8s.io", "events"})
 _LABEL_NAMES: Final = frozenset({"namespaces", "services", "statefulsets.apps"})
 _RBAC: Final = "rbac.authorization.k8s.io"
 _LONGEST_CRON_JOB: Final = 52  # Its jobs have the time in their names as well.
@@ -76,7 +75,7 @@ def check_update(kind: Kind, document: Mapping[str, Any], old: Mapping[str, Any]
 
 
 def _asks_domains(kind: Kind) -> bool:
-    return kind.builtin and kind.group not in _PLAIN_GROUPS and kind.storage != "events"
+    return kind.builtin and kind.group not in _PLAIN_GROUPS and kind.resource != "events"
 
 
 def _changes(metadata: Mapping[str, Any], before: Mapping[str, Any]) -> list[Cause]:
@@ -103,7 +102,7 @@ def name_rule(kind: Kind) -> Callable[[str], list[str]]:
     """Tell how objects of a kind may be called."""
     if not kind.builtin:
         return names.subdomain
-    if kind.group == _RBAC or kind.storage in _PATH_NAMES:
+    if kind.group == _RBAC or kind.resource in _PATH_NAMES:
         return names.path_segment
     if kind.storage == "cronjobs.batch":
         return _cron_job_name

@@ -107,10 +107,11 @@ class _Whole(Representation):
 
 
 def _without_kind(kind: Kind, stored: Stored) -> bytes:
-    for head in _heads(kind.kind, stored.api_version):
-        if stored.raw.startswith(head):
-            return b"{" + stored.raw[len(head) :]
-    document = stored.document()
+    raw = stored.encoded(kind.api_version)
+    for head in _heads(kind.kind, kind.api_version):
+        if raw.startswith(head):
+            return b"{" + raw[len(head) :]
+    document = stored.document(kind.api_version)
     return _encode({field: value for field, value in document.items() if field not in {"kind", "apiVersion"}})
 
 

@@ -150,3 +150,14 @@ def metadata_inside_is_decoded(api: Dialogue) -> None:
     for metadata in ({"name": 1}, 1):
         body = things.make("a", spec={"o": {"apiVersion": "v1", "kind": "X", "metadata": metadata}})
         api.post(things.path, body, expect=400)
+
+
+@written
+def an_autoscaler_has_its_metrics_in_one_version_and_a_percentage_in_the_other(api: Dialogue) -> None:
+    about = {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}
+    old, new = (api.path("horizontalpodautoscalers", f"autoscaling/{version}") for version in ("v1", "v2"))
+    api.post(old, {"metadata": {"name": "a"}, "spec": {**about, "targetCPUUtilizationPercentage": 50}})
+    api.get(f"{new}/a")
+    api.post(new, {"metadata": {"name": "b"}, "spec": about})
+    api.get(f"{old}/b")
+    api.post(old, {"apiVersion": "autoscaling/v2", "metadata": {"name": "a"}, "spec": about}, expect=400)

@@ -280,6 +280,39 @@ def test_an_object_of_nobody_is_left_alone_unless_it_may_be_adopted() -> None:
     assert owners.is_controlled_by(adopted.client.get(CONFIG_MAP, A), adopted.obj)
 
 
+def test_a_child_that_another_controller_applies_for_the_same_owner_is_left_alone_unless_it_may_be_adopted() -> None:
+    owner, children = made_before("a")
+    of_another_controller(children[0])
+    refused, _ = reconciled(lambda _: [config_map("a", x="1")], *children, obj=owner, raises=AlreadyOwned)
+    adopted, _ = reconciled(lambda _: [config_map("a", x="1")], *children, obj=owner, adopt=True)
+
+    assert str(refused.error) == (
+        "v1 ConfigMap default/a is applied by controller 'other' for Team a; adopt=True would take it over"
+    )
+    assert lines(refused) == []
+    assert adopted.client.get(CONFIG_MAP, A).metadata.labels[CONTROLLER] == "team"
+
+
+def test_a_finalizer_that_has_come_off_a_child_on_its_way_out_is_not_put_on_again() -> None:
+    """The server would refuse it, and with it the rest of the set."""
+
+    def child(**data: str) -> Object:
+        made = config_map("a", **data)
+        made.metadata.finalizers = ["example.com/x", "example.com/y"]
+        return made
+
+    first, _ = reconciled(lambda _: [child(x="1")])
+    live = first.client.get(CONFIG_MAP, A)
+    live.metadata.finalizers = ["example.com/y"]
+    live.metadata.deletion_timestamp = "2026-01-01T00:00:00Z"
+    rested, _ = reconciled(lambda _: [child(x="1")], live, obj=first.obj)
+    changed, _ = reconciled(lambda _: [child(x="2")], live, obj=first.obj)
+
+    assert lines(rested) == []
+    assert changed.client.get(CONFIG_MAP, A)["data"] == {"x": "2"}
+    assert changed.client.get(CONFIG_MAP, A).metadata.finalizers == ["example.com/y"]
+
+
 def test_a_child_that_its_owner_left_behind_is_taken_up_again() -> None:
     orphan = foreign(labels={CONTROLLER: "team", OWNER_UID: "u-0"})
     outcome, _ = reconciled(lambda _: [config_map("a", x="1")], orphan)
@@ -294,6 +327,10 @@ def test_a_child_of_an_earlier_owner_of_the_name_is_waited_for() -> None:
     assert isinstance(outcome.error, Wait)
     assert outcome.error.why == "v1 ConfigMap default/a belongs to an earlier Team a"
     assert lines(outcome) == []
+
+
+def secret(**plain: Any) -> Object:
+    return Object({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}, "stringData": plain})
 
 
 class Plain(Reconciler):
@@ -340,6 +377,7 @@ def test_an_owner_that_is_gone_or_going_gets_nothing() -> None:
         (Plain(CONFIG_MAP, children=[config_map("b", "other")]), "cannot own b in namespace 'other'"),
         (Plain(CONFIG_MAP, owner=Land.named("l")), "v1 Land l cannot own children here: owns reconciles each "),
         (Plain(CONFIG_MAP, owner=Team.named("l")), "l has no uid"),
+        (Plain(SECRET, children=[secret(pin=1234)]), "stringData 'pin' of Secret a must be a str, got int"),
     ],
 )
 def test_a_mistake_is_named_before_anything_is_sent(reconciler: Plain, message: str) -> None:
@@ -437,9 +475,9 @@ def test_the_ledger_forgets_a_cluster_with_the_cluster() -> None:
     one, other = Named(), Named()
     ledger.note(one, "child", b"1")  # type: ignore[arg-type]
 
-    assert ledger.knows(one, "child", b"1")  # type: ignore[arg-type]
-    assert not ledger.knows(one, "child", b"2")  # type: ignore[arg-type]
-    assert not ledger.knows(other, "child", b"1")  # type: ignore[arg-type]
+    assert ledger.state(one, "child") == b"1"  # type: ignore[arg-type]
+    assert ledger.state(one, "other") is None  # type: ignore[arg-type]
+    assert ledger.state(other, "child") is None  # type: ignore[arg-type]
     del one
     gc.collect()
     assert len(ledger._clusters) == 0
@@ -505,6 +543,34 @@ def test_a_field_that_leaves_the_set_leaves_the_object_and_a_drift_is_put_right(
     client.delete(CONFIG_MAP, A)
     eventually(lambda: client.get(CONFIG_MAP, A)["data"] == {"y": "1"})
     assert_settled(running)
+
+
+def test_what_others_put_into_a_map_that_is_owned_as_a_whole_goes_and_what_is_theirs_stays_for_one_apply(
+    api_server: Any, manager: Any, client: Any, install_crds: Any, eventually: Any
+) -> None:
+    """Which maps and lists are atomic only the server knows; a change of others is its to judge, once."""
+    install_crds(open_crd(Team))
+    made = deployment()
+    made["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "ssd"}
+    reconciler = Teams(lambda _: [made])
+    running = manager(reconciler)
+    client.create(Team.named("a", namespace="default"))
+    child = eventually(lambda: client.get(DEPLOYMENT, A))
+    assert_settled(running)
+
+    child["spec"]["template"]["spec"]["nodeSelector"] = {"disk": "ssd", "zone": "theirs"}
+    client.patch(child)
+    eventually(lambda: client.get(DEPLOYMENT, A).get("spec.template.spec.nodeSelector") == {"disk": "ssd"})
+    assert_settled(running)
+
+    child, mark = client.get(DEPLOYMENT, A), api_server.requests.mark()
+    child["spec"]["replicas"] = 7
+    client.patch(child)
+    assert_settled(running)
+    poke(client, 1)
+    assert_settled(running)
+    api_server.requests.assert_count(2, since=mark, resource="deployments.apps", verb={"patch", "apply"})
+    assert client.get(DEPLOYMENT, A)["spec"]["replicas"] == 7
 
 
 def test_a_set_that_was_cut_short_is_completed_by_the_next_reconcile(

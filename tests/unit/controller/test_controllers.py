@@ -94,6 +94,19 @@ def test_a_follower_stops_what_only_a_leader_may_do(standby: Crew) -> None:
     assert stopped == {"leader": True, "reader": False}
 
 
+def test_one_that_comes_after_the_lease_is_lost_does_not_start(standby: Crew) -> None:
+    standby.all.lead(standby.host.threads)
+    standby.all.follow()
+    late = Named("late")
+    controller = Controller(late, standby.host)
+    standby.host.controllers.append(controller)
+
+    standby.all.add(controller)
+    standby.all.start(controller, standby.host.threads)
+
+    assert "kc-worker-late-0" not in standby.host.threads.alive()
+
+
 def test_a_drain_hands_out_nothing_more_and_says_whether_all_ended(standby: Crew) -> None:
     leader = next(iter(standby.all))
     item = leader.queue.get(timeout=0)

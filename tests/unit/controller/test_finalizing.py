@@ -149,6 +149,22 @@ def test_the_next_call_is_the_soonest_that_was_asked_for(
         assert result.seconds == soonest
 
 
+def test_an_answer_that_is_no_result_is_that_functions_failure(cluster: FakeCluster) -> None:
+    run = Run(cluster, dns=True, **going(DNS, BUCKET))
+
+    with pytest.raises(TypeError, match=r"example\.com/dns must return a Result or None, got bool"):
+        run.finalize()
+
+    assert run.patches == [[DNS]]
+
+
+def test_a_wait_that_names_no_time_is_told_as_it_is(cluster: FakeCluster) -> None:
+    run = Run(cluster, dns=Result(requeue_after=5), bucket=Wait(after=None), **going(DNS, BUCKET))  # type: ignore[arg-type]
+
+    with pytest.raises(Wait):
+        run.finalize()
+
+
 def test_a_failure_goes_before_a_wish_for_more_time(cluster: FakeCluster) -> None:
     run = Run(cluster, dns=Result(requeue_after=9), bucket=ValueError("no"), **going(DNS, BUCKET))
 

@@ -61,10 +61,11 @@ class Model:
     picks: int = 0
 
     def held(self, cluster: str) -> int:
-        return sum(request.cluster == cluster for request in self.in_work)
+        return sum(request.cluster == cluster and not purged for request, purged in self.in_work.items())
 
     def open(self, cluster: str) -> bool:
-        busy = {request.cluster for request in [*self.ready, *self.in_work]} - self.paused
+        working = [request for request, purged in self.in_work.items() if not purged]
+        busy = {request.cluster for request in [*self.ready, *working]} - self.paused
         capped = self.held(cluster) >= (self.cap if len(busy) > 1 else self.alone)
         return cluster not in self.paused and not capped
 

@@ -338,6 +338,21 @@ def test_a_request_added_after_a_purge_waits_for_the_worker_that_still_has_it(qu
     assert take(queue)[:3] == (NORTH, 0, 0)
 
 
+def test_what_a_purge_left_in_work_takes_nothing_from_the_successor(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=2, reserves=True)
+    queue.add(Request("north", "", "stuck"))
+    stuck = take(queue)
+    queue.purge("north")
+    queue.add(SOUTH)
+    queue.add(NORTH)
+    queue.check_invariants()
+
+    assert {take(queue).request, take(queue).request} == {SOUTH, NORTH}
+    assert not queue.wait_in_flight(0, cluster="north")
+    queue.done(stuck, Outcome.forget())
+    queue.check_invariants()
+
+
 def test_purge_ends_a_pause(queue: Queue) -> None:
     queue.pause("north")
     queue.purge("north")

@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from kcontroller.config import ManagerOptions
+from kcontroller.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"namespaces": "default"}, r"namespaces must be a tuple of names, such as \('default',\), got 'default'"),
+        ({"namespaces": ("a", "")}, r"namespaces holds an empty name; \(\) caches all"),
+        ({"max_concurrent_reconciles": 0}, "max_concurrent_reconciles must be at least 1, got 0"),
+        ({"reconcile_timeout": -1.0}, "reconcile_timeout must be a number of seconds, or 0 for no limit, got -1"),
+        ({"reconcile_timeout": math.inf}, "reconcile_timeout must be a number of seconds, or 0 for no limit, got inf"),
+        ({"graceful_shutdown_timeout": math.inf}, "graceful_shutdown_timeout must be a number of seconds, got inf"),
+        ({"graceful_shutdown_timeout": math.nan}, "graceful_shutdown_timeout must be a number of seconds, got nan"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ManagerOptions(**options)
+
+
+def test_a_drain_without_a_limit_and_several_namespaces_are_meant() -> None:
+    options = ManagerOptions(graceful_shutdown_timeout=-1, namespaces=("a", "b"))
+
+    assert (options.graceful_shutdown_timeout, options.namespaces) == (-1, ("a", "b"))
