@@ -1,6 +1,7 @@
 """Tests of the Widget with kcontroller's testing kit: `pytest examples/widget`, in about a second, most of it imports.
 
-The first half calls the reconciler once, in memory; the second half runs a manager on an API server in this process.
+The first half calls the reconciler once, in memory; the second half runs a manager on an API server in this process, at
+last on a Milo API with three projects.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from widget import Widget, WidgetReconciler, WidgetSpec, config_map
 
 from kcontroller import Key, Object, conditions
 from kcontroller.errors import Invalid, NotFound
-from kcontroller.testing import Refuse, Rule, assert_settled, reconcile_once
+from kcontroller.multicluster.providers.milo import MiloProvider
+from kcontroller.testing import Milo, Refuse, Rule, assert_settled, reconcile_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,3 +167,32 @@ def test_the_schema_gives_defaults_and_refuses_what_is_wrong(client: Client, ins
 
     with pytest.raises(Invalid, match=r"spec\.image: Required value"):
         client.create(Object(yaml.safe_load((HERE / "samples" / "refused.yaml").read_text())))
+
+
+# ---- on a fleet ------------------------------------------------------------------------------------------------------
+
+PROJECTS = ("project-1", "project-2", "project-3")
+
+
+@pytest.mark.embedded(milo=Milo(projects=PROJECTS, cold_storage=False))
+def test_each_project_has_widgets_of_its_own(
+    client: Any, install_crds: Any, manager: Any, eventually: Callable[..., Any]
+) -> None:
+    install_crds(HERE / "crd.yaml")
+    fleet = manager(WidgetReconciler(), provider=MiloProvider())
+    projects = [client(cluster=name) for name in PROJECTS]
+    for replicas, project in enumerate(projects, 1):
+        project.create(Widget.named("web", namespace="default", spec=WidgetSpec(image="nginx", replicas=replicas)))
+
+    widgets = [eventually(lambda at=project: is_ready(at.get(Widget, WEB))) for project in projects]
+    assert [widget.status.ready_replicas for widget in widgets] == [1, 2, 3]
+    assert [replicas_of(project) for project in projects] == ["1", "2", "3"]
+
+    one, two, three = projects
+    two.delete(widgets[1])
+    eventually(lambda: two.get_or_none(Widget, WEB) is None)
+    assert two.get_or_none(CONFIG_MAP, WEB) is None
+    assert_settled(fleet, quiet=0.05)
+    assert [one.get(Widget, WEB), three.get(Widget, WEB)] == [widgets[0], widgets[2]]
+    assert [replicas_of(one), replicas_of(three)] == ["1", "3"]
+    assert client.get_or_none(Widget, WEB) is client.get_or_none(CONFIG_MAP, WEB) is None

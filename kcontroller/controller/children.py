@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kcontroller.api import owners
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.objects import Object, is_deleting
-from kcontroller.controller.desired import CONTROLLER, OWNER_INDEX, Child, child_of, covers, desired, state_of
+from kcontroller.controller.desired import CONTROLLER, OWNER_INDEX, Child, child_of, covers, desired, is_copy, state_of
 from kcontroller.controller.ledger import Ledger
 from kcontroller.errors import AlreadyOwned, NotFound, Wait
 
@@ -152,7 +152,7 @@ class Children:
                 labels={CONTROLLER: self._ledger.controller},
                 index=(OWNER_INDEX, owner.metadata.uid),
             )
-            if owners.is_controlled_by(live, owner)
+            if owners.is_controlled_by(live, owner) and not is_copy(live)
         }
 
     def _read(self, child: Child) -> Object | None:

@@ -7,7 +7,8 @@ The document of a child is what the user gave, with the owner, two labels and on
 * ``kcontroller.dev/fields`` is a digest of the *names* of the fields. A field that leaves the document must be applied
   once more, or the server would keep it; the object itself does not show that, and a memory would be lost with the
   process. So the digest differs from the cached one, and all else is seen by comparing values. It holds no value: a
-  digest of a Secret's content in plain sight could be guessed.
+  digest of a Secret's content in plain sight could be guessed. Behind it stands a digest of kind, namespace and name,
+  which tells what was applied from a copy that somebody made of it, with labels, annotations and owner.
 """
 
 from __future__ import annotations
@@ -78,8 +79,17 @@ def desired(child: KubeObject, owner: KubeObject, *, controller: str) -> Object:
         del document["metadata"]["namespace"]
     owners.set_controller(owner, obj)
     meta.labels.update({OWNER_UID: owner.metadata.uid, CONTROLLER: controller})
-    meta.annotations[FIELDS] = hashlib.sha256(_encode(_names(obj.data))).hexdigest()[:16]
+    meta.annotations[FIELDS] = f"{_short(_names(obj.data))}.{_short(child_of(obj).place)}"
     return obj
+
+
+def is_copy(live: Object) -> bool:
+    """Whether its mark is that of another object, or gone."""
+    return live.metadata.annotations.get(FIELDS, "").rpartition(".")[2] != _short(child_of(live).place)
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(_encode(value)).hexdigest()[:16]
 
 
 def _with_plain_data(secret: dict[str, Any]) -> dict[str, Any]:

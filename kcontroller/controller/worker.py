@@ -19,6 +19,8 @@ from kcontroller.process.stop import Deadline
 from kcontroller.workqueue.outcome import FORGET
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cluster.cluster import Cluster
@@ -112,11 +114,14 @@ class Worker:
             # The cluster left while its request waited; there is nothing to reconcile any more.
             return DONE, None
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
+        guard = self._host.guard if self._declared.needs_leader_election else None
         try:
+            if guard is not None:
+                guard()  # What a reconcile does without its client, nobody looks at later.
             with self._stop.child(deadline=deadline) as stop:
                 withdraw = cluster.leaving.on_stop(lambda: stop.stop(cluster.leaving.reason))
                 try:
-                    context = self._context(item, cluster, deadline, stop)
+                    context = self._context(item, cluster, deadline, stop, guard)
                     return of_result(self._reconciler.reconcile(context, item.request)), None
                 finally:
                     withdraw()
@@ -129,8 +134,14 @@ class Worker:
             if deadline is not None and deadline.expired:
                 self._tally.timed_out()
 
-    def _context(self, item: Item[Request], cluster: Cluster, deadline: Deadline | None, stop: StopToken) -> Context:
-        guard = self._host.guard if self._declared.needs_leader_election else None
+    def _context(
+        self,
+        item: Item[Request],
+        cluster: Cluster,
+        deadline: Deadline | None,
+        stop: StopToken,
+        guard: Callable[[], None] | None,
+    ) -> Context:
         return Context(
             request=item.request,
             cluster=cluster,

@@ -104,9 +104,9 @@ class Broadcaster:
     def take(self, target: Target, event: RecordedEvent, component: str, guard: Callable[[], None] | None) -> None:
         """Keep an event; never waits."""
         occurrence = Occurrence(event, component, self._clock.now(), guard)
-        leaving = target.leaving.stopped
         with self._changed:
-            if leaving or self._closing:
+            # Under the lock: what is forgotten has left before, and must not come back.
+            if target.leaving.stopped or self._closing:
                 self._count("dropped", 1)
                 return
             lane = self._lanes.get(target)

@@ -153,6 +153,7 @@ class _Loop:
         self._stopping = threading.Event()
         self._woken, self._wake = socket.socketpair()
         self._waiting: dict[int, _Connection] = {}  # Oldest first.
+        self._starved = False
 
     def stop(self) -> None:
         self._stopping.set()
@@ -189,9 +190,12 @@ class _Loop:
             accepted, peer = self._listener.accept()
         except OSError as error:
             if error.errno in _NO_DESCRIPTORS:
-                _log.warning("no file descriptors left to answer with", open_files=error.errno)
+                if not self._starved:
+                    _log.warning("no file descriptor is left to answer with; raise the limit of open files (ulimit -n)")
+                self._starved = True
                 self._stopping.wait(0.1)  # The listener stays readable; without a pause this would spin.
             return
+        self._starved = False
         accepted.setblocking(False)
         connection = _Connection(self._settings, accepted, since=self._clock.monotonic())
         connection.remote_addr, connection.remote_port = peer[:2]

@@ -79,7 +79,7 @@ def load(paths: Iterable[Path], *, context: str | None, policy: ExecPolicy) -> C
     wanted = [path.expanduser().absolute() for path in paths]
     present = [path for path in wanted if path.exists()]
     if not present:
-        msg = f"kubeconfig {', '.join(map(str, wanted))} does not exist; correct --kubeconfig or $KUBECONFIG"
+        msg = f"kubeconfig {', '.join(map(str, wanted))} does not exist; correct the path"
         raise ConfigError(msg)
     merged = _Merged()
     for path in present:

@@ -84,8 +84,8 @@ class Requester:
             request: what to send.
             timeout: seconds for each sending, connecting included.
             stop: ends the wait within 100 ms.
-            guard: called right before each sending of a write, when everything else is ready; what it raises goes to
-                the caller, and nothing was sent.
+            guard: called before a connection is sought for a write, and again when it stands, right before each
+                sending; what it raises goes to the caller, and nothing was sent.
 
         Raises:
             ConnectFailed: no connection; nothing was sent. TLSFailed: because one side does not trust the other.
@@ -152,14 +152,21 @@ class Requester:
         self._raise_if_stopped(stop)
         handle = self._pool.take()
         try:
-            once = self._prepare(handle, request, authorization, timeout)
+            once = self._prepare(handle, request, authorization, timeout, guard)
             if guard is not None and not request.read_only:
                 guard()
             return self._exchange(handle, request, once, stop)
         finally:
             self._pool.give_back(handle)
 
-    def _prepare(self, handle: Handle, request: HttpRequest, authorization: str | None, timeout: float) -> _Once | None:
+    def _prepare(
+        self,
+        handle: Handle,
+        request: HttpRequest,
+        authorization: str | None,
+        timeout: float,
+        guard: Callable[[], None] | None,
+    ) -> _Once | None:
         curl = handle.curl
         self._endpoint.prepare(
             curl,
@@ -180,7 +187,7 @@ class Requester:
             curl.setopt(P.CUSTOMREQUEST, request.method)
         if request.method == "GET":
             return None
-        once = _Once()
+        once = _Once(None if request.read_only else guard)
         handle.forget_dead_connection()
         curl.setopt(P.PREREQFUNCTION, once)
         return once
@@ -203,6 +210,8 @@ class Requester:
                 withdraw()
             with self._lock:
                 self._running.discard(handle)
+        if once is not None:
+            once.raise_refusal()
         if ended is None:
             self._raise_if_stopped(stop)
         code, text = ended or (0, "")
@@ -234,21 +243,39 @@ class Requester:
 
 
 class _Once:
-    """Lets a request leave once, and knows whether it did.
+    """Lets a request leave once, if its guard agrees, and knows whether it did.
 
-    libcurl sends it again, POST and DELETE too, when a connection it reused ends before the answer.
+    libcurl calls it when a connection stands, which can take many seconds, and sends right after it. It sends again,
+    POST and DELETE too, when a connection that it reused ends before the answer.
     """
 
-    __slots__ = ("passed",)
+    __slots__ = ("_guard", "_refusal", "passed")
 
-    def __init__(self) -> None:
+    def __init__(self, guard: Callable[[], None] | None) -> None:
         self.passed = False
+        self._guard = guard
+        self._refusal: BaseException | None = None
 
     def __call__(self, *_: object) -> int:
         if self.passed:
             return int(P.PREREQFUNC_ABORT)
+        if self._guard is not None:
+            try:
+                self._guard()
+            except BaseException as error:  # noqa: BLE001 - nothing can be raised through libcurl
+                self._refusal = error
+                return int(P.PREREQFUNC_ABORT)
         self.passed = True
         return int(P.PREREQFUNC_OK)
+
+    def raise_refusal(self) -> None:
+        """Raise what the guard raised, if it did."""
+        refusal, self._refusal = self._refusal, None
+        if refusal is not None:
+            try:
+                raise refusal
+            finally:
+                del refusal  # Its traceback has this frame.
 
 
 def _last_answer(lines: list[bytes]) -> list[bytes]:

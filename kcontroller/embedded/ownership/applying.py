@@ -74,7 +74,8 @@ class Application:
         if not force:
             self._refuse_conflicts(others, found.changed)
         settled = owners.lose(owners.lose(others, found.changed), found.removed)
-        time = self._now if merged != self._live else own.time if own else ""
+        last = self._before.get(self._applier)  # Also one that was forgotten gives its time on.
+        time = self._now if merged != self._live else last.time if last else ""
         stated = owners.stripped(stated)
         if own is not None and own.fields == stated:
             stated = own.fields  # It is in order.

@@ -39,7 +39,11 @@ def _milo(options: Mapping[str, str]) -> Provider:
     from kcontroller.transport.loading import load_config  # noqa: PLC0415
 
     kubeconfig, context = options.get("project-kubeconfig"), options.get("project-context")
-    projects = load_config(kubeconfig=kubeconfig, context=context) if kubeconfig or context else None
+    try:
+        projects = load_config(kubeconfig=kubeconfig, context=context) if kubeconfig or context else None
+    except ConfigError as error:
+        msg = f"provider milo: {'project-kubeconfig' if kubeconfig else 'project-context'}: {error}"
+        raise ConfigError(msg) from error
     return MiloProvider(selector=options.get("selector", ""), projects=projects)
 
 

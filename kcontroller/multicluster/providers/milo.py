@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 GROUP: Final = "resourcemanager.miloapis.com"
 _LONGEST_NAME: Final = 253
 _SUBDOMAIN: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_A_PROJECT: Final = re.compile(r"/projects/[^/]+/control-plane/?$")
 _REASON_LIMIT: Final = 128
 
 _log: Final = Log("kcontroller.multicluster")
@@ -85,19 +86,23 @@ class MiloProvider:
         self._sink: Sink | None = None
         self._subscription: KindSubscription | None = None
         self._refused: set[str] = set()
+        self._first: dict[str, bool] = {}  # Until all are listed: whether each Project fits.
+        self._is_listed = False
 
     def start(self, sink: Sink, *, hub: Cluster | None) -> None:
         """Watch the Projects, on the hub's thread.
 
         Raises:
-            ConfigError: there is no hub.
+            ConfigError: there is no hub, or it or the server for control planes is one project already.
         """
         if hub is None:
             msg = "provider milo needs the API server that has the Projects; give the manager a config"
             raise ConfigError(msg)
         self._projects = self._projects or hub.config
+        for config in (hub.config, self._projects):
+            _must_not_be_a_project(config)
         self._sink = sink
-        self._subscription = hub.cache(Project).subscribe(self._hear, sink.listed)
+        self._subscription = hub.cache(Project).subscribe(self._hear, self._listed)
 
     def stop(self) -> None:
         """Hear nothing more."""
@@ -112,11 +117,22 @@ class MiloProvider:
             self._refuse(name)
             return
         why = "its Project is gone" if change.new is None else self._unfit(change.new)
+        if not self._is_listed:
+            self._first[name] = not why
         if why:
             self._sink.absent(name, why)
         else:
             config = self._projects.with_server(self._projects.server + control_plane_path(name))
             self._sink.present(ClusterSpec(name, config, change.entry.uid))
+
+    def _listed(self) -> None:
+        """Say what the first list has brought: that nothing is to be done must not look like silence."""
+        if self._sink is not None:
+            fit = f"ready and match {self._selector}" if str(self._selector) else "ready"
+            _log.info("%d Projects found; %d are %s", len(self._first), sum(self._first.values()), fit)
+            self._is_listed = True
+            self._first.clear()
+            self._sink.listed()
 
     def _unfit(self, project: Entry) -> str:
         """Why a Project is not to be engaged; "" if it is."""
@@ -136,6 +152,12 @@ class MiloProvider:
 def control_plane_path(project: str) -> str:
     """Give the path of a Project's control plane, below that of the server."""
     return f"/apis/{GROUP}/v1alpha1/projects/{project}/control-plane"
+
+
+def _must_not_be_a_project(config: Config) -> None:
+    if _A_PROJECT.search(config.server):
+        msg = f"provider milo: {config.server} is one project; name a context of the API that has the Projects"
+        raise ConfigError(msg)
 
 
 def _ready_of(raw: bytes) -> _Condition:

@@ -223,12 +223,17 @@ def released(child: Object) -> None:
     child.metadata.owner_references = []
 
 
+def copied(child: Object) -> None:
+    """As ``kubectl get -o yaml``, another name and ``kubectl apply`` leave it: with labels, annotations and owner."""
+    child["metadata"] |= {"name": "copy", "uid": "u-9"}
+
+
 def deleting(child: Object) -> None:
     child.metadata.finalizers = ["example.com/x"]
     child.metadata.deletion_timestamp = "2026-01-01T00:00:00Z"
 
 
-@pytest.mark.parametrize("change", [unlabelled, of_another_controller, of_another_owner, released, deleting])
+@pytest.mark.parametrize("change", [unlabelled, of_another_controller, of_another_owner, released, copied, deleting])
 def test_what_is_not_ours_or_on_its_way_is_never_deleted(change: Callable[[Object], None]) -> None:
     owner, children = made_before("a")
     change(children[0])

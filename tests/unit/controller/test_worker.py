@@ -472,6 +472,27 @@ def test_the_guard_is_before_the_writes_of_controllers_that_need_the_lease(
     assert host.known[""].guards == [guard if guarded else None]
 
 
+@pytest.mark.parametrize(("needs", "calls"), [(True, 0), (False, 1)])
+def test_without_the_lease_no_reconcile_begins_that_needs_it(host: FakeHost, *, needs: bool, calls: int) -> None:
+    """The elector may hear of the loss late; what a reconcile does elsewhere than at the API server has no guard."""
+
+    def guard() -> None:
+        raise NotLeader("the lease may have passed")
+
+    class Which(Scripted):
+        def setup(self, builder: Builder) -> None:
+            super().setup(builder)
+            builder.options(needs_leader_election=needs)
+
+    host.guard = guard
+    reconciler = Which(giving(None))
+    controller = started(host, reconciler)
+    controller.queue.add(A)
+    settle(controller, host)
+
+    assert len(reconciler.calls) == calls
+
+
 def test_tokens_of_finished_reconciles_are_not_kept(host: FakeHost) -> None:
     controller = started(host, Scripted())
     for number in range(100):

@@ -345,6 +345,26 @@ def test_a_cluster_that_left_is_forgotten_with_what_waited(bench: Bench) -> None
     assert len(cluster.asked) == 1
 
 
+def test_an_event_that_is_taken_while_its_cluster_leaves_keeps_nothing_of_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that a reconcile left behind; the fleet is faster by one lock."""
+    cluster = bench.cluster()
+
+    class Slow(threading.Condition):
+        def __enter__(self) -> bool:
+            if not cluster.leaving.stopped:
+                cluster.leaving.stop("it left")
+                bench.broadcaster.forget(cluster)
+            return super().__enter__()
+
+    monkeypatch.setattr(bench.broadcaster, "_changed", Slow())
+    bench.record(cluster, "late")
+
+    assert bench.broadcaster._lanes == {}
+    assert bench.count("dropped") == 1
+
+
 def test_a_cluster_that_comes_back_is_another_one(bench: Bench) -> None:
     first, second = bench.cluster("eu"), bench.cluster("eu")
     bench.record(first, "a")

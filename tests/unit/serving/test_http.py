@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import resource
 import socket
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,10 @@ from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving.health import Checks, application
 from kcontroller.serving.http import HttpServer
 from kcontroller.testing.clock import VirtualClock
+from kcontroller.testing.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from conftest import Serve, Served
 
@@ -40,6 +43,18 @@ def connect(served: Served, *, send: bytes = b"") -> socket.socket:
 
 def read_all(connection: socket.socket) -> bytes:
     return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+@contextmanager
+def no_new_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_probe_is_answered(health: Served) -> None:
@@ -121,6 +136,27 @@ def test_a_head_that_takes_too_long_is_closed(serve: Serve, readyz: Checks) -> N
         clock.advance(10)
         assert health.ask("/readyz").status == 200
         assert slow.recv(1) == b""
+
+
+def test_that_no_descriptor_is_left_is_said_once_each_time(
+    health: Served, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = health.server._loop
+    assert loop is not None
+    tries: list[float] = []
+    monkeypatch.setattr(loop._stopping, "wait", tries.append)  # Without a pause.
+    for times in (1, 2):
+        with closing(socket.socket()) as client:
+            client.settimeout(5)
+            with no_new_descriptors():
+                client.connect(("127.0.0.1", health.server.port))
+                tries.clear()
+                eventually(lambda: len(tries) > 2)
+            client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            assert read_all(client).endswith(b"ok")
+        assert [record.getMessage() for record in caplog.records] == [
+            "no file descriptor is left to answer with; raise the limit of open files (ulimit -n)"
+        ] * times
 
 
 def test_a_client_that_goes_away_is_forgotten(health: Served) -> None:

@@ -581,18 +581,55 @@ def test_a_read_needs_no_leave(serve: Any, connect: Any, method: str) -> None:
 def test_a_guard_is_asked_before_each_sending_of_a_write(serve: Any, connect: Any) -> None:
     """Between the two the lease was lost; the server's leave to send again changes nothing."""
     server = serve(answers(status(429, Retry_After="0"), ok))
-    lease = Lease(good_for=1)
+    lease = Lease(good_for=2)
     with pytest.raises(NotLeader):
         connect(server).send(POST, guard=lease.guard)
-    assert (lease.asked, len(server.seen)) == (2, 1)
+    assert (lease.asked, len(server.seen)) == (3, 1)
 
 
 def test_a_guard_is_asked_again_after_new_credentials(serve: Any, connect: Any) -> None:
     server = serve(answers(status(401), ok))
-    lease = Lease(good_for=1)
+    lease = Lease(good_for=2)
     with pytest.raises(NotLeader):
         connect(server, config={"credentials": Rotating("old", "new")}).send(POST, guard=lease.guard)
-    assert (lease.asked, len(server.seen)) == (2, 1)
+    assert (lease.asked, len(server.seen)) == (3, 1)
+
+
+def test_a_write_does_not_leave_when_the_lease_passed_while_its_connection_was_made(serve: Any, connect: Any) -> None:
+    """A name server, a full backlog or a slow handshake may take ten seconds; the margin of a lease is five."""
+    lost = threading.Event()
+    context = tls()
+    context.sni_callback = lambda *_: lost.set()  # In the middle of the handshake.
+    server = serve(context=context)
+    trust = TLSConfig(ca=AUTHORITY.cert_pem.bytes(), server_name="localhost")
+    metrics = Metrics()
+    requester = connect(server, config={"tls": trust}, metrics=metrics)
+
+    def guard() -> None:
+        if lost.is_set():
+            msg = "the lease may have passed on"
+            raise NotLeader(msg)
+
+    with pytest.raises(NotLeader):
+        requester.send(POST, guard=guard)
+    assert requester.send(GET).status == 200
+    assert [seen.method for seen in server.seen] == ["GET"]
+    assert "<error>" not in metrics.render().decode(), "a refused write is no failure of the server"
+
+
+def test_what_a_guard_raises_goes_to_the_caller_as_it_is(serve: Any, connect: Any) -> None:
+    """Also out of libcurl's callback, which could not raise."""
+    asked = []
+
+    def guard() -> None:
+        asked.append(1)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+
+    server = serve()
+    with pytest.raises(KeyboardInterrupt):
+        connect(server).send(POST, guard=guard)
+    assert server.seen == []
 
 
 # Again.

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -169,6 +170,30 @@ def test_it_is_listed_when_all_projects_have_been_told() -> None:
     told.synced()
 
     assert told.said == ["p1 u1", "listed"]
+
+
+@pytest.mark.parametrize(
+    ("selector", "said"),
+    [("", "2 Projects found; 1 are ready"), ("tier=gold", "2 Projects found; 0 are ready and match tier=gold")],
+)
+def test_the_first_list_is_told_also_when_it_has_nothing_to_work_on(
+    caplog: pytest.LogCaptureFixture, selector: str, said: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    told = Told(MiloProvider(selector=selector))
+    told.hear(Change(None, project()), Change(None, project("p2", ready="False")))
+    told.synced()
+
+    assert [record.getMessage() for record in caplog.records] == [said]
+
+
+@pytest.mark.parametrize("where", ["hub", "projects"])
+def test_a_server_that_is_one_project_already_is_refused(where: str) -> None:
+    one = HUB.with_server(HUB.server + control_plane_path("p1"))
+    provider = MiloProvider(projects=one if where == "projects" else None)
+
+    with pytest.raises(ConfigError, match="p1/control-plane is one project; name a context of the API that has"):
+        Told(provider, hub=HUB if where == "projects" else one)
 
 
 def test_after_its_stop_nothing_is_heard() -> None:

@@ -58,7 +58,11 @@ def test_the_projects_may_have_a_kubeconfig_of_their_own(tmp_path: Path, context
             "provider milo has no option 'selektor'; the known ones are: selector, project-kubeconfig, project-context",
         ),
         ("milo", {"selector": "a b"}, "provider milo: label selector 'a b' is malformed at position 2"),
-        ("milo", {"project-kubeconfig": "/nowhere"}, "/nowhere"),
+        (
+            "milo",
+            {"project-kubeconfig": "/nowhere"},
+            "provider milo: project-kubeconfig: kubeconfig /nowhere does not exist; correct the path",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(name: str, options: dict[str, str], text: str) -> None:
