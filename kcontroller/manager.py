@@ -312,8 +312,8 @@ class Manager:
         )
 
     def _run(self, controller: Controller) -> None:
-        self.clusters.join(controller)
         self._controllers.start(controller, self._threads)
+        self.clusters.join(controller)
 
     def _elected(self) -> None:
         with self._lifecycle:

@@ -91,6 +91,7 @@ class Controller:
         self._lock = threading.Lock()
         self._engaged: dict[str, list[KindSource]] = {}
         self._unsynced: set[str] = set()
+        self._started = False
 
     def engage(self, cluster: Cluster, *, on_synced: Callable[[], None] = _nothing) -> None:
         """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced.
@@ -133,6 +134,7 @@ class Controller:
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the workers."""
+        self._started = True
         for number in range(self._workers):
             threads.spawn("worker", f"{self.name}-{number}", self._worker.run)
 
@@ -155,7 +157,8 @@ class Controller:
             self._unsynced.discard(cluster.name)
             # Under the lock: the queue may be paused for the next one right after it.
             self.queue.resume(cluster.name)
-        _log.info("synced; reconciling", controller=self.name, cluster=cluster.name, workers=self._workers)
+        state = "reconciling" if self._started else "standing by"
+        _log.info("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self._workers)
         on_synced()
 
 

@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cachetools import LRUCache
 
 from kcontroller.events.recorded import clipped
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from kcontroller.events.recorded import RecordedEvent
@@ -51,7 +52,10 @@ EXPIRY_SECONDS: Final = 3600.0
 """kube-apiserver's default of --event-ttl: an event that was not written for so long is gone."""
 COMBINED: Final = "(combined from similar events): "
 
+_FULL: Final = SPAM_BURST * SPAM_SECONDS
+
 _Source = tuple[str, ...]
+V = TypeVar("V")
 
 
 class Verdict(Enum):
@@ -181,11 +185,19 @@ class Correlator:
                 due.append(record)
             if ended:
                 del self._records[record.key]
+        # Neither changes what is decided: they are as good as new.
+        _drop(self._groups, lambda group: now - group.at > AGGREGATE_SECONDS)
+        _drop(self._buckets, lambda bucket: bucket.seconds + now - bucket.at >= _FULL)
         return due
 
     def __len__(self) -> int:
         """How many events are remembered."""
         return len(self._records)
+
+    @property
+    def remembered(self) -> int:
+        """How much is remembered in all; what is left without an event only waits for `sweep`."""
+        return len(self._records) + len(self._groups) + len(self._buckets)
 
     def _aggregated(self, event: RecordedEvent, group_key: _Source, now: float) -> tuple[str, _Source]:
         group = self._groups.get(group_key)
@@ -202,10 +214,15 @@ class Correlator:
     def _pay(self, spam: _Source, now: float) -> bool:
         bucket = self._buckets.get(spam)
         if bucket is None:
-            bucket = self._buckets[spam] = _Bucket(SPAM_BURST * SPAM_SECONDS, now)
-        bucket.seconds = min(SPAM_BURST * SPAM_SECONDS, bucket.seconds + now - bucket.at)
+            bucket = self._buckets[spam] = _Bucket(_FULL, now)
+        bucket.seconds = min(_FULL, bucket.seconds + now - bucket.at)
         bucket.at = now
         if bucket.seconds < SPAM_SECONDS:
             return False
         bucket.seconds -= SPAM_SECONDS
         return True
+
+
+def _drop(cache: LRUCache[_Source, V], over: Callable[[V], bool]) -> None:
+    for key in [key for key, value in cache.items() if over(value)]:
+        del cache[key]

@@ -130,7 +130,7 @@ class Lane:
                 return self._attempt(self._sendings[0], stop, closing=closing)
         else:
             return self._clock.monotonic()
-        return self._swept_at + FINISH_SECONDS if len(self._correlator) else None
+        return self._swept_at + FINISH_SECONDS if self._correlator.remembered else None
 
     def abandon(self) -> None:
         """Drop what waits, and count it; under the broadcaster's lock, while nobody works on the lane."""

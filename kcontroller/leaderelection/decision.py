@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _NEVER: Final = -math.inf
 _STAMPS: Final = 16  # Of writes whose outcome may be unknown; there are never more than a few.
 _SHOWN: Final = 100
+_MOST_TRANSITIONS: Final = 2**31 - 1  # The API keeps an int32.
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -84,6 +85,7 @@ class Decision:
         self._there = False
         self._changed = _NEVER
         self._stamps: deque[str] = deque(maxlen=_STAMPS)
+        self._acquired = ""
         self._due = _NEVER
         self._begun: float | None = None
         self._looked = False
@@ -132,8 +134,11 @@ class Decision:
     def looked(self, lease: Lease | None, now: float) -> None:
         """Take what the server has; None if there is no Lease of that name."""
         self._looked = True
-        if self.leading and lease is not None and lease.holder != self._identity:
-            self._lose(f"{lease.holder[:_SHOWN] or 'nobody'} holds it")
+        if self.leading and lease is not None:
+            if lease.holder != self._identity:
+                self._lose(f"{lease.holder[:_SHOWN] or 'nobody'} holds it")
+            elif lease.acquired not in {"", self._acquired} and not self._is_ours(lease):
+                self._lose(f"another process of the name {self._identity[:_SHOWN]} holds it")
         self._observe(lease, now)
 
     def written(self, lease: Lease, *, sent: float, now: float) -> None:
@@ -143,6 +148,7 @@ class Decision:
         # An answer that comes too late makes no leader, and does not call one back.
         if not self._lost and now < (self._until if self.leading else until):
             self.leading, self._until, self._doubtful = True, until, False
+            self._acquired = lease.acquired
         self._rest(now)
 
     def refused(self, now: float) -> None:
@@ -204,7 +210,7 @@ class Decision:
     def _write(self, now: float, wall: datetime) -> Write:
         seen = self._seen
         ours = seen is not None and (self.leading or (self._there and self._is_ours(seen)))
-        transitions = 0 if seen is None else seen.transitions + (not ours)
+        transitions = 0 if seen is None else min(seen.transitions + (not ours), _MOST_TRANSITIONS)
         if seen is not None and self._there:
             base = seen
         else:

@@ -50,6 +50,7 @@ class Lease(msgspec.Struct, frozen=True):
         seconds: for which it is good after a renewal; 0 if it does not say.
         transitions: how often it went to another holder.
         renewed: the stamp of the last renewal, only good to tell one renewal from another.
+        acquired: the stamp of the last change of holder, likewise.
     """
 
     document: Mapping[str, Any]
@@ -58,6 +59,7 @@ class Lease(msgspec.Struct, frozen=True):
     seconds: float
     transitions: int
     renewed: str
+    acquired: str
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Lease:
@@ -70,6 +72,7 @@ class Lease(msgspec.Struct, frozen=True):
             seconds=float(_number(spec.get("leaseDurationSeconds"))),
             transitions=_number(spec.get("leaseTransitions")),
             renewed=_text(spec.get("renewTime")),
+            acquired=_text(spec.get("acquireTime")),
         )
 
     @classmethod

@@ -88,9 +88,12 @@ class Incarnation:
         if self.idle:
             self.cluster.leaving.stop(why)
             self._owner.post(self._tell_idle)
-        else:
+            return
+        try:
             # On a thread of its own: users may have hung functions on the token.
             self._threads.spawn("leave", self.cluster.name, lambda: self.cluster.leaving.stop(why))
+        except RuntimeError:  # The system gives no more threads.
+            self.cluster.leaving.stop(why)
 
     def close(self) -> None:
         """End the cluster's thread and all requests; does not wait for them."""

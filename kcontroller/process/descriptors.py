@@ -15,7 +15,7 @@ _ENOUGH: Final = 1 << 20  # Some systems report no hard limit, and refuse to be 
 def raise_open_files_limit() -> int:
     """Raise the soft limit of open files to the hard one, where allowed; returns the limit now in force, 0 for none.
 
-    A cluster takes six descriptors, and many systems start a process with 1,024.
+    A cluster takes seven descriptors, and many systems start a process with 1,024.
     """
     if sys.platform == "win32":
         return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import pycurl as P  # noqa: N812 - see multi.py
 
+from kcontroller.errors import ConnectFailed, KControllerError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import StopToken
 from kcontroller.transport.curl import USER_AGENT, Endpoint, failure_of, parse_headers
@@ -139,7 +140,14 @@ class Requester:
         return self._send_once(request, renewed[0], timeout, stop, guard)
 
     def _identity(self) -> tuple[str | None, object]:
-        return self._credentials.authorization(), self._credentials.client_certificate()
+        try:
+            return self._credentials.authorization(), self._credentials.client_certificate()
+        except KControllerError:
+            raise
+        except Exception as error:
+            # Only what it is: a user's exception may show a secret.
+            msg = f"{self._endpoint.peer.server}: the credentials: {type(error).__name__}"
+            raise ConnectFailed(msg) from error
 
     def _send_once(
         self,

@@ -159,7 +159,7 @@ class Stage:
         leader.wait_for("became leader")
         eventually(lambda: self.writers("a") == ["alpha"], 10)
         standby = self.replica("beta")
-        standby.wait_for("synced; reconciling", " leads")
+        standby.wait_for("synced; standing by", " leads")
         # From here the time to the next look of the standby is anything.
         renewed = self.lease()["renewTime"]
         eventually(lambda: self.lease()["renewTime"] != renewed, 5)

@@ -3,8 +3,8 @@
 One entry stands for one manager, operation, version and subresource. A write makes its manager the owner of what it
 changed, and of nothing else; an apply makes its manager the owner of everything it states. The rules are those of
 structured-merge-diff's ``merge`` package and of what apimachinery puts around it (``util/managedfields``), with two
-simplifications: every version of a kind has the same fields here, so that nothing is converted between them, and
-entries are not rewritten when a new schema makes a field atomic.
+simplifications: every version of a kind in a group has the same fields here, so that nothing is converted between them,
+and entries are not rewritten when a new schema makes a field atomic.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +9,7 @@ import pytest
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key, Request
 from kcontroller.controller import Builder, Controller, predicates
+from kcontroller.testing.polling import eventually
 from kcontroller.workqueue import LOW_PRIORITY
 from tests.unit.controller.fakes import (
     CONFIG_MAP,
@@ -249,6 +251,22 @@ def test_being_synced_waits_behind_the_jobs_of_the_first_list(host: FakeHost, cl
     scripted.wait_for_calls(3)
 
     assert sorted(scripted.names) == ["a", "b", "early"]
+
+
+@pytest.mark.parametrize(("started", "state"), [(True, "reconciling"), (False, "standing by")])
+def test_that_it_is_synced_is_said_with_whether_it_works(
+    host: FakeHost, cluster: FakeCluster, caplog: pytest.LogCaptureFixture, *, started: bool, state: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    controller = Controller(Scripted(setup=lambda builder: builder.for_(CONFIG_MAP)), host)
+    if started:
+        host.run(controller)
+    else:
+        controller.engage(cluster)  # type: ignore[arg-type]
+    cluster.synced()
+    eventually(lambda: bool(caplog.messages))
+
+    assert caplog.messages == [f"synced; {state}"]
 
 
 def test_a_cluster_that_is_not_synced_does_not_hold_another(host: FakeHost) -> None:

@@ -223,6 +223,30 @@ def test_a_record_that_never_arrived_is_made_anew() -> None:
     assert told.verdict(event(), 1) is CREATE
 
 
+def test_a_sweep_leaves_nothing_of_what_has_no_effect_any_more() -> None:
+    """Or a fleet would keep a kilobyte for each object that ever had an event."""
+    told = Told()
+    for number in range(SPAM_BURST - 1):
+        told(event(f"port {number}", obj=pod("a")), 0)
+    told(event(obj=pod("b")), 0)
+
+    told.sweep(AGGREGATE_SECONDS)
+    assert told.correlator.remembered == 3, "the messages of both for ten minutes, and what a has not paid back"
+    told.sweep(AGGREGATE_SECONDS + 1)
+    assert told.correlator.remembered == 1, "of b nothing"
+    told.sweep(SPAM_BURST * SPAM_SECONDS)
+    assert told.correlator.remembered == 0
+
+
+def test_a_sweep_forgives_no_flood() -> None:
+    told = Told()
+    for number in range(40):
+        told(event(f"port {number}", obj=pod(), reason=f"R{number}"), 0)
+    told.sweep(SPAM_SECONDS - 1)
+
+    assert told.verdict(event("one more"), SPAM_SECONDS - 1) is FILTERED
+
+
 def test_the_memory_is_bounded() -> None:
     told = Told(size=16)
     for number in range(1000):

@@ -252,6 +252,37 @@ def test_who_finds_another_holder_has_lost(candidate: Candidate) -> None:
     assert not candidate.holds(candidate.now)
 
 
+def test_who_finds_a_namesake_that_took_it_has_lost(candidate: Candidate) -> None:
+    """Somebody deleted or freed the Lease, and a process of the same identity was faster; both would lead for ever."""
+    candidate.elected()
+    candidate.now += 2
+    candidate.next()
+    candidate.refused(candidate.now)
+    step = candidate.sees(lease("me", acquireTime="2026-01-01T00:00:02.000000Z"))
+    assert step == Lost("another process of the name me holds it")
+    assert not candidate.holds(candidate.now)
+
+
+def test_an_own_renewal_whose_answer_was_lost_is_no_namesakes(candidate: Candidate) -> None:
+    candidate.elected()
+    candidate.now += 2
+    step = candidate.next()
+    assert isinstance(step, Write)
+    candidate.failed(candidate.now)
+    candidate.now += candidate.waits()
+    candidate.next()
+    candidate.refused(candidate.now)
+    assert isinstance(candidate.sees(step.lease), Write)
+
+
+@pytest.mark.parametrize("transitions", [2**31 - 1, 2**40])
+def test_a_count_that_is_full_is_kept_or_no_server_would_take_the_lease(candidate: Candidate, transitions: int) -> None:
+    """The API keeps an int32."""
+    step = candidate.sees(lease("", leaseTransitions=transitions))
+    assert isinstance(step, Write)
+    assert step.lease.transitions == 2**31 - 1
+
+
 def test_failures_are_tried_again_until_the_deadline_and_then_it_is_lost_for_ever(candidate: Candidate) -> None:
     candidate.elected()
     tries = []

@@ -117,6 +117,31 @@ def test_what_users_hang_on_the_token_runs_on_another_thread(fleet: FakeFleet) -
     go_on.set()
 
 
+def test_a_system_without_threads_to_give_ends_nothing_but_the_cluster(
+    fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        if self.name.startswith(("kc-leave", "kc-cluster")):
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        begin(self)
+
+    member = FakeMember(ends=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.settle()
+    monkeypatch.setattr(threading.Thread, "start", start)
+    fleet.registry.absent("p1", "gone")
+    fleet.registry.present(spec("p2"))
+
+    assert fleet.state("p2") is State.DISCOVERED
+    assert fleet.made[0].leaving.stopped, "its reconciles must hear of it all the same"
+    member.on_idle["p1"]()
+    assert fleet.state() is None
+
+
 def test_one_under_the_same_name_waits_for_the_old_one_ten_seconds_at_most(
     fleet: FakeFleet, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -517,6 +517,21 @@ def test_a_refused_token_is_renewed_once(serve: Any, connect: Any) -> None:
     assert len(server.seen) == 2
 
 
+@pytest.mark.parametrize("error", [OSError("canary"), KeyError("canary")])
+def test_credentials_that_raise_anything_are_no_connection(serve: Any, connect: Any, error: Exception) -> None:
+    """A user's credentials may; whoever asks, such as the elector, has rules for a request that could not be sent."""
+
+    class Failing(Rotating):
+        def authorization(self) -> str:
+            raise error
+
+    server = serve()
+    with pytest.raises(ConnectFailed, match=f"credentials: {type(error).__name__}$") as raised:
+        connect(server, config={"credentials": Failing("x")}).send(POST)
+    assert raised.value.__cause__ is error
+    assert server.seen == []
+
+
 def test_a_second_refusal_is_the_answer(serve: Any, connect: Any) -> None:
     server = serve(only("newest"))
     credentials = Rotating("old", "new", "newest")
