@@ -65,6 +65,7 @@ class Controller:
             msg = f"{type(reconciler).__name__}.setup failed: {type(error).__name__}: {error}"
             raise ConfigError(msg) from error
         self._host = host
+        self._many_clusters = many_clusters
         self._gvk = builder.reconciled
         self._for = builder.for_kind
         self.needs_leader_election = options.needs_leader_election
@@ -158,7 +159,9 @@ class Controller:
             # Under the lock: the queue may be paused for the next one right after it.
             self.queue.resume(cluster.name)
         state = "reconciling" if self._started else "standing by"
-        _log.info("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self._workers)
+        # Of many clusters the fleet says that they are engaged.
+        say = _log.debug if self._many_clusters else _log.info
+        say("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self._workers)
         on_synced()
 
 

@@ -176,7 +176,7 @@ class Correlator:
         Args:
             now: monotonic seconds.
             series: as for `observe`.
-            ending: take every series for ended.
+            ending: take everything for over.
         """
         due = []
         for record in list(self._records.values()):
@@ -185,9 +185,9 @@ class Correlator:
                 due.append(record)
             if ended:
                 del self._records[record.key]
-        # Neither changes what is decided: they are as good as new.
-        _drop(self._groups, lambda group: now - group.at > AGGREGATE_SECONDS)
-        _drop(self._buckets, lambda bucket: bucket.seconds + now - bucket.at >= _FULL)
+        # That changes nothing of what is decided: they are as good as new.
+        _drop(self._groups, lambda group: ending or now - group.at > AGGREGATE_SECONDS)
+        _drop(self._buckets, lambda bucket: ending or bucket.seconds + now - bucket.at >= _FULL)
         return due
 
     def __len__(self) -> int:

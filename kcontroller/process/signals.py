@@ -79,10 +79,17 @@ class SignalWait:
                 self._received, self._received_at = signal.Signals(number).name, time.monotonic()
         return self._received
 
+    @staticmethod
+    def _say_the_end(name: str) -> None:
+        # Not by a logger: whoever was interrupted may hold its lock.
+        with contextlib.suppress(OSError):
+            os.write(2, f"{name} again: ended at once\n".encode())
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if self._received:
             if now - self._received_at > ECHO_SECONDS:
+                self._say_the_end(signal.Signals(number).name)
                 os._exit(SECOND_SIGNAL_EXIT)
             return
         self._received, self._received_at = signal.Signals(number).name, now

@@ -14,7 +14,8 @@ What a `WorkQueue` guarantees:
   alone with work.
 * *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; success forgets the failures.
 * *Leaving is clean.* `purge` forgets a cluster: ready, delayed, failures, pause. The outcome of its items in work is
-  ignored, and they no longer count against its cap, but a request added again still waits until the old worker has returned.
+  ignored, and they count against no cap any more, but a request added again still waits until the old worker has
+  returned.
 * *Stop is immediate.* Ready and delayed items are dropped (an informer lists them again), every `get` returns None,
   later adds are ignored, items in work may still be done.
 
