@@ -264,7 +264,8 @@ class Manager:
     def observe(self) -> None:
         """Bring the gauges of `metrics` up to date, as is done before each scrape."""
         self._controllers.observe()
-        for cluster in self.clusters:
+        hub = () if self._hub is None else (self._hub,)
+        for cluster in dict.fromkeys((*hub, *self.clusters)):
             cluster.observe()
             self.metrics.cluster_queue_depth.labels(cluster.name).set(self._controllers.depth(cluster.name))
 
@@ -322,9 +323,9 @@ class Manager:
 
     def _lease_lost(self, why: str) -> None:
         self._lost = True
-        self._controllers.follow()
         _log.error("leader election lost: %s", why)
         self._fail("leader election lost")
+        self._controllers.follow()  # Last, as it runs what users have hung on the tokens of their reconciles.
 
     def _start_all(self) -> None:
         if self.options.switch_interval:

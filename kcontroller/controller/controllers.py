@@ -63,6 +63,7 @@ class Controllers:
         self._leading = False  # Before the look at who is there: one that is added meanwhile sees either.
         for controller in self._leader_only():
             controller.stop_queue()
+        for controller in self._leader_only():
             controller.interrupt()
 
     def drain(self, seconds: float) -> bool:

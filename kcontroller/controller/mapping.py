@@ -127,7 +127,13 @@ class Mappers:
                 return
             self._started = True
         for number in range(self._count):
-            threads.spawn("mapper", str(number), self._work)
+            try:
+                threads.spawn("mapper", str(number), self._work)
+            except RuntimeError:  # The system gives no more threads; one is enough.
+                if number:
+                    return
+                self._started = False
+                raise
 
     def _work(self) -> None:
         while True:

@@ -132,7 +132,11 @@ class Broadcaster:
                 return
             self._begun = True
         for number in range(THREADS):
-            threads.spawn("events", str(number), self._work)
+            try:
+                threads.spawn("events", str(number), self._work)
+            except RuntimeError:  # The system gives no more threads; one is enough.
+                self._begun = number > 0
+                return
 
     # ---- the threads' side ---------------------------------------------------------------------------------------
 

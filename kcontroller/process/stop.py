@@ -102,7 +102,10 @@ class StopToken:
             raise Stopped(self._reason or "stopped")
 
     def on_stop(self, callback: Callable[[], None]) -> Callable[[], None]:
-        """Run `callback` once when the token stops, at once if it has; returns a function that takes it back."""
+        """Run `callback` once when the token stops, at once if it has; returns a function that takes it back.
+
+        It runs on the thread that calls `stop` and must not block: others wait to hear of the stop.
+        """
         with self._condition:
             if not self._stopped:
                 number = self._next_callback

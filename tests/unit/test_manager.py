@@ -22,6 +22,7 @@ from kcontroller.controller import Builder, Context, Reconciler, Result
 from kcontroller.errors import ClusterNotFound, ConfigError
 from kcontroller.manager import Manager
 from kcontroller.multicluster import ClusterSpec
+from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
 from tests.unit.tiny_api import TinyApi
@@ -305,6 +306,22 @@ def test_metrics_count_each_cluster_for_itself(api: TinyApi, eventually: Any) ->
             manager.observe()
             assert value("kcontroller_cluster_queue_depth", cluster="eu") == 0
             assert value(reconciles, cluster="eu", result="error") is None
+
+
+def test_a_hub_is_measured_also_where_no_controller_works_on_it(api: TinyApi, eventually: Any) -> None:
+    """What a provider finds, it finds in the hub's cache."""
+    provider = StaticProvider(configs(eu=api.url))
+    manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
+
+    def objects(cluster: str) -> float | None:
+        manager.observe()
+        found = {"cluster": cluster, "kind": CONFIG_MAP}
+        return manager.metrics.registry.get_sample_value("kcontroller_informer_objects", found)
+
+    manager.cluster("").cache(CONFIG_MAP)
+    with manager:
+        eventually(lambda: objects("") == 2)
+        assert objects("eu") is None
 
 
 def test_a_controller_that_comes_later_works_on_every_cluster(api: TinyApi) -> None:

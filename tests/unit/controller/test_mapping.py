@@ -46,6 +46,36 @@ def done(lane: Lane) -> None:
     assert over.wait(10)
 
 
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_system_without_threads_to_give_is_asked_again(
+    mappers: Mappers, threads: ThreadGroup, monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    """With one the lanes run, slower; with none, whoever came is told, and the next job begins them."""
+    spawned: list[str] = []
+    spawn = threads.spawn
+
+    def few(role: str, key: str, target: Any) -> threading.Thread:
+        if len(spawned) == given:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        spawned.append(key)
+        return spawn(role, key, target)
+
+    monkeypatch.setattr(threads, "spawn", few)
+    mappers.start(threads)
+    first = threading.Event()
+    if given:
+        Lane(mappers, "a").submit(first.set)
+    else:
+        with pytest.raises(RuntimeError, match="new thread"):
+            Lane(mappers, "a").submit(first.set)
+        monkeypatch.undo()
+    done(Lane(mappers, "b"))
+
+    assert first.is_set()
+    assert len(threads.alive()) == (given or THREADS)
+
+
 def test_threads_begin_with_the_first_job(mappers: Mappers, threads: ThreadGroup) -> None:
     mappers.start(threads)
     assert threads.alive() == ()

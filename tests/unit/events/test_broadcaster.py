@@ -8,7 +8,7 @@ import pytest
 
 from kcontroller.errors import ConnectFailed, NotLeader, OutcomeUnknown
 from kcontroller.events import Broadcaster
-from kcontroller.events.broadcaster import LANE_LIMIT
+from kcontroller.events.broadcaster import LANE_LIMIT, THREADS
 from kcontroller.events.correlation import FINISH_SECONDS
 from kcontroller.events.lane import BACKOFF, REQUEST_SECONDS, TRIES
 from kcontroller.process.metrics import Metrics
@@ -101,6 +101,31 @@ def test_an_event_that_comes_when_a_turn_ends_is_not_left(bench: Bench) -> None:
     bench.record(cluster, "early")
 
     eventually(lambda: notes(cluster) == ["early", "late"])
+
+
+@pytest.mark.parametrize("given", [0, 1])
+def test_a_system_without_threads_to_give_is_asked_again_at_the_next_event(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, given: int
+) -> None:
+    cluster = bench.cluster()
+    spawned: list[str] = []
+    spawn = bench.threads.spawn
+
+    def few(role: str, key: str, target: Any) -> threading.Thread:
+        if len(spawned) == given:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        spawned.append(key)
+        return spawn(role, key, target)
+
+    monkeypatch.setattr(bench.threads, "spawn", few)
+    bench.record(cluster, "a")
+    if not given:
+        monkeypatch.undo()
+    bench.record(cluster, "b")
+    eventually(lambda: notes(cluster) == ["a", "b"])
+
+    assert len(bench.threads.alive()) == (given or THREADS)
 
 
 def test_events_of_before_the_start_wait_for_it(clock: VirtualClock) -> None:

@@ -48,6 +48,13 @@ def holder(server: EmbeddedServer) -> str:
     return str(server.request("GET", LEASE)[1]["spec"]["holderIdentity"])
 
 
+def taken_by_other(server: EmbeddedServer) -> bool:
+    """Take the Lease by hand; False if it was renewed meanwhile."""
+    lease = server.request("GET", LEASE)[1]
+    lease["spec"]["holderIdentity"] = "other"
+    return server.request("PUT", LEASE, lease)[0] == 200
+
+
 @pytest.fixture(autouse=True)
 def one_object(api_server: EmbeddedServer) -> None:
     status, _answer = api_server.request("POST", MAPS, {"metadata": {"name": "a"}, "data": {"n": "0"}})
@@ -119,6 +126,33 @@ def test_a_reconcile_that_goes_on_after_the_loss_cannot_write(api_server: Embedd
     assert lost - cut <= ELECTION.renew_deadline + 0.3
     assert {outcome for when, outcome in outcomes if when > max(written)} == {"NotLeader", "Stopped"}
     assert holder(api_server) != "", "what was lost is not given back"
+
+
+def test_what_a_reconcile_hangs_on_its_token_does_not_hide_the_loss(api_server: EmbeddedServer) -> None:
+    """The callbacks of a token run on the thread that stops it, here the elector's; this one does not return."""
+    ended = threading.Event()
+    began: list[str] = []
+
+    def act(ctx: Context, obj: Object) -> None:
+        if obj.metadata.name == "a":
+            ctx.stop.on_stop(lambda: ended.wait(20) and None)
+            began.append("a")
+            ended.wait(20)
+
+    options = ManagerOptions(
+        metrics_bind_address="0", health_probe_bind_address="0", leader_election=ELECTION, graceful_shutdown_timeout=5
+    )
+    made = Manager(config_of(api_server), options=options)
+    made.add(Maps(act))
+    made.start()
+    try:
+        until(lambda: began)
+        until(lambda: taken_by_other(api_server))
+        until(lambda: made.healthz.run()["threads"])
+        until(lambda: all(controller.queue.stopped for controller in made.controllers))
+    finally:
+        ended.set()
+        made.stop()
 
 
 def test_a_write_that_arrives_after_the_successors_is_refused_by_its_version(
