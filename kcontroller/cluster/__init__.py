@@ -7,6 +7,7 @@
     reader.py        answers reads from the cache
     floors.py        what own writes have promised, and the wait for it
     writer.py        sends writes and notes their promises
+    view.py          the cluster as one reconcile sees it: clients that keep to its terms
     interop.py       the official client, configured for this cluster
     troubles.py      says once, in a line, what is wrong with the cluster and when it is over
 
@@ -18,5 +19,6 @@ from __future__ import annotations
 
 from kcontroller.cluster.cached_kind import CachedKind, KindSubscription
 from kcontroller.cluster.cluster import Cluster, Pending
+from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 
-__all__ = ["CachedKind", "Cluster", "KindSubscription", "Pending"]
+__all__ = ["CachedKind", "Cluster", "ClusterView", "ClustersView", "KindSubscription", "Pending", "Terms"]

@@ -99,6 +99,11 @@ class Cluster:
         self.client = self.client_for("kcontroller")
         self.api_reader = self._client(DirectPort(self._requester, self._mapper), WriteOptions(), cached=False)
 
+    @property
+    def itself(self) -> Cluster:
+        """The same for all views of a cluster."""
+        return self
+
     def start(self, threads: ThreadGroup) -> None:
         """Start the cluster's thread; what is cached already begins to list and watch."""
         threads.spawn("cluster", self.name or "local", self._loop.run)
@@ -153,16 +158,18 @@ class Cluster:
         self,
         field_owner: str,
         *,
+        cached: bool = True,
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,
     ) -> Client:
         """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
 
-        `guard` is called right before each write is sent, and refuses it by what it raises.
+        Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
+        write is sent, and refuses it by what it raises.
         """
         direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
-        return self._client(direct, WriteOptions(field_owner=field_owner), cached=True)
+        return self._client(direct, WriteOptions(field_owner=field_owner), cached=cached)
 
     def _client(self, direct: DirectPort, options: WriteOptions, *, cached: bool) -> Client:
         reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct

@@ -160,7 +160,7 @@ class Children:
 
     def _apply(self, document: Object, live: Object | None, owner: KubeObject, *, adopt: bool) -> bool:
         """Send the document if the child is not what it says; returns whether it was sent."""
-        child, cluster = child_of(document), self._ctx.cluster
+        child, cluster = child_of(document), self._ctx.cluster.itself
         if live is not None:
             self._check_ours(live, child, owner, adopt=adopt)
             if is_deleting(live):

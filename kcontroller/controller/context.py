@@ -36,7 +36,8 @@ class Context(msgspec.Struct, frozen=True):
 
     Attributes:
         request: what it is about.
-        cluster: the cluster of the request: ``name``, ``client``, ``api_reader`` (always asks the server).
+        cluster: the cluster of the request: ``name``, ``client``, ``api_reader`` (always asks the server). The clients
+            of this and of all `clusters` end with the reconcile and write only while its lease is held.
         client: reads from the cache of that cluster and writes to its server, in the controller's name.
         clusters: the other clusters.
         log: a logger; every line carries controller, cluster, namespace, name and reconcileID, as do the lines of plain

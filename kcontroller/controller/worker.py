@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 from kcontroller.controller.context import Context
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
@@ -142,11 +143,13 @@ class Worker:
         stop: StopToken,
         guard: Callable[[], None] | None,
     ) -> Context:
+        terms = Terms(self._name, stop, deadline, guard)
+        view = ClusterView(cluster, terms)
         return Context(
             request=item.request,
-            cluster=cluster,
-            client=cluster.client_for(self._name, stop=stop, deadline=deadline, guard=guard),
-            clusters=self._host.clusters,
+            cluster=view,
+            client=view.client,
+            clusters=ClustersView(self._host.clusters, terms),
             log=self._user_log,
             reasons=item.reasons,
             deadline=deadline,

@@ -232,11 +232,14 @@ class WorldCluster(Cluster):
         self,
         field_owner: str,
         *,
+        cached: bool = True,
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,  # noqa: ARG002 - nobody competes for a world
     ) -> Client:
         """Make a client for one piece of work."""
+        if not cached:
+            return self._world.api_reader()
         return self._world.client_for(field_owner, stop=stop, deadline=deadline)
 
     def is_namespaced(self, kind: KindRef) -> bool | None:

@@ -167,10 +167,12 @@ class FakeCluster:
         self,
         field_owner: str,
         *,
+        cached: bool = True,
         stop: StopToken | None,
         deadline: Deadline | None,
         guard: Callable[[], None] | None = None,
     ) -> Client:
+        assert cached
         self.clients.append((field_owner, stop, deadline))
         self.guards.append(guard)
         return Client(Ports(self.server, self.server, self.server, self.name))

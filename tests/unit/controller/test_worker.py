@@ -412,7 +412,8 @@ def test_the_context_is_that_of_the_requests_cluster(host: FakeHost) -> None:
     settle(controller, host)
     ctx = scripted.contexts[0]
 
-    assert ctx.cluster is host.known["eu"]
+    assert ctx.cluster.itself is host.known["eu"]
+    assert ctx.clusters.get("us").itself is host.known["us"]
     assert ctx.request == scripted.calls[0]
     assert set(ctx.reasons) <= {"ConfigMap added", "ConfigMap updated"}
     assert host.known["eu"].clients == [("scripted", ctx.stop, ctx.deadline)]

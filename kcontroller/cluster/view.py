@@ -1,0 +1,107 @@
+"""Clusters as one reconcile sees them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from kcontroller.cluster.cluster import Cluster
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.client.client import Client
+    from kcontroller.process.stop import Deadline, StopToken
+
+
+class Terms(msgspec.Struct, frozen=True):
+    """What every client of one reconcile keeps to.
+
+    Attributes:
+        field_owner: the controller's name.
+        stop: ends its requests.
+        deadline: no request takes longer.
+        guard: called right before each write is sent; may refuse it.
+    """
+
+    field_owner: str
+    stop: StopToken | None = None
+    deadline: Deadline | None = None
+    guard: Callable[[], None] | None = None
+
+
+class Finds(Protocol):
+    """Finds clusters by name."""
+
+    def get(self, name: str) -> Cluster:
+        """Return a cluster; raises `ClusterNotFound`."""
+        ...
+
+
+class ClusterView(Cluster):
+    """A cluster whose clients keep to the terms of one reconcile: a lost lease stops writes to every cluster.
+
+    All else is the cluster's own.
+
+    Args:
+        cluster: the cluster.
+        terms: of the reconcile.
+    """
+
+    def __init__(self, cluster: Cluster, terms: Terms) -> None:
+        # Not that of the base: the state stays where it is, see __getattr__.
+        self._cluster = cluster
+        self._terms = terms
+        self.client = self.client_for(terms.field_owner)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "api_reader":  # Few reconciles want it.
+            self.api_reader = self.client_for(self._terms.field_owner, cached=False)
+            return self.api_reader
+        return getattr(self._cluster, name)
+
+    @property
+    def itself(self) -> Cluster:
+        """The cluster that this is a view of."""
+        return self._cluster
+
+    def client_for(
+        self,
+        field_owner: str,
+        *,
+        cached: bool = True,
+        stop: StopToken | None = None,
+        deadline: Deadline | None = None,
+        guard: Callable[[], None] | None = None,
+    ) -> Client:
+        """Make a client that keeps to the terms where it is not told otherwise."""
+        terms = self._terms
+        return self._cluster.client_for(
+            field_owner,
+            cached=cached,
+            stop=stop or terms.stop,
+            deadline=deadline or terms.deadline,
+            guard=guard or terms.guard,
+        )
+
+
+class ClustersView:
+    """Finds clusters, as views.
+
+    Args:
+        clusters: finds them.
+        terms: of the reconcile.
+    """
+
+    def __init__(self, clusters: Finds, terms: Terms) -> None:
+        self._clusters = clusters
+        self._terms = terms
+
+    def get(self, name: str) -> Cluster:
+        """Return a cluster.
+
+        Raises:
+            ClusterNotFound: there is none of that name.
+        """
+        return ClusterView(self._clusters.get(name), self._terms)
