@@ -29,6 +29,7 @@ from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.descriptors import raise_open_files_limit
 from kcontroller.process.logs import Log
 from kcontroller.process.metrics import Metrics
+from kcontroller.process.repeats import Repeats
 from kcontroller.process.signals import SignalWait
 from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.process.threads import ThreadGroup
@@ -101,6 +102,7 @@ class Manager:
         self._stop = StopToken(clock=clock)
         self._failure = ""
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
+        self._repeats = Repeats(clock=clock)
         self.events = Broadcaster(clock=clock, metrics=self.metrics)
         hub = self._connect(ClusterSpec("", config or load_config())) if clusters is None else None
         self._hub = hub
@@ -294,6 +296,7 @@ class Manager:
             namespaces=self.options.namespaces,
             clock=self.clock,
             metrics=self.metrics,
+            repeats=self._repeats,
         )
 
     def _make_elector(self, config: Config | None) -> Elector | None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import GVK
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
+    from kcontroller.process.repeats import Repeats
     from kcontroller.process.stop import Deadline
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
@@ -72,6 +73,7 @@ class Cluster:
         namespaces: cache only these; () caches all.
         clock: the time.
         metrics: where to count.
+        repeats: see `Troubles`.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Cluster:
         namespaces: tuple[str, ...] = (),
         clock: Clock = SYSTEM_CLOCK,
         metrics: Metrics | None = None,
+        repeats: Repeats | None = None,
     ) -> None:
         self.config = config
         self.name = name
@@ -93,7 +96,7 @@ class Cluster:
         self._requester = Requester(config, metrics=metrics, clock=clock)
         self._mapper = RestMapper(self._requester, clock=clock)
         self._floors = Floors(clock=clock, on_loop_thread=lambda: self._loop.on_loop_thread, on_stale=self._count_stale)
-        self._troubles = Troubles(name)
+        self._troubles = Troubles(name, repeats=repeats)
         self._lock = threading.Lock()
         self._kinds: dict[GVK, CachedKind] = {}
         self.client = self.client_for("kcontroller")

@@ -10,6 +10,7 @@ from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import GVK
+    from kcontroller.process.repeats import Repeats
     from kcontroller.transport.config import Config
 
 _log: Final = Log("kcontroller.cluster")
@@ -35,10 +36,13 @@ class Troubles:
 
     Args:
         cluster: for the log.
+        repeats: shared with other clusters, which may meet the same dead server; None for a cluster of its own.
     """
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, *, repeats: Repeats | None = None) -> None:
         self._cluster = cluster
+        self._repeats = repeats
+        self._said = False
         self._lock = threading.Lock()
         self._by_kind: dict[str, str] = {}
         self._told: dict[str, str] = {}
@@ -66,9 +70,13 @@ class Troubles:
             if text:
                 self._told[kind] = text
         if tell:
-            _log.warning("%s; trying again", text, cluster=self._cluster, kind=kind)
+            told = text if self._repeats is None else self._repeats.told(text)
+            self._said = self._said or bool(told)
+            (_log.warning if told else _log.debug)("%s; trying again", told or text, cluster=self._cluster, kind=kind)
         elif over:
-            _log.info("the trouble is over", cluster=self._cluster)
+            # Of a trouble that was left out, the end is, too.
+            (_log.info if self._said else _log.debug)("the trouble is over", cluster=self._cluster)
+            self._said = False
 
     def all(self) -> dict[str, str]:
         """What is wrong, by kind."""

@@ -25,7 +25,9 @@ from kcontroller.multicluster.engagement import (
 )
 from kcontroller.multicluster.incarnation import Incarnation
 from kcontroller.multicluster.mailbox import Mailbox
+from kcontroller.process.descriptors import no_room
 from kcontroller.process.logs import Log
+from kcontroller.process.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 V = TypeVar("V")
 
+_OPENING_SECONDS: Final = 5.0  # A cluster that was made so long ago has opened its connections.
 _LOOK_SECONDS: Final = 1.0  # Between two looks at the threads of clusters that were closed.
 
 _log: Final = Log("kcontroller.multicluster")
@@ -115,6 +118,7 @@ class Fleet:
         self._due: dict[str, float] = {}
         self._departed: list[Incarnation] = []
         self._look_at = math.inf
+        self._repeats = Repeats(clock=clock)
 
     def run(self) -> None:
         """Work until `stop`: the thread."""
@@ -229,13 +233,22 @@ class Fleet:
             case Failed(why, seconds):
                 self.awaited = _without(self.awaited, slot.name)
                 self._metrics.cluster_failures.labels(slot.name).inc()
-                _log.warning("not engaged: %s; trying again in %.1f s", why, seconds, cluster=slot.name)
+                self._complain(slot.name, why, seconds)
             case Announce(state, why):
                 self._announce(slot, state, why)
         return []
 
+    def _complain(self, name: str, why: str, seconds: float) -> None:
+        """Say why a cluster is not engaged."""
+        told = self._repeats.told(why)
+        say = _log.warning if told else _log.debug
+        say("not engaged: %s; trying again in %.1f s", told or why, seconds, cluster=name)
+
     def _make(self, slot: _Slot, generation: int, spec: ClusterSpec) -> list[Action]:
         now = self._clock.monotonic()
+        live = (each.incarnation for each in self._slots.values() if each.incarnation is not None)
+        if why := no_room(1 + sum(each.began > now - _OPENING_SECONDS for each in live)):
+            return slot.engagement.failed(generation, why, now)
         try:
             cluster = self._connect(spec)
         except Exception as error:  # noqa: BLE001 - credentials of users may raise anything

@@ -5,6 +5,8 @@ import pytest
 from kcontroller.api.codec import gvk_of
 from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.errors import ConnectFailed, Forbidden, KindNotServed, NotFound, Unauthorized
+from kcontroller.process.repeats import NAMED, Repeats
+from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
 
@@ -101,3 +103,19 @@ def test_no_trouble_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_an_error_is_told_with_its_remedy(error: Exception, text: str) -> None:
     assert text in in_words(error, WIDGET, CONFIG)
+
+
+def test_of_a_trouble_that_many_clusters_have_a_few_are_named_and_the_rest_keeps_quiet(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    repeats = Repeats(clock=VirtualClock())
+    fleet = [Troubles(f"p{number}", repeats=repeats) for number in range(20)]
+    for troubles in fleet:
+        troubles.set("v1 Pod", "the server is away")
+    assert len(caplog.records) == NAMED + 1
+    for troubles in fleet:
+        troubles.set("v1 Pod", "")
+
+    assert [each.getMessage() for each in caplog.records[NAMED + 1 :]] == ["the trouble is over"] * (NAMED + 1)
+    assert fleet[-1].all() == {}

@@ -7,6 +7,7 @@ import pytest
 
 from kcontroller.errors import ClusterNotFound
 from kcontroller.multicluster import State
+from kcontroller.process.repeats import NAMED
 from kcontroller.testing.polling import eventually
 from tests.unit.multicluster.fakes import FakeCluster, FakeFleet, FakeMember, spec
 
@@ -211,6 +212,33 @@ def test_a_cluster_that_cannot_be_made_is_tried_again(fleet: FakeFleet, caplog: 
     assert fleet.state() is State.ENGAGED
     (record,) = (each for each in caplog.records if each.levelname == "WARNING")
     assert record.getMessage().startswith("not engaged: OSError: no such file; trying again in 0.")
+
+
+def test_where_there_is_no_room_for_a_cluster_it_waits_until_there_is(
+    fleet: FakeFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = 1
+    monkeypatch.setattr("kcontroller.multicluster.fleet.no_room", lambda more: "" if more <= room else "no room")
+    fleet.registry.join(FakeMember(syncs=False))
+    fleet.registry.present(spec("p1"))
+    fleet.registry.present(spec("p2"))
+    assert (fleet.state("p1"), fleet.state("p2")) == (State.SYNCING, State.DISCOVERED)
+    assert fleet.registry.states()[1].why == "no room"
+    room = 2
+    fleet.advance(1.0)
+
+    assert fleet.state("p2") is State.SYNCING
+
+
+def test_what_many_clusters_suffer_from_is_said_of_a_few(fleet: FakeFleet, caplog: pytest.LogCaptureFixture) -> None:
+    fleet.refuse = OSError("no such file")
+    for number in range(20):
+        fleet.registry.present(spec(f"p{number}"))
+    assert fleet.state("p19") is State.DISCOVERED
+
+    said = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert len(said) == NAMED + 1
+    assert "(and so in further clusters, which are not named)" in said[-1]
 
 
 def test_a_thread_that_dies_is_the_failure_of_its_cluster_and_not_of_the_process(fleet: FakeFleet) -> None:
