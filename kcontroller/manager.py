@@ -117,6 +117,9 @@ class Manager:
             on_gone=self.events.forget,
         )
         self._elector = self._make_elector(leader_election_config)
+        # On another server there may be no right to write events.
+        on_hub = hub if leader_election_config is None else None
+        self._lease_events = None if on_hub is None else self.events.recorder(on_hub, "leader-election")
         self._lost = False
         self._controllers = Controllers(leading=self._elector is None, clock=clock)
         self._started = False
@@ -322,13 +325,20 @@ class Manager:
     def _elected(self) -> None:
         with self._lifecycle:
             if not self._stopping:
+                self._tell_of_lease("became leader")
                 self._controllers.lead(self._threads)
 
     def _lease_lost(self, why: str) -> None:
         self._lost = True
         _log.error("leader election lost: %s", why)
+        self._tell_of_lease("stopped leading")
         self._fail("leader election lost")
         self._controllers.follow()  # Last, as it runs what users have hung on the tokens of their reconciles.
+
+    def _tell_of_lease(self, what: str) -> None:
+        if self._elector is not None and self._lease_events is not None:
+            message = f"{self._elector.identity} {what}"
+            self._lease_events.event(self._elector.lease, "Normal", "LeaderElection", message)
 
     def _start_all(self) -> None:
         if self.options.switch_interval:
@@ -362,6 +372,8 @@ class Manager:
     def _end(self) -> None:
         self._controllers.interrupt()
         self._stop_provider()
+        if self._elector is not None and self._elector.is_leader:
+            self._tell_of_lease("stopped leading")
         self.events.stop(_FLUSH_SECONDS)
         if self._elector is not None:
             self._elector.stop(release=self._drained)

@@ -9,7 +9,8 @@ from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import threading
+    from collections.abc import Callable, Iterable, Iterator
 
     from kcontroller.controller.controller import Controller
     from kcontroller.process.clock import Clock
@@ -58,13 +59,12 @@ class Controllers:
             for controller in self._leader_only():
                 controller.start(threads)
 
-    def follow(self) -> None:
+    def follow(self, threads: ThreadGroup) -> None:
         """Stop, at once, what only a leader may do, and start no more of it."""
         self._leading = False  # Before the look at who is there: one that is added meanwhile sees either.
         for controller in self._leader_only():
             controller.stop_queue()
-        for controller in self._leader_only():
-            controller.interrupt()
+        apart(threads, "interrupt", "leader", lambda: _interrupt(self._leader_only()))
 
     def drain(self, seconds: float) -> bool:
         """Hand out nothing more and wait for the running reconciles; False if some still run after so many seconds."""
@@ -76,10 +76,11 @@ class Controllers:
             _log.warning("reconciles still run after %g s: %s", seconds, ", ".join(running))
         return not running
 
-    def interrupt(self) -> None:
-        """Stop the tokens of the running reconciles."""
-        for controller in self:
-            controller.interrupt()
+    def interrupt(self, threads: ThreadGroup, timeout: float) -> None:
+        """Stop the tokens of the running reconciles; waits `timeout` seconds at most for what hangs on them."""
+        thread = apart(threads, "interrupt", "", lambda: _interrupt(tuple(self)))
+        if thread is not None:
+            thread.join(timeout)
 
     def observe(self) -> None:
         """Bring the gauges of the queues up to date."""
@@ -92,3 +93,21 @@ class Controllers:
 
     def _leader_only(self) -> tuple[Controller, ...]:
         return tuple(each for each in self._controllers if each.needs_leader_election)
+
+
+def apart(threads: ThreadGroup, role: str, key: str, stop: Callable[[], None]) -> threading.Thread | None:
+    """Stop a token on a thread of its own, as users may have hung functions on it that block.
+
+    Returns:
+        The thread; None if the system gives no more of them, and it was done here.
+    """
+    try:
+        return threads.spawn(role, key, stop)
+    except RuntimeError:
+        stop()
+        return None
+
+
+def _interrupt(controllers: Iterable[Controller]) -> None:
+    for controller in controllers:
+        controller.interrupt()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.events.bodies import Names
 from kcontroller.events.lane import Lane, Occurrence
+from kcontroller.events.patience import Patience
 from kcontroller.events.recorded import recorded
 from kcontroller.events.sink import Sink
 from kcontroller.events.turns import Turns
@@ -49,6 +50,7 @@ class Broadcaster:
         self._changed = threading.Condition()
         self._lanes: dict[Target, Lane] = {}
         self._turns = Turns()
+        self._patience = Patience()
         self._threads: ThreadGroup | None = None
         self._begun = False
         self._closing = False
@@ -142,9 +144,12 @@ class Broadcaster:
 
     def _work(self) -> None:
         while (lane := self._await_turn()) is not None:
+            began, was_well = self._clock.monotonic(), not lane.failures
             due = lane.turn(self._stop, closing=self._closing)
             with self._changed:
                 now = self._clock.monotonic()
+                if was_well and lane.failures:
+                    self._patience.spend(now - began, now)
                 missed = lane.waiting and not lane.backing_off  # What came when the lane had looked for the last time.
                 if missed or (self._closing and due is not None):
                     due = now
@@ -163,6 +168,7 @@ class Broadcaster:
                 now = self._clock.monotonic()
                 lane = self._turns.next(now)
                 if lane is not None:
+                    lane.patience = self._patience.of(lane, now)
                     return lane
                 self._clock.wait(self._changed, self._turns.seconds(now))
         return None

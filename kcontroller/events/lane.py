@@ -30,9 +30,11 @@ if TYPE_CHECKING:
     from kcontroller.process.stop import StopToken
 
 REQUEST_SECONDS: Final = 5.0
-"""How long one try may take, waits that the server asks for included."""
+"""How long one try may take at most, waits that the server asks for included."""
 TRIES: Final = 4
 BACKOFF: Final = Backoff(initial=0.5, cap=30.0, jitter=0.5)
+_FADING: Final = 0.9
+"""What is left, with each answer, of the time that a slower one took before."""
 _BATCH: Final = 100
 """Events of a turn, of which at most one costs a request."""
 
@@ -74,6 +76,8 @@ class Lane:
         working: a thread has its turn.
         backing_off: it waits after a failure, whatever comes.
         failures: tries in a row that failed.
+        patience: seconds that its next try may take.
+        answered_in: seconds that a recent answer took, of the slower ones.
         gone: its cluster has left.
 
     Args:
@@ -97,6 +101,8 @@ class Lane:
         self.working = False
         self.backing_off = False
         self.failures = 0
+        self.patience = REQUEST_SECONDS
+        self.answered_in = 0.0
         self.gone = False
         self._sink = sink
         self._clock = clock
@@ -163,25 +169,30 @@ class Lane:
 
     def _attempt(self, sending: _Sending, stop: StopToken, *, closing: bool) -> float | None:
         record, count = sending.record, sending.record.count
-        deadline = Deadline.after(REQUEST_SECONDS, clock=self._clock)
+        began = self._clock.monotonic()
+        deadline = Deadline.after(self.patience, clock=self._clock)
         sending.tries += 1
         try:
             with stop.child(deadline=deadline) as token:
                 result = self._sink.send(record, stop=token, deadline=deadline, guard=sending.guard)
-            self.failures = 0
+            self._answered(began)
         except NotLeader:
             result = "dropped"
         except (KControllerError, ValueError) as error:
-            result = "dropped" if stop.stopped else self._failed(sending, error, closing=closing)
+            result = "dropped" if stop.stopped else self._failed(sending, error, began, closing=closing)
         if result:
             self._settle(sending, result, count)
         self.backing_off = self.failures > 0 and not closing
         return self._clock.monotonic() + (self._pause if self.backing_off else 0.0)
 
-    def _failed(self, sending: _Sending, error: Exception, *, closing: bool) -> str:
+    def _answered(self, began: float) -> None:
+        self.failures = 0
+        self.answered_in = max(self._clock.monotonic() - began, self.answered_in * _FADING)
+
+    def _failed(self, sending: _Sending, error: Exception, began: float, *, closing: bool) -> str:
         """Choose the result; "" for another try."""
         if not _may_pass(error):
-            self.failures = 0  # That was an answer: the cluster is well.
+            self._answered(began)  # The cluster is well.
         else:
             self.failures += 1
             self._pause = max(BACKOFF.delay(self.failures), _asked_for(error))

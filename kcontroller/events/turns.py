@@ -75,7 +75,10 @@ class Turns:
     def _queue(self, lane: Lane) -> None:
         lane.ticket = 0
         lane.queued = True
-        (self._shaky if lane.failures else self._ready).append(lane)
+        if lane.failures == 1:
+            self._shaky.appendleft(lane)  # It may only have been slow, and those behind it have had a whole try.
+        else:
+            (self._shaky if lane.failures else self._ready).append(lane)
 
 
 def _first(lanes: deque[Lane]) -> Lane | None:

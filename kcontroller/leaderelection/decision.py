@@ -63,7 +63,7 @@ Step = Look | Write | Wait | Lost
 
 
 class Decision:
-    """The state of one candidate. For one thread; only `holds` and `until` may be read by others.
+    """The state of one candidate. For one thread; only `holds`, `until` and `lease` may be read by others.
 
     Attributes:
         leading: whether it has been elected and has not lost since; `holds` says whether that is still sure.
@@ -101,6 +101,11 @@ class Decision:
     def until(self) -> float:
         """The moment at which `holds` ends unless the lease is renewed; minus infinity without a lease."""
         return self._until
+
+    @property
+    def lease(self) -> Lease | None:
+        """The Lease when it was last seen, even if it is not there any more."""
+        return self._seen
 
     @property
     def holder(self) -> str:

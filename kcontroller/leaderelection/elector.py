@@ -1,4 +1,8 @@
-"""The thread that gets and keeps the Lease: a shell around `Decision` that does its steps over HTTP."""
+"""The thread that gets and keeps the Lease: a shell around `Decision` that does its steps over HTTP.
+
+A second thread watches the first while it leads: a renewal may hang where no time-out reaches, such as in the plugin that
+brings the credentials, and the process must learn of the loss all the same.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,13 @@ import uuid
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.keys import Key
+from kcontroller.api.objects import Object
 from kcontroller.errors import Conflict, KControllerError, NotFound, NotLeader, Stopped
 from kcontroller.leaderelection.decision import Decision, Look, Lost, Wait
 from kcontroller.leaderelection.leases import LeaseClient, in_words
+from kcontroller.leaderelection.record import LEASES
 from kcontroller.process.logs import Log
-from kcontroller.process.stop import StopToken
+from kcontroller.process.stop import Deadline, StopToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
 _JOIN_SECONDS: Final = 2.0
 _RELEASE_TRIES: Final = 5
 _SHOWN: Final = 100
+_GRACE_SECONDS: Final = 0.1  # The thread that renews tells of a loss itself, if it can.
 
 _log: Final = Log("kcontroller.leaderelection")
 
@@ -39,7 +46,7 @@ class Elector:
         config: the server that holds the Lease; its connections are the elector's own.
         options: see there.
         on_elected: called once, on the elector's thread, when this process leads; must not block.
-        on_lost: called once, with a line that says why, when the lease was lost; not after `stop`.
+        on_lost: called once, with a line that says why, when the lease was lost; not after `stop`; must not block.
         clock: the time.
         metrics: where to count.
 
@@ -66,16 +73,20 @@ class Elector:
         self._decision = Decision(options, self.identity)
         self._leases = LeaseClient(config, self._key, clock=clock, metrics=metrics)
         self._stop = StopToken(clock=clock)
+        self._over = self._stop.child()  # There is nothing more to do: stopped, or lost.
         self._thread: threading.Thread | None = None
+        self._watcher: threading.Thread | None = None
         self._elected = False
+        self._lock = threading.Lock()
+        self._lost = False
         self._holder = ""
         self._troubles: set[str] = set()
         self._status = metrics.leader_status.labels(options.name)
         self._slow_path = metrics.leader_slow_path.labels(options.name)
 
     def start(self, threads: ThreadGroup) -> None:
-        """Begin, on the thread ``kc-elector``."""
-        self._thread = threads.spawn("elector", "", self._run)
+        """Begin, on the thread ``kc-elector``; ``kc-elector-watch`` joins it when this process leads."""
+        self._thread = threads.spawn("elector", "", lambda: self._run(threads))
 
     def stop(self, *, release: bool) -> None:
         """End; with `release` and if this process holds it, give the lease back, within the renew deadline.
@@ -83,21 +94,31 @@ class Elector:
         A running request is ended at once. From here on `guard` refuses; neither callback is called any more.
         """
         self._stop.stop("the process stops")
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_JOIN_SECONDS)
-            release = release and not thread.is_alive()
-        deadline, held = self._decision.until, self._decision.leading
+        deadline = Deadline.after(_JOIN_SECONDS)
+        for thread in (self._thread, self._watcher):
+            if thread is not None and thread is not threading.current_thread():
+                thread.join(deadline.remaining())
+                release = release and not thread.is_alive()
+        until, held = self._decision.until, self._decision.leading
         self._decision.resign()
         self._status.set(0)
         if release and held and self._options.release_on_stop:
-            self._release(deadline)
+            self._release(until)
         self._leases.close()
 
     @property
     def is_leader(self) -> bool:
         """Whether the lease is held, as far as the clock tells."""
-        return self._decision.holds(self._clock.elapsed())
+        return not self._lost and self._decision.holds(self._clock.elapsed())
+
+    @property
+    def lease(self) -> Object:
+        """The Lease, without its content: what an event about it names."""
+        gvk, seen = LEASES.gvk, self._decision.lease
+        metadata = {"namespace": self._key.namespace, "name": self._key.name}
+        if seen is not None:
+            metadata |= {"uid": seen.uid, "resourceVersion": seen.version}
+        return Object({"apiVersion": gvk.api_version, "kind": gvk.kind, "metadata": metadata})
 
     def guard(self) -> None:
         """Do nothing while the lease is surely held: until `renew_deadline` after the last renewal was sent.
@@ -108,7 +129,7 @@ class Elector:
         Raises:
             NotLeader: it may have passed to another replica.
         """
-        if not self._decision.holds(self._clock.elapsed()):
+        if not self.is_leader:
             msg = f"lease {self._key} is not held any more; the write was not sent"
             raise NotLeader(msg)
 
@@ -128,22 +149,21 @@ class Elector:
 
     # ---- the thread ----------------------------------------------------------------------------------------------
 
-    def _run(self) -> None:
+    def _run(self, threads: ThreadGroup) -> None:
         _log.info("attempting to acquire lease %s", self._key, identity=self.identity)
-        while not self._stop.stopped:
+        while not self._over.stopped:
             step = self._decision.step(self._clock.elapsed(), self._clock.now())
             if isinstance(step, Lost):
-                self._status.set(0)
-                self._on_lost(step.why)
+                self._lose(step.why)
                 return
             if isinstance(step, Wait):
-                self._stop.wait(step.seconds)
+                self._over.wait(step.seconds)
                 continue
             try:
                 self._do(step)
             except Stopped:
                 return
-            self._tell()
+            self._tell(threads)
 
     def _do(self, step: Look | Write) -> None:
         verb = "get" if isinstance(step, Look) else "create" if step.create else "update"
@@ -169,12 +189,12 @@ class Elector:
                 _log.info("%s of lease %s works again", verb, self._key)
 
     def _look(self, step: Look) -> None:
-        lease = self._leases.read(timeout=step.timeout, stop=self._stop)
+        lease = self._leases.read(timeout=step.timeout, stop=self._over)
         self._decision.looked(lease, self._clock.elapsed())
 
     def _write(self, step: Write) -> None:
         sent = self._clock.elapsed()  # Before it can have arrived, however long anything takes from here on.
-        lease = self._leases.write(step.lease, create=step.create, timeout=step.timeout, stop=self._stop)
+        lease = self._leases.write(step.lease, create=step.create, timeout=step.timeout, stop=self._over)
         self._decision.written(lease, sent=sent, now=self._clock.elapsed())
 
     def _refused(self) -> None:
@@ -188,20 +208,44 @@ class Elector:
             _log.warning("%s of lease %s fails, trying on: %s", verb, self._key, in_words(error, self._key))
         self._decision.failed(self._clock.elapsed())
 
-    def _tell(self) -> None:
+    def _tell(self, threads: ThreadGroup) -> None:
         """Report what has changed."""
-        if self._stop.stopped:
+        if self._over.stopped:
             return
         if self._decision.leading:
             if not self._elected:
                 self._elected = True
                 self._status.set(1)
                 _log.info("became leader", lease=str(self._key), transitions=self._decision.transitions)
+                self._watcher = threads.spawn("elector", "watch", self._watch)
                 self._on_elected()
         elif self._decision.holder != self._holder:
             self._holder = self._decision.holder
             if self._holder:
                 _log.info("%s leads", self._holder[:_SHOWN], lease=str(self._key))
+
+    def _lose(self, why: str) -> None:
+        """Tell of the loss, once, whichever thread finds it first."""
+        with self._lock:
+            first, self._lost = not self._lost, True
+        if not first or self._over.stopped:
+            return
+        self._over.stop("the lease was lost")
+        self._status.set(0)
+        self._on_lost(why)
+
+    # ---- the thread that watches it ------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._over.stopped:
+            until = self._decision.until
+            if until == -math.inf:
+                return  # The other thread knows, and is about to tell.
+            left = until + _GRACE_SECONDS - self._clock.elapsed()
+            if left <= 0:
+                self._lose(f"it could not be renewed within {self._options.renew_deadline:g} s, and the last try hangs")
+                return
+            self._over.wait(min(left, self._options.retry_period))  # Waits do not count the sleep of the machine.
 
     # ---- giving it back ------------------------------------------------------------------------------------------
 

@@ -94,6 +94,11 @@ class Lease(msgspec.Struct, frozen=True):
         """Its resourceVersion."""
         return _text(self.document["metadata"].get("resourceVersion"))
 
+    @property
+    def uid(self) -> str:
+        """Its identity; "" for one that is not on the server."""
+        return _text(self.document["metadata"].get("uid"))
+
     def same_content(self, other: Lease) -> bool:
         """Whether nothing happened that concerns the election: a new label is no sign of life."""
         mine, others = self.document, other.document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -52,6 +53,20 @@ def lease_of(server: EmbeddedServer) -> dict[str, Any]:
 
 def put_lease(server: EmbeddedServer, **spec: Any) -> None:
     assert server.request("POST", LEASES, {"metadata": {"name": "widget"}, "spec": spec})[0] == 201
+
+
+def told(server: EmbeddedServer) -> list[str]:
+    """The notes of the events about the Lease, oldest first."""
+    lease = server.request("GET", f"{LEASES}/widget")[1]
+    about = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "namespace": "default", "name": "widget"}
+    notes = []
+    items = server.request("GET", "/apis/events.k8s.io/v1/namespaces/default/events")[1]["items"]
+    for each in sorted(items, key=lambda each: int(each["metadata"]["resourceVersion"])):
+        regarding = {name: value for name, value in each["regarding"].items() if name != "resourceVersion"}
+        assert regarding == {**about, "uid": lease["metadata"]["uid"]}
+        assert (each["type"], each["reason"]) == ("Normal", "LeaderElection")
+        notes.append(each["note"])
+    return notes
 
 
 def write_lease(server: EmbeddedServer, **changes: Any) -> bool:
@@ -142,3 +157,33 @@ def test_42_an_empty_holder_is_acquired_at_once_and_counts_as_a_transition(
 
     assert elected[0] - released <= 2.8, "at the next look"
     assert lease_of(api_server)["leaseTransitions"] == 4
+
+
+def test_events_on_the_lease_tell_who_became_leader_and_who_stopped_leading(
+    api_server: EmbeddedServer, manager: Managers
+) -> None:
+    """client-go: ``RecordEvent`` of the resource lock, at the election and when the renewals end."""
+    first = manager(Maps(), leader_election=dataclasses.replace(QUICK, identity="one"))
+    in_real_time(lambda: told(api_server) == ["one became leader"])
+    standby = manager(Maps(), leader_election=dataclasses.replace(QUICK, identity="two"))
+    assert first.stop()
+    in_real_time(lambda: told(api_server)[1:] == ["one stopped leading", "two became leader"])
+
+    in_real_time(lambda: write_lease(api_server, holderIdentity="other"))
+    in_real_time(lambda: standby.healthz.run()["threads"] == "leader election lost")
+    standby.stop()
+
+    assert told(api_server)[3:] == ["two stopped leading"]
+
+
+def test_a_standby_and_a_lease_on_another_server_leave_no_event(api_server: EmbeddedServer, manager: Managers) -> None:
+    put_lease(api_server, holderIdentity="other", leaseDurationSeconds=3600)
+    standby = manager(Maps(), leader_election=QUICK)
+    assert standby.stop()
+
+    options = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0", leader_election=QUICK)
+    elsewhere = Manager(config_of(api_server), options=options, leader_election_config=config_of(api_server))
+    with elsewhere:
+        in_real_time(lambda: write_lease(api_server, holderIdentity=""))
+        in_real_time(lambda: elsewhere.is_leader)
+    assert told(api_server) == []

@@ -58,6 +58,30 @@ def server(control_plane: ControlPlane) -> ApiServer:
 
 
 @pytest.fixture
+def grant(server: ApiServer) -> Iterator[Callable[..., None]]:
+    """Grant a user of the shared server a rule until the test is over; other tests count on having no rights."""
+    base = "/apis/rbac.authorization.k8s.io/v1"
+    made: list[str] = []
+
+    def grant_rule(user: str, *, group: str, resource: str, verbs: tuple[str, ...]) -> None:
+        name = f"test-{uuid.uuid4().hex[:10]}"
+        role = {"metadata": {"name": name}, "rules": [{"apiGroups": [group], "resources": [resource], "verbs": verbs}]}
+        binding = {
+            "metadata": {"name": name},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
+            "subjects": [{"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}],
+        }
+        made.append(name)
+        assert server.request("POST", f"{base}/clusterroles", role)[0] == 201
+        assert server.request("POST", f"{base}/clusterrolebindings", binding)[0] == 201
+
+    yield grant_rule
+    for name in made:
+        server.request("DELETE", f"{base}/clusterrolebindings/{name}")
+        server.request("DELETE", f"{base}/clusterroles/{name}")
+
+
+@pytest.fixture
 def namespace(server: ApiServer) -> str:
     """A namespace of the test's own; there is no controller that would remove it."""
     name = f"test-{uuid.uuid4().hex[:10]}"

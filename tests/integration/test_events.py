@@ -7,7 +7,6 @@ import subprocess
 import threading
 import time
 import tracemalloc
-import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -84,18 +83,15 @@ def test_kubectl_shows_what_a_reconcile_told(
 
 
 def test_a_missing_right_is_named_and_the_reconciles_go_on(
-    control_plane: Any, namespace: str, tmp_path: Path, eventually: Eventually, caplog: pytest.LogCaptureFixture
+    server: ApiServer,
+    grant: Callable[..., None],
+    namespace: str,
+    tmp_path: Path,
+    eventually: Eventually,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    server = control_plane.servers[0]
     user = next(each for each in server._tokens if each != "admin")
-    role = f"config-maps-{uuid.uuid4().hex[:6]}"
-    rules = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
-    subject = {"kind": "User", "name": user, "apiGroup": "rbac.authorization.k8s.io"}
-    reference = {"kind": "ClusterRole", "name": role, "apiGroup": "rbac.authorization.k8s.io"}
-    prefix, metadata = "/apis/rbac.authorization.k8s.io/v1", {"name": role}
-    server.request("POST", f"{prefix}/clusterroles", {"metadata": metadata, "rules": rules})
-    binding = {"metadata": metadata, "subjects": [subject], "roleRef": reference}
-    server.request("POST", f"{prefix}/clusterrolebindings", binding)
+    grant(user, group="", resource="configmaps", verbs=("get", "list", "watch"))
     config = load_config(kubeconfig=str(server.write_kubeconfig(tmp_path / "user", user=user)))
     with Manager(config, options=ManagerOptions(**OPTIONS)) as manager:
         manager.add(Telling())

@@ -134,7 +134,7 @@ def create_slow(server: ApiServer, namespace: str) -> None:
 
 
 def test_missing_rights_are_named_and_picked_up_when_granted(
-    run: Daemons, server: ApiServer, tmp_path: Path, eventually: Eventually
+    run: Daemons, server: ApiServer, grant: Callable[..., None], tmp_path: Path, eventually: Eventually
 ) -> None:
     kubeconfig = server.write_kubeconfig(tmp_path / "nobody", user="nobody")
     daemon = run(EXAMPLE, "--kubeconfig", kubeconfig)
@@ -143,23 +143,10 @@ def test_missing_rights_are_named_and_picked_up_when_granted(
     assert "watch deployments.apps: 403 Forbidden" in line
     assert 'User "nobody" cannot watch resource "deployments" in API group "apps"' in line
     assert "grant this user the verbs get, list and watch on deployments.apps" in line
-    grant(server)
+    grant("nobody", group="apps", resource="deployments", verbs=("get", "list", "watch"))
     eventually(lambda: daemon.says("synced; reconciling"))
     assert daemon.stop() == 0
     assert len(daemon.troubles()) == 1
-
-
-def grant(server: ApiServer) -> None:
-    rule = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]}
-    role = {"metadata": {"name": "see-deployments"}, "rules": [rule]}
-    binding = {
-        "metadata": {"name": "see-deployments"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "see-deployments"},
-        "subjects": [{"kind": "User", "name": "nobody", "apiGroup": "rbac.authorization.k8s.io"}],
-    }
-    base = "/apis/rbac.authorization.k8s.io/v1"
-    assert server.request("POST", f"{base}/clusterroles", role)[0] == 201
-    assert server.request("POST", f"{base}/clusterrolebindings", binding)[0] == 201
 
 
 def test_a_wrong_token_is_named_without_being_shown(run: Daemons, kubeconfig: Path, eventually: Eventually) -> None:

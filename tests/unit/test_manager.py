@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -499,6 +500,28 @@ def test_a_reconcile_that_listens_ends_when_the_time_is_over(make: Make, api: Ti
     assert ended.wait(10)
 
 
+def test_what_reconciles_hang_on_their_tokens_does_not_hold_the_stop(
+    make: Make, api: TinyApi, go_on: threading.Event, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The callbacks of a token run one after the other, on the thread that stops it; these do not return."""
+    both = threading.Barrier(3)
+
+    def act(ctx: Context, _request: Request) -> None:
+        ctx.stop.on_stop(lambda: go_on.wait(20) and None)
+        both.wait(10)
+        go_on.wait(20)
+
+    manager = make(Maps(act, workers=2), server=api.url)
+    manager.start()
+    both.wait(10)
+    began = time.monotonic()
+
+    assert manager.stop(0.01) is False
+    assert time.monotonic() - began < 5
+    assert "kc-interrupt" in caplog.text.rpartition("threads that did not end: ")[2]
+    go_on.set()
+
+
 def test_the_tokens_of_reconciles_stop_only_after_the_drain_time(
     make: Make, api: TinyApi, go_on: threading.Event
 ) -> None:
@@ -679,6 +702,33 @@ def test_a_failing_thread_is_named_counted_and_stops_the_manager(make: Make, cap
     assert "thread kc-cluster-local failed, the process stops: ZeroDivisionError: division by zero" in caplog.text
     assert manager.metrics.registry.get_sample_value("kcontroller_thread_failures_total") == 1
     manager.stop()
+
+
+def test_whoever_embeds_it_waits_until_it_stops_and_is_told_why(make: Make) -> None:
+    manager = make(Maps())
+    manager.start()
+    assert not manager.wait_stopping(0.01)
+    assert manager.failure == ""
+    manager.cluster()._loop.call(lambda: 1 / 0 and None)
+
+    assert manager.wait_stopping(10)
+    assert manager.failure == "thread kc-cluster-local failed: ZeroDivisionError"
+    assert manager.stop()
+    assert manager.wait_stopping()
+
+
+def test_the_first_failure_counts_and_a_stop_is_none(make: Make) -> None:
+    manager = make(Maps())
+    manager.start()
+    manager._fail("the first")
+    manager._fail("the second")
+    assert manager.failure == "the first"
+
+    other = make(Maps())
+    with other:
+        pass
+    assert other.wait_stopping()
+    assert other.failure == ""
 
 
 @pytest.mark.parametrize("failing", [("cluster", "local"), ("worker", "maps-0"), ("health", "1")])

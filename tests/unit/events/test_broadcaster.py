@@ -278,6 +278,56 @@ def test_clusters_that_hang_do_not_hold_up_one_that_answers(bench: Bench) -> Non
     eventually(lambda: len(notes(well)) == 50, within=5)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["their first events", "they answered before"])
+def test_many_clusters_that_begin_to_hang_at_once_hold_up_the_others_for_seconds(bench: Bench, *, known: bool) -> None:
+    stuck = [bench.cluster(f"stuck-{number}") for number in range(40)]
+    well = [bench.cluster(f"well-{number}") for number in range(10)]
+    if known:
+        for each in (*stuck, *well):
+            bench.record(each, "before")
+        bench.all_rest()
+    for each in stuck:
+        each.answer = hang
+    began = bench.clock.monotonic()
+    for each in (*stuck, *well):
+        bench.record(each, "during", obj=pod("b"))
+    bench.clock.register(*(each for each in threading.enumerate() if each.name.startswith("kc-events")))
+
+    while not all("during" in notes(each) for each in well):
+        assert bench.clock.jump()
+    assert bench.clock.monotonic() - began <= 6
+    while not all(lane.failures for target, lane in bench.broadcaster._lanes.items() if target in stuck):
+        assert bench.clock.jump()
+    for each in well:
+        bench.record(each, "after", obj=pod("c"))
+    eventually(lambda: all("after" in notes(each) for each in well))  # The clock stands.
+    assert bench.count("sent") == (70 if known else 20)
+
+
+def test_a_cluster_that_is_known_to_be_slow_keeps_its_time_while_others_begin_to_hang(bench: Bench) -> None:
+    slow = bench.cluster("slow")
+
+    def in_half_a_second(_request: Any, stop: StopToken | None) -> None:
+        assert stop is not None
+        stop.wait(0.5)
+        stop.raise_if_stopped()
+
+    slow.answer = in_half_a_second
+    bench.record(slow, "before")
+    bench.clock.register(*(each for each in threading.enumerate() if each.name.startswith("kc-events")))
+    while not notes(slow):
+        assert bench.clock.jump()
+    for number in range(10):
+        stuck = bench.cluster(f"stuck-{number}")
+        stuck.answer = hang
+        bench.record(stuck, "lost")
+    bench.record(slow, "during", obj=pod("b"))
+    while len(notes(slow)) < 2:
+        assert bench.clock.jump()
+
+    assert len(slow.asked) == 2
+
+
 def test_a_lane_that_is_full_keeps_the_newest(bench: Bench) -> None:
     cluster = bench.cluster()
     cluster.answer = hang

@@ -85,6 +85,16 @@ def test_lanes_that_fail_share_one_turn_and_the_others_pass_them(turns: Turns) -
     assert turns.next(0) is worse
 
 
+def test_a_lane_that_failed_once_goes_before_those_that_failed_more_often(turns: Turns) -> None:
+    worse, bad = lane("worse", failures=2), lane("bad", failures=1)
+    turns.wake(worse)
+    turns.wake(bad)
+
+    assert turns.next(0) is bad
+    turns.over(bad, None, 0)
+    assert turns.next(0) is worse
+
+
 def test_hurry_ends_every_wait_for_a_moment(turns: Turns) -> None:
     resting, failing = lane("resting"), lane("failing", failures=2)
     for each in (resting, failing):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 import threading
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from kcontroller.embedded.server import EmbeddedServer
     from kcontroller.process.clock import Clock
+    from kcontroller.transport.config import ClientCertificate, Credentials
 
     Eventually = Callable[..., Any]
 
@@ -35,26 +37,43 @@ QUICK: dict[str, Any] = {"lease_duration": 2, "renew_deadline": 1.2, "retry_peri
 class Replica:
     """An elector and what it said."""
 
-    def __init__(self, server: EmbeddedServer, clock: Clock, user: str = "admin", **options: Any) -> None:
+    def __init__(
+        self,
+        server: EmbeddedServer,
+        clock: Clock,
+        user: str = "admin",
+        *,
+        credentials: Callable[[Credentials], Credentials] | None = None,
+        **options: Any,
+    ) -> None:
         self.clock = clock
         self.metrics = Metrics()
         self.elected: list[float] = []
         self.lost: list[tuple[float, str]] = []
         self.failures: list[str] = []
+        self.threads = ThreadGroup(on_failure=lambda name, error: self.failures.append(f"{name}: {error!r}"))
+        config = config_of(server, user=user)
         self.elector = Elector(
-            config_of(server, user=user),
+            config if credentials is None else dataclasses.replace(config, credentials=credentials(config.credentials)),
             LeaderElection(**{"name": "widget", "namespace": "default", **options}),
-            on_elected=lambda: self.elected.append(clock.elapsed()),
+            on_elected=self._elected,
             on_lost=lambda why: self.lost.append((clock.elapsed(), why)),
             clock=clock,
             metrics=self.metrics,
         )
 
     def start(self) -> Replica:
-        self.elector.start(ThreadGroup(on_failure=lambda name, error: self.failures.append(f"{name}: {error!r}")))
-        if isinstance(self.clock, VirtualClock):
-            self.clock.register(*(each for each in threading.enumerate() if each.name == "kc-elector"))
+        self.elector.start(self.threads)
+        self._register("kc-elector")
         return self
+
+    def _elected(self) -> None:
+        self._register("kc-elector-watch")
+        self.elected.append(self.clock.elapsed())
+
+    def _register(self, name: str) -> None:
+        if isinstance(self.clock, VirtualClock):
+            self.clock.register(*(each for each in threading.enumerate() if each.name == name))
 
     def passes(self) -> bool:
         try:
@@ -329,6 +348,92 @@ def test_a_hanging_renewal_ends_the_writes_in_time(api_server: EmbeddedServer, r
         assert rule.hits
     assert passed - began <= QUICK["renew_deadline"]
     assert ended - began <= QUICK["renew_deadline"] + 0.3 < QUICK["lease_duration"]
+
+
+class HangingCredentials:
+    """As those of an exec plugin that does not return, from when the test says so."""
+
+    def __init__(self, inner: Credentials) -> None:
+        self._inner = inner
+        self.hang = threading.Event()
+        self.asked = threading.Event()
+        self.go_on = threading.Event()
+
+    def authorization(self) -> str | None:
+        if self.hang.is_set():
+            self.asked.set()
+            self.go_on.wait(20)
+        return self._inner.authorization()
+
+    def client_certificate(self) -> ClientCertificate | None:
+        return self._inner.client_certificate()
+
+    def invalidate(self) -> None: ...
+
+
+def test_credentials_that_hang_do_not_hide_the_loss_which_is_told_once(
+    api_server: EmbeddedServer, replica: Callable[..., Replica], clock: VirtualClock, eventually: Eventually
+) -> None:
+    made: list[HangingCredentials] = []
+
+    def hanging(inner: Credentials) -> HangingCredentials:
+        made.append(HangingCredentials(inner))
+        return made[-1]
+
+    leader = replica(credentials=hanging)
+    eventually(lambda: leader.elected)
+    (credentials,) = made
+    since = clock.elapsed()
+    credentials.hang.set()
+    clock.advance(2)
+    assert credentials.asked.wait(10)
+    clock.advance(8)
+    assert not leader.passes()
+    until(lambda: "kc-elector-watch: 0.1 s" in clock.waits())
+    assert leader.lost == [], "the elector's own thread comes first, if it can"
+    clock.advance(0.1)
+    until(lambda: leader.lost)
+    assert leader.lost == [(since + 10.1, "it could not be renewed within 10 s, and the last try hangs")]
+    assert leader.metric("leader_election_master_status") == 0
+
+    renewed = spec(api_server)["renewTime"]
+    credentials.go_on.set()
+    until(lambda: not leader.threads.alive())
+    assert len(leader.lost) == 1
+    assert not leader.passes()
+    assert spec(api_server)["renewTime"] == renewed, "what was lost is not renewed"
+
+
+def test_no_loss_is_told_after_a_stop_although_credentials_hang(
+    replica: Callable[..., Replica], clock: VirtualClock, eventually: Eventually
+) -> None:
+    made: list[HangingCredentials] = []
+
+    def hanging(inner: Credentials) -> HangingCredentials:
+        made.append(HangingCredentials(inner))
+        return made[-1]
+
+    leader = replica(credentials=hanging)
+    eventually(lambda: leader.elected)
+    made[0].hang.set()
+    clock.advance(2)
+    assert made[0].asked.wait(10)
+    stopper = threading.Thread(target=lambda: leader.elector.stop(release=True))
+    stopper.start()
+    until(lambda: leader.threads.alive() == ("kc-elector",))
+    clock.advance(60)
+    made[0].go_on.set()
+    stopper.join(10)
+    assert leader.threads.join(10) == ()
+    assert leader.lost == []
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait in real time; `eventually` would move the clock."""
+    deadline = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------

@@ -129,7 +129,7 @@ def test_a_reconcile_that_goes_on_after_the_loss_cannot_write(api_server: Embedd
 
 
 def test_what_a_reconcile_hangs_on_its_token_does_not_hide_the_loss(api_server: EmbeddedServer) -> None:
-    """The callbacks of a token run on the thread that stops it, here the elector's; this one does not return."""
+    """The callbacks of a token run on the thread that stops it; this one does not return."""
     ended = threading.Event()
     began: list[str] = []
 
@@ -148,8 +148,12 @@ def test_what_a_reconcile_hangs_on_its_token_does_not_hide_the_loss(api_server: 
     try:
         until(lambda: began)
         until(lambda: taken_by_other(api_server))
-        until(lambda: made.healthz.run()["threads"])
+        assert made.wait_stopping(10)
+        assert made.failure == "leader election lost"
         until(lambda: all(controller.queue.stopped for controller in made.controllers))
+        stopping = time.monotonic()
+        assert not made.stop()
+        assert time.monotonic() - stopping < 5
     finally:
         ended.set()
         made.stop()
