@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster import Cluster
@@ -27,7 +28,7 @@ from kcontroller.multicluster import ClusterSpec, Registry
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.descriptors import raise_open_files_limit
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, described
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.repeats import Repeats
 from kcontroller.process.signals import SignalWait
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _JOIN_SECONDS: Final = 5.0
 _ABANDON_SECONDS: Final = 0.5
+_INTERRUPT_SECONDS: Final = 1.0
 _FLUSH_SECONDS: Final = 1.0
 _NO_LIMIT_SECONDS: Final = 365 * 24 * 3600.0
 
@@ -117,9 +119,9 @@ class Manager:
             on_gone=self.events.forget,
         )
         self._elector = self._make_elector(leader_election_config)
-        # On another server there may be no right to write events.
-        on_hub = hub if leader_election_config is None else None
-        self._lease_events = None if on_hub is None else self.events.recorder(on_hub, "leader-election")
+        self._lease_events: Recorder | None = None
+        if hub is not None and leader_election_config in {None, hub.config}:  # Elsewhere, or as another, who knows.
+            self._lease_events = self.events.recorder(hub, "leader-election")
         self._lost = False
         self._controllers = Controllers(leading=self._elector is None, clock=clock)
         self._started = False
@@ -266,6 +268,24 @@ class Manager:
                 return False
         return not self._not_ready()
 
+    def wait_stopping(self, timeout: float | None = None) -> bool:
+        """Wait until the manager stops or has to: `stop` was called, or there is a `failure`.
+
+        It is for programs that call `start`: nothing but `stop` ends what still runs, also after a failure.
+
+        Args:
+            timeout: seconds to wait at most; without limit by default.
+
+        Returns:
+            False if the time ran out.
+        """
+        return self._stop.wait(timeout)
+
+    @property
+    def failure(self) -> str:
+        """The first thing that failed, in a line: the lease was lost, or a thread has died; "" if nothing has."""
+        return self._failure
+
     def observe(self) -> None:
         """Bring the gauges of `metrics` up to date, as is done before each scrape."""
         self._controllers.observe()
@@ -333,7 +353,7 @@ class Manager:
         _log.error("leader election lost: %s", why)
         self._tell_of_lease("stopped leading")
         self._fail("leader election lost")
-        self._controllers.follow()  # Last, as it runs what users have hung on the tokens of their reconciles.
+        self._controllers.follow(self._threads)
 
     def _tell_of_lease(self, what: str) -> None:
         if self._elector is not None and self._lease_events is not None:
@@ -370,7 +390,7 @@ class Manager:
             self._ended.set()
 
     def _end(self) -> None:
-        self._controllers.interrupt()
+        self._interrupt()
         self._stop_provider()
         if self._elector is not None and self._elector.is_leader:
             self._tell_of_lease("stopped leading")
@@ -388,14 +408,22 @@ class Manager:
             _log.warning("threads that did not end: %s", ", ".join(left))
         _log.info("stopped" if self._drained else "stopped without waiting longer")
 
+    def _interrupt(self) -> None:
+        self._controllers.interrupt(self._threads, _INTERRUPT_SECONDS)
+        if self._drained:
+            return
+        for cluster in self.clusters:
+            # Its token has reconciles too, and must be stopped before the cluster does it on this thread.
+            self._threads.apart("leave", cluster.name or "local", partial(cluster.leaving.stop, "the process stops"))
+            cluster.leaving.wait(_ABANDON_SECONDS)
+
     def _stop_provider(self) -> None:
         if self._provider is None:
             return
         try:
             self._provider.stop()
         except Exception as error:  # noqa: BLE001 - it may be a user's, and the lease must be given back all the same
-            text = f"{type(error).__name__}: {error}"
-            _log.exception_of(error, "provider %s failed to stop: %s", self._provider.name, text)
+            _log.exception_of(error, "provider %s failed to stop: %s", self._provider.name, described(error))
 
     def _not_ready(self) -> str | None:
         if self._stop.stopped:
@@ -414,9 +442,9 @@ class Manager:
 
     def _thread_failed(self, name: str, error: BaseException) -> None:
         self.metrics.threads_failed.inc()
-        _log.exception_of(error, "thread %s failed, the process stops: %s: %s", name, type(error).__name__, error)
+        _log.exception_of(error, "thread %s failed, the process stops: %s", name, described(error))
         self._fail(f"thread {name} failed: {type(error).__name__}")
 
     def _fail(self, why: str) -> None:
-        self._failure = why
+        self._failure = self._failure or why
         self._stop.stop(why)

@@ -95,7 +95,12 @@ func newManager() (ctrl.Manager, error) {
 	}
 	scheme := runtime.NewScheme()
 	addWidgets(scheme)
-	return ctrl.NewManager(config, ctrl.Options{Scheme: scheme, Metrics: metrics.Options{BindAddress: "0"}})
+	return ctrl.NewManager(config, ctrl.Options{
+		Scheme:  scheme,
+		Metrics: metrics.Options{BindAddress: "0"},
+		// Off by default: without it each read of an unstructured object asks the server.
+		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+	})
 }
 
 // sync waits until all objects are in memory and a handler has heard of each.

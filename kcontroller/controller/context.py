@@ -45,8 +45,9 @@ class Context(msgspec.Struct, frozen=True):
         reasons: why this was queued, at most eight.
         deadline: when the reconcile's time is over; None without a time-out. Requests end with it; loops of your own
             should look.
-        stop: stops at the deadline, and when the process does, after the drain time; waits and loops of your own should
-            take it, and so it does when the cluster leaves.
+        stop: stops at the deadline, when the process does, after the drain time, and when the cluster leaves; waits and
+            loops of your own should take it. What you hang on it (`StopToken.on_stop`) must not block: others wait to
+            hear of the stop, and the process ends without waiting longer than a moment for it.
         events: records events in the cluster; see `event`.
         kind: of `for_`; None without it.
         owned: the kinds of `owns`.

@@ -11,7 +11,7 @@ from kcontroller.controller.sources import KindSource
 from kcontroller.controller.tally import Tally
 from kcontroller.controller.worker import Declared, Worker
 from kcontroller.errors import ConfigError
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import StopToken
 from kcontroller.workqueue import WorkQueue
 
@@ -62,7 +62,7 @@ class Controller:
             msg = f"{type(reconciler).__name__}.setup: {error}"
             raise ConfigError(msg) from error
         except (Exception, SystemExit) as error:
-            msg = f"{type(reconciler).__name__}.setup failed: {type(error).__name__}: {error}"
+            msg = f"{type(reconciler).__name__}.setup failed: {described(error)}"
             raise ConfigError(msg) from error
         self._host = host
         self._many_clusters = many_clusters

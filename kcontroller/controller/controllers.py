@@ -9,8 +9,7 @@ from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from kcontroller.controller.controller import Controller
     from kcontroller.process.clock import Clock
@@ -64,7 +63,7 @@ class Controllers:
         self._leading = False  # Before the look at who is there: one that is added meanwhile sees either.
         for controller in self._leader_only():
             controller.stop_queue()
-        apart(threads, "interrupt", "leader", lambda: _interrupt(self._leader_only()))
+        threads.apart("interrupt", "leader", lambda: _interrupt(self._leader_only()))
 
     def drain(self, seconds: float) -> bool:
         """Hand out nothing more and wait for the running reconciles; False if some still run after so many seconds."""
@@ -78,7 +77,7 @@ class Controllers:
 
     def interrupt(self, threads: ThreadGroup, timeout: float) -> None:
         """Stop the tokens of the running reconciles; waits `timeout` seconds at most for what hangs on them."""
-        thread = apart(threads, "interrupt", "", lambda: _interrupt(tuple(self)))
+        thread = threads.apart("interrupt", "", lambda: _interrupt(tuple(self)))
         if thread is not None:
             thread.join(timeout)
 
@@ -93,19 +92,6 @@ class Controllers:
 
     def _leader_only(self) -> tuple[Controller, ...]:
         return tuple(each for each in self._controllers if each.needs_leader_election)
-
-
-def apart(threads: ThreadGroup, role: str, key: str, stop: Callable[[], None]) -> threading.Thread | None:
-    """Stop a token on a thread of its own, as users may have hung functions on it that block.
-
-    Returns:
-        The thread; None if the system gives no more of them, and it was done here.
-    """
-    try:
-        return threads.spawn(role, key, stop)
-    except RuntimeError:
-        stop()
-        return None
 
 
 def _interrupt(controllers: Iterable[Controller]) -> None:

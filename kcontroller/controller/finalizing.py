@@ -123,7 +123,7 @@ def _fail(failures: dict[str, Exception]) -> None:
     errors = list(failures.values())
     if len(errors) == 1:
         raise errors[0]
-    told = "; ".join(f"{name}: {type(error).__name__}: {error}" for name, error in failures.items())
+    told = "; ".join(f"{name}: {described(error)}" for name, error in failures.items())
     group = ExceptionGroup(f"finalizers failed: {told}", errors)
     # Of no use to repeat only if none of them is: then the group says so as any exception does, by its cause.
     raise group from (errors[0] if all(isinstance(error, TerminalError) for error in errors) else None)

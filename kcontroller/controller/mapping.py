@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.process.logs import Log, fields
+from kcontroller.process.logs import Log, described, fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +72,7 @@ class Lane:
             try:
                 job()
             except BaseException as error:  # noqa: BLE001 - user code may raise anything; the other lanes must go on
-                _log.exception("a map function or predicate failed: %s: %s", type(error).__name__, error)
+                _log.exception("a map function or predicate failed: %s", described(error))
             took = clock.monotonic() - began
             if took > _SLOW_SECONDS and not self._slow_said:
                 self._slow_said = True

@@ -15,7 +15,7 @@ from kcontroller.controller.context import Context
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
-from kcontroller.process.logs import Log, fields
+from kcontroller.process.logs import Log, described, fields
 from kcontroller.process.stop import Deadline
 from kcontroller.workqueue.outcome import FORGET
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from kcontroller.process.stop import StopToken
     from kcontroller.workqueue import Item, WorkQueue
 
-_TEXT_LIMIT: Final = 1000
 _PACKAGE: Final = Path(__file__).parents[1]
 
 _log: Final = Log("kcontroller.controller")
@@ -164,8 +163,7 @@ class Worker:
         self._tally.count(verdict, item.request.cluster)
         if verdict.label == "error" and error is not None:
             again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
-            text = f"{type(error).__name__}: {_text_of(error)}"
-            _log.exception_of(error, "Reconciler error: %s", text, at=_place_of(error), then=again)
+            _log.exception_of(error, "Reconciler error: %s", described(error), at=_place_of(error), then=again)
         elif verdict.why:
             _log.info("waiting: %s", verdict.why)
 
@@ -180,15 +178,6 @@ class Worker:
             # Unique, not secret: the system's random source would let another thread in at every reconcile.
             "reconcileID": str(uuid.UUID(int=random.getrandbits(128), version=4)),
         }
-
-
-def _text_of(error: BaseException) -> str:
-    """The text of a user's exception: bounded, and without trust in its ``__str__``."""
-    try:
-        text = str(error)
-    except Exception as failure:  # noqa: BLE001 - user code
-        return f"(its text cannot be had: {type(failure).__name__})"
-    return text if len(text) <= _TEXT_LIMIT else f"{text[:_TEXT_LIMIT]}... ({len(text):,} characters)"
 
 
 def _place_of(error: BaseException) -> str:

@@ -116,19 +116,21 @@ class Engagement:
         state: where it stands.
         spec: what is connected, or is tried next.
         due: when `tick` must be called; infinite if nothing but an event can go on.
+        retry_at: `spec` has failed and is not tried again before; also if it leaves and comes back meanwhile.
     """
 
     def __init__(self, *, backoff: Backoff = ENGAGEMENT, rng: random.Random | None = None) -> None:
         self.state = State.GONE
         self.spec: ClusterSpec | None = None
         self.due = math.inf
+        self.retry_at = -math.inf
         self._backoff = backoff
         self._rng = rng
         self._wish: ClusterSpec | None = None
         self._generation = 0
         self._why = ""
         self._failures = 0
-        self._retry_at = -math.inf
+        self._failure = ""
         self._engaged_at = math.inf
 
     # ---- the provider's wishes -----------------------------------------------------------------------------------
@@ -206,12 +208,12 @@ class Engagement:
     def _begin(self, now: float) -> list[Action]:
         assert self._wish is not None  # noqa: S101 - every caller has one
         if self._wish != self.spec:
-            self._failures, self._retry_at = 0, -math.inf
+            self._failures, self.retry_at = 0, -math.inf
         self.spec = self._wish
         self._generation += 1
-        if now < self._retry_at:
-            announce = self._enter(State.DISCOVERED, self._why)
-            self.due = self._retry_at
+        if now < self.retry_at:
+            announce = self._enter(State.DISCOVERED, self._failure)
+            self.due = self.retry_at
             return [announce]
         return [self._enter(State.CONNECTING), Connect(self._generation, self.spec)]
 
@@ -232,10 +234,10 @@ class Engagement:
     def _count_failure(self, why: str, now: float) -> Failed:
         if self.state is State.ENGAGED and now - self._engaged_at >= STABLE_SECONDS:
             self._failures = 0
-        self._why = why
+        self._why = self._failure = why
         self._failures += 1
         seconds = self._backoff.delay(self._failures, rng=self._rng)
-        self._retry_at = now + seconds
+        self.retry_at = now + seconds
         return Failed(why, seconds)
 
     def _enter(self, state: State, why: str = "") -> Announce:

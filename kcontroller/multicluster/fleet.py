@@ -26,7 +26,7 @@ from kcontroller.multicluster.engagement import (
 from kcontroller.multicluster.incarnation import Incarnation
 from kcontroller.multicluster.mailbox import Mailbox
 from kcontroller.process.descriptors import no_room
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, described
 from kcontroller.process.repeats import Repeats
 
 if TYPE_CHECKING:
@@ -70,9 +70,9 @@ class _Slot:
 
     __slots__ = ("engagement", "incarnation", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, engagement: Engagement) -> None:
         self.name = name
-        self.engagement = Engagement()
+        self.engagement = engagement
         self.incarnation: Incarnation | None = None
 
 
@@ -115,6 +115,8 @@ class Fleet:
         self._mailbox = Mailbox(clock=clock, due=self._next_due, look=self._look)
         self._members: list[Member] = []
         self._slots: dict[str, _Slot] = {}
+        self._resting: dict[str, Engagement] = {}
+        self._closed = False
         self._due: dict[str, float] = {}
         self._departed: list[Incarnation] = []
         self._look_at = math.inf
@@ -138,7 +140,7 @@ class Fleet:
         """See `Sink`."""
         slot = self._slots.get(spec.name)
         if slot is None:
-            slot = self._slots[spec.name] = _Slot(spec.name)
+            slot = self._slots[spec.name] = _Slot(spec.name, self._engagement(spec.name))
             if not self.listed:
                 self.awaited = {**self.awaited, spec.name: self._clock.monotonic()}
         self._do(slot, slot.engagement.present(spec, self._clock.monotonic()))
@@ -161,8 +163,12 @@ class Fleet:
                 self._do(slot, self._engage(slot, member))
 
     def close(self) -> tuple[Incarnation, ...]:
-        """End every cluster, once the thread has ended; returns all whose threads may still live."""
-        live = [slot.incarnation for slot in self._slots.values() if slot.incarnation is not None]
+        """End every cluster after `stop`; returns all whose threads may still live.
+
+        The thread may be making another one, if credentials hang: it closes that itself.
+        """
+        self._closed = True  # Before the look at what is there.
+        live = [slot.incarnation for slot in tuple(self._slots.values()) if slot.incarnation is not None]
         for incarnation in live:
             incarnation.close()
         return (*live, *self._departed)
@@ -217,6 +223,19 @@ class Fleet:
             self._due[slot.name] = slot.engagement.due
         if slot.engagement.state is State.GONE and self._slots.pop(slot.name, None) is not None:
             self._forget(slot.name)
+            self._rest(slot)
+
+    def _rest(self, slot: _Slot) -> None:
+        """Keep in mind, for as long as its pause lasts, what has failed: it may leave and come back at once."""
+        now = self._clock.monotonic()
+        while self._resting and (first := next(iter(self._resting))) and self._resting[first].retry_at <= now:
+            del self._resting[first]
+        if slot.engagement.retry_at > now:
+            self._resting[slot.name] = slot.engagement
+
+    def _engagement(self, name: str) -> Engagement:
+        resting = self._resting.pop(name, None)
+        return Engagement() if resting is None or resting.retry_at <= self._clock.monotonic() else resting
 
     def _act(self, slot: _Slot, action: Action) -> list[Action]:
         match action:
@@ -252,14 +271,17 @@ class Fleet:
         try:
             cluster = self._connect(spec)
         except Exception as error:  # noqa: BLE001 - credentials of users may raise anything
-            return slot.engagement.failed(generation, _in_words(error), now)
+            return slot.engagement.failed(generation, described(error), now)
         incarnation = Incarnation(cluster, generation, owner=self, clock=self._clock)
         try:
             incarnation.start()
         except RuntimeError as error:  # The system gives no more threads.
             incarnation.close()
-            return slot.engagement.failed(generation, _in_words(error), now)
+            return slot.engagement.failed(generation, described(error), now)
         slot.incarnation = incarnation
+        if self._closed:  # While this one was made, and `close` may not have seen it.
+            incarnation.close()
+            return []
         self.clusters = {**self.clusters, slot.name: cluster}
         return slot.engagement.connected(generation, now)
 
@@ -270,7 +292,7 @@ class Fleet:
         try:
             incarnation.engage(*members)
         except Exception as error:  # noqa: BLE001 - all or nothing
-            return slot.engagement.failed(incarnation.generation, _in_words(error), now)
+            return slot.engagement.failed(incarnation.generation, described(error), now)
         return slot.engagement.synced(incarnation.generation, now) if incarnation.synced else []
 
     def _close(self, slot: _Slot) -> None:
@@ -310,7 +332,3 @@ class Fleet:
 
 def _without(values: dict[str, V], name: str) -> dict[str, V]:
     return {key: value for key, value in values.items() if key != name} if name in values else values
-
-
-def _in_words(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, described
 from kcontroller.process.threads import ThreadGroup
 
 if TYPE_CHECKING:
@@ -89,11 +89,7 @@ class Incarnation:
             self.cluster.leaving.stop(why)
             self._owner.post(self._tell_idle)
             return
-        try:
-            # On a thread of its own: users may have hung functions on the token.
-            self._threads.spawn("leave", self.cluster.name, lambda: self.cluster.leaving.stop(why))
-        except RuntimeError:  # The system gives no more threads.
-            self.cluster.leaving.stop(why)
+        self._threads.apart("leave", self.cluster.name, lambda: self.cluster.leaving.stop(why))
 
     def close(self) -> None:
         """End the cluster's thread and all requests; does not wait for them."""
@@ -133,9 +129,8 @@ class Incarnation:
         try:
             member.disengage(self.cluster.name, on_idle=on_idle)
         except Exception as error:  # noqa: BLE001 - the others must let go too
-            _log.exception_of(
-                error, "%s did not let go of a cluster: %s", member.name, error, cluster=self.cluster.name
-            )
+            why = described(error)
+            _log.exception_of(error, "%s did not let go of a cluster: %s", member.name, why, cluster=self.cluster.name)
             on_idle()
 
     def _member_synced(self, name: str) -> None:
@@ -148,8 +143,6 @@ class Incarnation:
             self._owner.idle(self)
 
     def _thread_failed(self, name: str, error: BaseException) -> None:
-        _log.exception_of(
-            error, "thread %s failed: %s: %s", name, type(error).__name__, error, cluster=self.cluster.name
-        )
-        why = f"thread {name} failed: {type(error).__name__}: {error}"
+        why = f"thread {name} failed: {described(error)}"
+        _log.exception_of(error, "%s", why, cluster=self.cluster.name)
         self._owner.post(lambda: self._owner.failed(self, why))

@@ -42,6 +42,7 @@ _JSON_ONLY: Final = frozenset(("controllerGroup", "controllerKind"))  # The cont
 # Also what turns the direction of writing, and surrogates, which no stream can encode.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _DEEPEST: Final = 8
+_TEXT_LIMIT: Final = 1000
 
 
 def redact(text: str) -> str:
@@ -64,6 +65,17 @@ def fields(**values: object) -> Iterator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def described(error: BaseException) -> str:
+    """Give the class and the text of an exception, which may be a user's: bounded, and without trust in ``__str__``."""
+    try:
+        text = str(error)
+    except Exception as failure:  # noqa: BLE001 - user code
+        text = f"(its text cannot be had: {type(failure).__name__})"
+    if len(text) > _TEXT_LIMIT:
+        text = f"{text[:_TEXT_LIMIT]}... ({len(text):,} characters)"
+    return f"{type(error).__name__}: {text}"
 
 
 class Log:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
-from kcontroller.process.logs import Log
+from kcontroller.process.logs import Log, described
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,7 +81,7 @@ class StopToken:
             try:
                 callback()
             except Exception as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
-                _log.exception("a callback of a stop token failed: %s: %s", type(error).__name__, error)
+                _log.exception("a callback of a stop token failed: %s", described(error))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until stopped or `timeout` seconds have passed; True if stopped."""

@@ -46,6 +46,18 @@ class ThreadGroup:
             self._threads.append(thread)
         return thread
 
+    def apart(self, role: str, key: str, stop: Callable[[], None]) -> threading.Thread | None:
+        """Stop a token on a thread of its own, since users may have hung functions on it that block.
+
+        Returns:
+            The thread; None if the system gives no more of them: then it was done here.
+        """
+        try:
+            return self.spawn(role, key, stop)
+        except RuntimeError:
+            stop()
+            return None
+
     def _guard(self, name: str, target: Callable[[], None]) -> None:
         try:
             target()

@@ -333,7 +333,8 @@ def test_with_the_rights_of_the_chart_widgets_get_ready_and_nothing_is_forbidden
         eventually(lambda: running.probes(container_of(objects)) == probes)
         widget = make_widget(server, elsewhere)
         eventually(lambda: is_ready(server, widget))
-        eventually(lambda: server.request("GET", f"/api/v1/namespaces/{elsewhere}/events")[1]["items"])
+        eventually(lambda: told(server, elsewhere) == {("Widget", "Reconciled")})
+        eventually(lambda: told(server, installed.namespace) == {("Lease", "LeaderElection")})
         assert server.request("GET", lease)[1]["spec"]["holderIdentity"]
         assert server.request("DELETE", widget)[0] == 200
         eventually(lambda: server.request("GET", widget)[0] == 404)
@@ -344,6 +345,11 @@ def test_with_the_rights_of_the_chart_widgets_get_ready_and_nothing_is_forbidden
     assert 'rest_client_requests_total{code="403"' not in metrics
     assert installed.refused() == []
     assert unused_rights(installed, objects) <= FALLBACKS
+
+
+def told(server: ApiServer, namespace: str) -> set[tuple[str, str]]:
+    items = server.request("GET", f"/api/v1/namespaces/{namespace}/events")[1]["items"]
+    return {(each["involvedObject"]["kind"], each["reason"]) for each in items}
 
 
 def unused_rights(installed: Installed, objects: list[Object]) -> set[tuple[str, str, str]]:

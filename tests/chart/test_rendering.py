@@ -177,6 +177,24 @@ def test_the_lease_has_its_role_where_it_is(helm: Helm) -> None:
     assert role["metadata"]["namespace"] == "leases"
 
 
+@pytest.mark.parametrize(
+    ("values", "granted"),
+    [
+        ({"scope": {"namespaces": ["team-a"]}}, True),
+        ({"scope": {"namespaces": ["team-a", "default"]}}, False),  # The rules for controllers grant it.
+        ({"scope": {"namespaces": ["team-a", "default"]}, "leaderElection": {"namespace": "leases"}}, True),
+        ({}, False),  # The ClusterRole does.
+        ({"scope": {"namespaces": ["team-a"]}, "rbac": {"events": False}}, False),
+        ({"scope": {"namespaces": ["team-a"]}, "kubeconfig": {"secretName": "hub"}}, False),
+    ],
+)
+def test_where_the_lease_is_the_elected_may_write_an_event(helm: Helm, values: Values, *, granted: bool) -> None:
+    roles = of_kind(helm.render(values), "Role")
+    (rules,) = [each["rules"] for each in roles if each["metadata"]["name"] == "rel-kcontroller-lease"]
+    event = {"apiGroups": ["", "events.k8s.io"], "resources": ["events"], "verbs": ["create"]}
+    assert rules[2:] == ([event] if granted else [])
+
+
 def test_every_binding_leads_to_a_role_that_is_there_and_to_the_account_of_the_pod(helm: Helm) -> None:
     for name in ("cluster-wide", "namespaced", "extras"):
         objects = helm.render(case(name))

@@ -88,7 +88,7 @@ def test_a_follower_stops_what_only_a_leader_may_do(standby: Crew) -> None:
     standby.all.lead(standby.host.threads)
     standby.settle()
 
-    standby.all.follow()
+    standby.all.follow(standby.host.threads)
 
     stopped = {controller.name: controller.queue.stopped for controller in standby.all}
     assert stopped == {"leader": True, "reader": False}
@@ -96,7 +96,7 @@ def test_a_follower_stops_what_only_a_leader_may_do(standby: Crew) -> None:
 
 def test_one_that_comes_after_the_lease_is_lost_does_not_start(standby: Crew) -> None:
     standby.all.lead(standby.host.threads)
-    standby.all.follow()
+    standby.all.follow(standby.host.threads)
     late = Named("late")
     controller = Controller(late, standby.host)
     standby.host.controllers.append(controller)

@@ -101,6 +101,8 @@ class FakeFleet:
         self.made: list[FakeCluster] = []
         self.gone: list[FakeCluster] = []
         self.refuse: Exception | None = None
+        self.hold: threading.Event | None = None
+        self.tries = 0
         self.failures: list[tuple[str, BaseException]] = []
         self.threads = ThreadGroup(on_failure=lambda name, error: self.failures.append((name, error)))
         self.registry = Registry(
@@ -113,6 +115,9 @@ class FakeFleet:
         self.registry.start(self.threads)
 
     def _connect(self, wanted: ClusterSpec) -> FakeCluster:
+        self.tries += 1
+        if self.hold is not None:
+            self.hold.wait(10)
         if self.refuse is not None:
             raise self.refuse
         self.made.append(FakeCluster(wanted))

@@ -258,6 +258,65 @@ def test_a_thread_that_dies_is_the_failure_of_its_cluster_and_not_of_the_process
     assert fleet.failures == []
 
 
+class Unspeakable(Exception):  # noqa: N818 - a user's
+    """Has no text."""
+
+    def __str__(self) -> str:
+        msg = "no text"
+        raise RuntimeError(msg)
+
+
+def test_an_exception_without_a_text_is_the_failure_of_its_cluster_all_the_same(fleet: FakeFleet) -> None:
+    told = "Unspeakable: (its text cannot be had: RuntimeError)"
+    fleet.registry.present(spec("p1"))
+    fleet.settle()
+    fleet.made[0].die(Unspeakable())
+    eventually(lambda: fleet.state("p1") is State.DISCOVERED)
+    fleet.refuse = Unspeakable()
+    fleet.registry.present(spec("p2"))
+    fleet.settle()
+
+    assert [each.why for each in fleet.registry.states()] == [f"thread kc-cluster-p1 failed: {told}", told]
+    fleet.refuse = None
+    fleet.advance(1.0)
+    assert [each.state for each in fleet.registry.states()] == [State.ENGAGED, State.ENGAGED]
+
+
+def test_one_that_goes_and_comes_back_at_once_does_not_skip_the_pause_after_a_failure(fleet: FakeFleet) -> None:
+    fleet.refuse = OSError("no such file")
+    fleet.registry.present(spec())
+    for _ in range(5):
+        fleet.registry.absent("p1", "not ready")
+        assert fleet.state() is None
+        fleet.registry.present(spec())
+        assert fleet.state() is State.DISCOVERED
+    assert fleet.registry.states()[0].why == "OSError: no such file"
+    assert fleet.value(FAILURES, cluster="p1") is None, "its series left with it"
+    assert fleet.tries == 1
+    fleet.advance(1.0)
+    assert fleet.tries == 2
+
+    fleet.registry.absent("p1", "not ready")
+    fleet.registry.present(spec(uid="2"))
+    assert fleet.state() is State.DISCOVERED
+    assert fleet.tries == 3, "another one starts afresh"
+
+
+def test_nor_is_the_pause_kept_for_longer_than_it_lasts(fleet: FakeFleet) -> None:
+    fleet.refuse = OSError("no such file")
+    fleet.registry.present(spec())
+    fleet.registry.absent("p1", "not ready")
+    fleet.advance(1.0)
+    assert fleet.tries == 1
+    fleet.registry.present(spec("p2"))
+    fleet.registry.absent("p2", "not ready")
+    fleet.settle()
+    assert list(fleet.registry._fleet._resting) == ["p2"]
+    fleet.registry.present(spec())
+    fleet.settle()
+    assert fleet.tries == 3
+
+
 def test_if_one_member_cannot_take_a_cluster_on_all_let_go_of_it(fleet: FakeFleet) -> None:
     good, bad = FakeMember("good"), FakeMember("bad")
     bad.refuse = ValueError("no such index")
@@ -454,6 +513,19 @@ def test_after_the_stop_nothing_is_taken_any_more(fleet: FakeFleet) -> None:
     fleet.registry.present(spec("p2"))
 
     assert [each.name for each in fleet.made] == ["p1"]
+
+
+def test_a_cluster_that_is_made_while_the_fleet_stops_is_closed(fleet: FakeFleet) -> None:
+    go_on = threading.Event()
+    fleet.hold = go_on
+    fleet.registry.present(spec())
+    eventually(lambda: fleet.tries)
+    assert fleet.registry.stop(0.01) == ()
+    go_on.set()
+
+    assert fleet.threads.join(10) == ()
+    assert [each.stops for each in fleet.made] == [1]
+    eventually(lambda: "kc-cluster-p1" not in {each.name for each in threading.enumerate()})
 
 
 def test_stopping_what_never_started_is_harmless() -> None:
