@@ -6,6 +6,8 @@ what that took as one line of JSON, and ends. Nothing is imported that a control
 ``python -m benchmarks.kcontroller_side MODE FORM OBJECTS WORKERS STARTED``
 """
 
+# ruff: noqa: RUF012 - msgspec copies the defaults of a Model
+
 from __future__ import annotations
 
 import json

@@ -84,7 +84,9 @@ def widget(number: int) -> dict[str, Any]:
             "replicas": 1 + number % 9,
             "image": f"registry.example.com/{team}/{tier}:1.{number % 40}.{number % 7}",
             "args": ["--listen=:8080", f"--shard={number % 64}"],
-            "env": [{"name": f"{word.upper()}_URL", "value": f"http://{word}.{team}"} for word in rng.sample(_WORDS, 2)],
+            "env": [
+                {"name": f"{word.upper()}_URL", "value": f"http://{word}.{team}"} for word in rng.sample(_WORDS, 2)
+            ],
             "selector": {"app.kubernetes.io/name": name},
         },
     }

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster import Pending
     from kcontroller.controller import Reconciler
+    from kcontroller.events import Recorder
     from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
@@ -120,7 +121,7 @@ class Manager:
         )
         self._elector = self._make_elector(leader_election_config)
         self._lease_events: Recorder | None = None
-        if hub is not None and leader_election_config in {None, hub.config}:  # Elsewhere, or as another, who knows.
+        if hub is not None and leader_election_config in (None, hub.config):  # Else nobody granted it.
             self._lease_events = self.events.recorder(hub, "leader-election")
         self._lost = False
         self._controllers = Controllers(leading=self._elector is None, clock=clock)
@@ -344,7 +345,7 @@ class Manager:
 
     def _elected(self) -> None:
         with self._lifecycle:
-            if not self._stopping:
+            if not self._stopping and not self._lost:
                 self._tell_of_lease("became leader")
                 self._controllers.lead(self._threads)
 

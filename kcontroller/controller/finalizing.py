@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api import finalizers
 from kcontroller.errors import NotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
+from kcontroller.process.logs import described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

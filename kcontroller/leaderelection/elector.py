@@ -1,7 +1,7 @@
 """The thread that gets and keeps the Lease: a shell around `Decision` that does its steps over HTTP.
 
-A second thread watches the first while it leads: a renewal may hang where no time-out reaches, such as in the plugin that
-brings the credentials, and the process must learn of the loss all the same.
+A second thread watches the first while it leads: a renewal may hang where no time-out reaches, such as in the plugin
+that brings the credentials, and the process must learn of the loss all the same.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Elector:
         A running request is ended at once. From here on `guard` refuses; neither callback is called any more.
         """
         self._stop.stop("the process stops")
-        deadline = Deadline.after(_JOIN_SECONDS)
+        deadline = Deadline.after(_JOIN_SECONDS, clock=self._clock)
         for thread in (self._thread, self._watcher):
             if thread is not None and thread is not threading.current_thread():
                 thread.join(deadline.remaining())

@@ -32,7 +32,7 @@ from tests.chart.conftest import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.chart.conftest import Object
+    from tests.chart.conftest import Object, Values
 
 every_case = pytest.mark.parametrize("case", [None, *CASES], ids=lambda case: case.stem if case else "defaults")
 

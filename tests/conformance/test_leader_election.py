@@ -178,12 +178,14 @@ def test_events_on_the_lease_tell_who_became_leader_and_who_stopped_leading(
     assert told(api_server)[3:] == ["two stopped leading"]
 
 
-def test_a_standby_and_a_lease_on_another_server_leave_no_event(api_server: EmbeddedServer, manager: Managers) -> None:
+def test_a_standby_and_a_lease_that_another_configuration_reaches_leave_no_event(
+    api_server: EmbeddedServer, manager: Managers
+) -> None:
     put_lease(api_server, holderIdentity="other", leaseDurationSeconds=3600)
     standby = manager(Maps(), leader_election=QUICK)
     assert standby.stop()
 
-    other = msgspec.structs.replace(config_of(api_server), impersonate=Impersonation(user="admin"))
+    other = dataclasses.replace(config_of(api_server), namespace="elsewhere")
     with Manager(config_of(api_server), options=options_of(QUICK), leader_election_config=other) as elsewhere:
         in_real_time(lambda: write_lease(api_server, holderIdentity=""))
         in_real_time(lambda: elsewhere.is_leader)

@@ -246,6 +246,8 @@ def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends(
     assert leader.said("leader election lost")
     # What had passed the guard when the process was stopped may arrive: one write of its one worker, one renewal.
     late = stage.audit.requests("alpha", since=resumed, verbs={"update", "patch", "create"})
+    # The event that says so is no write of a leader, and sent all the same.
+    late = [entry for entry in late if entry["objectRef"]["resource"] != "events"]
     print(f"{len(late)} late writes")  # noqa: T201
     assert len(late) <= 2
     assert {entry["responseStatus"]["code"] for entry in late} <= {409}

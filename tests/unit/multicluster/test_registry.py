@@ -258,7 +258,7 @@ def test_a_thread_that_dies_is_the_failure_of_its_cluster_and_not_of_the_process
     assert fleet.failures == []
 
 
-class Unspeakable(Exception):  # noqa: N818 - a user's
+class Unspeakable(Exception):
     """Has no text."""
 
     def __str__(self) -> str:
@@ -306,6 +306,7 @@ def test_nor_is_the_pause_kept_for_longer_than_it_lasts(fleet: FakeFleet) -> Non
     fleet.refuse = OSError("no such file")
     fleet.registry.present(spec())
     fleet.registry.absent("p1", "not ready")
+    fleet.settle()
     fleet.advance(1.0)
     assert fleet.tries == 1
     fleet.registry.present(spec("p2"))

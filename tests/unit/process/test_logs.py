@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from kcontroller.process import logs
-from kcontroller.process.logs import Log, LogFormat, fields, one_line, redact
+from kcontroller.process.logs import Log, LogFormat, described, fields, one_line, redact
 
 FORMATS: tuple[LogFormat, ...] = ("text", "json")
 Lines = Callable[[], list[str]]
@@ -130,6 +130,16 @@ def test_a_second_configuration_replaces_the_first(start: Start) -> None:
     Log("kcontroller").info("x")
 
     assert (len(first()), len(second())) == (0, 1)
+
+
+def test_an_exception_is_described_in_bounds_whatever_its_text_does() -> None:
+    class Unspeakable(Exception):
+        def __str__(self) -> str:
+            raise OSError
+
+    assert described(ValueError("no")) == "ValueError: no"
+    assert described(Unspeakable()) == "Unspeakable: (its text cannot be had: OSError)"
+    assert described(ValueError("z" * 100_000)) == f"ValueError: {'z' * 1000}... (100,000 characters)"
 
 
 # ---- fields ----------------------------------------------------------------------------------------------------------

@@ -29,6 +29,27 @@ def test_a_thread_is_named_after_its_job_and_is_a_daemon(group: ThreadGroup) -> 
     assert thread.daemon
 
 
+def test_what_may_block_runs_apart_or_where_the_system_gives_no_thread_at_once(
+    group: ThreadGroup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    def stop() -> None:
+        seen.append(threading.current_thread().name)
+
+    thread = group.apart("leave", "p1", stop)
+    assert thread is not None
+    thread.join(10)
+
+    def start(_thread: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    assert group.apart("leave", "p2", stop) is None
+    assert seen == ["kc-leave-p1", threading.current_thread().name]
+
+
 @pytest.mark.parametrize("error", [ValueError("x"), SystemExit(3), KeyboardInterrupt(), GeneratorExit()])
 def test_whatever_ends_a_thread_is_told_on_it_with_its_name(
     group: ThreadGroup, failures: Failures, error: BaseException
