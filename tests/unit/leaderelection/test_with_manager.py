@@ -124,7 +124,7 @@ def test_a_reconcile_that_goes_on_after_the_loss_cannot_write(api_server: Embedd
     written = [when for when, outcome in outcomes if outcome == "written"]
     assert max(written) - cut <= ELECTION.renew_deadline
     assert lost - cut <= ELECTION.renew_deadline + 0.3
-    assert {outcome for when, outcome in outcomes if when > max(written)} == {"NotLeader", "Stopped"}
+    assert {outcome for when, outcome in outcomes if when > max(written)} <= {"NotLeader", "Stopped"}
     assert holder(api_server) != "", "what was lost is not given back"
 
 
