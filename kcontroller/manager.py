@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
 
+_FLEET_WORKERS: Final = 4  # One that hangs in a cluster must leave some for the others: ADR 0012.
 _JOIN_SECONDS: Final = 5.0
 _ABANDON_SECONDS: Final = 0.5
 _INTERRUPT_SECONDS: Final = 1.0
@@ -153,12 +154,13 @@ class Manager:
             ConfigError: `setup` is wrong, or two controllers have one name.
             RuntimeError: the manager has stopped.
         """
+        fleet = self._provider is not None
         for reconciler in reconcilers:
             controller = Controller(
                 reconciler,
                 self,
-                max_concurrent_reconciles=self.options.max_concurrent_reconciles or (4 if self._provider else 1),
-                many_clusters=self._provider is not None,
+                max_concurrent_reconciles=self.options.max_concurrent_reconciles or (_FLEET_WORKERS if fleet else 1),
+                many_clusters=fleet,
                 reconcile_timeout=self.options.reconcile_timeout,
             )
             with self._lifecycle:
