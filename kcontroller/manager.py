@@ -20,10 +20,10 @@ from kcontroller.cluster import Cluster
 from kcontroller.config import ManagerOptions
 from kcontroller.controller import Controller
 from kcontroller.controller.controllers import Controllers
+from kcontroller.controller.leadership import Leadership
 from kcontroller.controller.mapping import Mappers
 from kcontroller.errors import ConfigError
 from kcontroller.events import Broadcaster
-from kcontroller.leaderelection import Elector
 from kcontroller.multicluster import ClusterSpec, Registry
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.clock import SYSTEM_CLOCK
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster import Pending
     from kcontroller.controller import Reconciler
-    from kcontroller.events import Recorder
     from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
@@ -120,12 +119,9 @@ class Manager:
             patience=None if self._provider is None else self._provider.patience,
             on_gone=self.events.forget,
         )
-        self._elector = self._make_elector(leader_election_config)
-        self._lease_events: Recorder | None = None
-        if hub is not None and leader_election_config in (None, hub.config):  # Else nobody granted it.
-            self._lease_events = self.events.recorder(hub, "leader-election")
-        self._lost = False
-        self._controllers = Controllers(leading=self._elector is None, clock=clock)
+        self._controllers = Controllers(leading=options.leader_election is None, clock=clock)
+        self._leadership = Leadership(self._controllers, self._threads, turns=self._lifecycle, on_lost=self._fail)
+        self._elect(leader_election_config)
         self._started = False
         self._switch_before = 0.0
         self._engaged = False
@@ -142,8 +138,6 @@ class Manager:
         )
         self.readyz.add("caches", self._not_ready)
         self.healthz.add("threads", lambda: self._failure or None)
-        if self._elector is not None:
-            self.healthz.add("leader-election", self._elector.check)
 
     # ---- what users call -----------------------------------------------------------------------------------------
 
@@ -209,6 +203,7 @@ class Manager:
             except BaseException:
                 self._stop.stop("the start failed")
                 self._stopping = True
+                self._leadership.close()
                 self._stop_all(0.0)
                 raise
         self._engaged = True
@@ -227,11 +222,12 @@ class Manager:
         self._stop.stop("stop was called")
         with self._lifecycle:
             first, self._stopping = not self._stopping, True
+            self._leadership.close()
         if not first:
             self._ended.wait(_NO_LIMIT_SECONDS)
             return self._drained
         seconds = self.options.graceful_shutdown_timeout if grace is None else grace
-        if self._lost:
+        if self._leadership.lost:
             seconds = 0.0  # Another replica may be working already.
         self._stop_all(_NO_LIMIT_SECONDS if seconds < 0 else seconds)
         return self._drained
@@ -256,12 +252,12 @@ class Manager:
     @property
     def is_leader(self) -> bool:
         """Whether this process may write for controllers that need leader election."""
-        return self._elector is None or self._elector.is_leader
+        return self._leadership.leads
 
     @property
     def guard(self) -> Callable[[], None] | None:
         """What raises `NotLeader` before a write that needs the lease; None where no leader is elected."""
-        return None if self._elector is None else self._elector.guard
+        return self._leadership.guard
 
     def wait_ready(self, timeout: float) -> bool:
         """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
@@ -325,43 +321,24 @@ class Manager:
             repeats=self._repeats,
         )
 
-    def _make_elector(self, config: Config | None) -> Elector | None:
+    def _elect(self, config: Config | None) -> None:
         if self.options.leader_election is None:
-            return None
-        where = config or (None if self._hub is None else self._hub.config)
+            return
+        hub = self._hub
+        where = config or (None if hub is None else hub.config)
         if where is None:
             msg = "leader election needs a cluster for its Lease; give leader_election_config"
             raise ConfigError(msg)
-        return Elector(
-            where,
-            self.options.leader_election,
-            on_elected=self._elected,
-            on_lost=self._lease_lost,
-            clock=self.clock,
-            metrics=self.metrics,
+        # On another server nobody has granted events.
+        events = self.events.recorder(hub, "leader-election") if hub is not None and where == hub.config else None
+        check = self._leadership.elect(
+            self.options.leader_election, where, events=events, clock=self.clock, metrics=self.metrics
         )
+        self.healthz.add("leader-election", check)
 
     def _run(self, controller: Controller) -> None:
         self._controllers.start(controller, self._threads)
         self.clusters.join(controller)
-
-    def _elected(self) -> None:
-        with self._lifecycle:
-            if not self._stopping and not self._lost:
-                self._tell_of_lease("became leader")
-                self._controllers.lead(self._threads)
-
-    def _lease_lost(self, why: str) -> None:
-        self._lost = True
-        _log.error("leader election lost: %s", why)
-        self._tell_of_lease("stopped leading")
-        self._fail("leader election lost")
-        self._controllers.follow(self._threads)
-
-    def _tell_of_lease(self, what: str) -> None:
-        if self._elector is not None and self._lease_events is not None:
-            message = f"{self._elector.identity} {what}"
-            self._lease_events.event(self._elector.lease, "Normal", "LeaderElection", message)
 
     def _start_all(self) -> None:
         if self.options.switch_interval:
@@ -378,8 +355,7 @@ class Manager:
             self._run(controller)
         if self._provider is not None:
             self._provider.start(self.clusters, hub=self._hub)
-        if self._elector is not None:
-            self._elector.start(self._threads)
+        self._leadership.start()
 
     def _where(self) -> dict[str, str]:
         hub = {} if self._hub is None else {"server": self._hub.config.server}
@@ -395,11 +371,9 @@ class Manager:
     def _end(self) -> None:
         self._interrupt()
         self._stop_provider()
-        if self._elector is not None and self._elector.is_leader:
-            self._tell_of_lease("stopped leading")
+        self._leadership.resign()
         self.events.stop(_FLUSH_SECONDS)
-        if self._elector is not None:
-            self._elector.stop(release=self._drained)
+        self._leadership.stop(release=self._drained)
         self.mappers.stop()
         seconds = _JOIN_SECONDS if self._drained else _ABANDON_SECONDS
         left = self.clusters.stop(seconds)

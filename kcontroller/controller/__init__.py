@@ -17,6 +17,8 @@
     worker.py       takes an item, calls the Reconciler, reports the outcome
     host.py         what a controller asks of whoever runs it
     controller.py   one Reconciler with its queue, its sources in every cluster, its workers
+    controllers.py  all of them: a name each, one drain for all
+    leadership.py   which of them may work, where a leader is elected
 
 The cluster's thread runs the declarative part (predicates on the header, for and owner handlers). User functions never
 run on it, and never under a lock.
