@@ -161,7 +161,8 @@ def _wait_until_served(server: Asks, document: dict[str, Any], within: float) ->
             path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
             status, _answer = server.request("GET", f"{path}?limit=1")
             assert status == _OK, f"GET {path} answers {status}"  # noqa: S101 - what `eventually` waits for
-            _status, found = server.request("GET", f"/apis/{spec['group']}/{version}")
+            status, found = server.request("GET", f"/apis/{spec['group']}/{version}")
+            assert status == _OK, f"discovery of {spec['group']}/{version} answers {status}"  # noqa: S101
             named = [each["kind"] for each in found["resources"]]
             assert spec["names"]["kind"] in named, f"discovery names {named}"  # noqa: S101
 
