@@ -34,7 +34,7 @@ class Hesitant:
             (200, {"resources": [{"kind": "Widget"}]}),
         ]
 
-    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:  # noqa: ARG002
+    def request(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
         if method == "POST":
             return 201, {}
         return self.discovery.pop(0) if path == "/apis/example.com/v1" else (200, {})
