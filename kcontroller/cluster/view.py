@@ -31,11 +31,15 @@ class Terms(msgspec.Struct, frozen=True):
     guard: Callable[[], None] | None = None
 
 
-class Finds(Protocol):
-    """Finds clusters by name."""
+class ClusterGetter(Protocol):
+    """Finds the clusters of the process."""
 
     def get(self, name: str) -> Cluster:
-        """Return a cluster; raises `ClusterNotFound`."""
+        """Return an engaged cluster.
+
+        Raises:
+            ClusterNotFound: there is none of that name.
+        """
         ...
 
 
@@ -94,7 +98,7 @@ class ClustersView:
         terms: of the reconcile.
     """
 
-    def __init__(self, clusters: Finds, terms: Terms) -> None:
+    def __init__(self, clusters: ClusterGetter, terms: Terms) -> None:
         self._clusters = clusters
         self._terms = terms
 

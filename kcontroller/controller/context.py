@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -12,23 +12,12 @@ if TYPE_CHECKING:
     from kcontroller.api.objects import KubeObject
     from kcontroller.client.client import Client
     from kcontroller.cluster.cluster import Cluster
+    from kcontroller.cluster.view import ClusterGetter
     from kcontroller.controller.children import Children
     from kcontroller.controller.ledger import Ledger
     from kcontroller.events import Recorder
     from kcontroller.process.logs import Log
     from kcontroller.process.stop import Deadline, StopToken
-
-
-class ClusterGetter(Protocol):
-    """Finds the other clusters of the process."""
-
-    def get(self, name: str) -> Cluster:
-        """Return an engaged cluster.
-
-        Raises:
-            ClusterNotFound: there is none of that name.
-        """
-        ...
 
 
 class Context(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kcontroller.controller.context import ClusterGetter
+    from kcontroller.cluster.view import ClusterGetter
     from kcontroller.controller.mapping import Mappers
     from kcontroller.events import Broadcaster
     from kcontroller.process.clock import Clock

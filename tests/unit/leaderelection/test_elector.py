@@ -371,9 +371,9 @@ class HangingCredentials:
     def invalidate(self) -> None: ...
 
 
-def test_credentials_that_hang_do_not_hide_the_loss_which_is_told_once(
-    api_server: EmbeddedServer, replica: Callable[..., Replica], clock: VirtualClock, eventually: Eventually
-) -> None:
+def leader_whose_credentials_may_hang(
+    replica: Callable[..., Replica], eventually: Eventually
+) -> tuple[Replica, HangingCredentials]:
     made: list[HangingCredentials] = []
 
     def hanging(inner: Credentials) -> HangingCredentials:
@@ -383,6 +383,13 @@ def test_credentials_that_hang_do_not_hide_the_loss_which_is_told_once(
     leader = replica(credentials=hanging)
     eventually(lambda: leader.elected)
     (credentials,) = made
+    return leader, credentials
+
+
+def test_credentials_that_hang_do_not_hide_the_loss_which_is_told_once(
+    api_server: EmbeddedServer, replica: Callable[..., Replica], clock: VirtualClock, eventually: Eventually
+) -> None:
+    leader, credentials = leader_whose_credentials_may_hang(replica, eventually)
     since = clock.elapsed()
     credentials.hang.set()
     clock.advance(2)
@@ -407,22 +414,15 @@ def test_credentials_that_hang_do_not_hide_the_loss_which_is_told_once(
 def test_no_loss_is_told_after_a_stop_although_credentials_hang(
     replica: Callable[..., Replica], clock: VirtualClock, eventually: Eventually
 ) -> None:
-    made: list[HangingCredentials] = []
-
-    def hanging(inner: Credentials) -> HangingCredentials:
-        made.append(HangingCredentials(inner))
-        return made[-1]
-
-    leader = replica(credentials=hanging)
-    eventually(lambda: leader.elected)
-    made[0].hang.set()
+    leader, credentials = leader_whose_credentials_may_hang(replica, eventually)
+    credentials.hang.set()
     clock.advance(2)
-    assert made[0].asked.wait(10)
+    assert credentials.asked.wait(10)
     stopper = threading.Thread(target=lambda: leader.elector.stop(release=True))
     stopper.start()
     until(lambda: leader.threads.alive() == ("kc-elector",))
     clock.advance(60)
-    made[0].go_on.set()
+    credentials.go_on.set()
     stopper.join(10)
     assert leader.threads.join(10) == ()
     assert leader.lost == []
@@ -446,8 +446,7 @@ def test_a_stop_ends_a_running_request_at_once_and_says_nothing_more(
     eventually(lambda: leader.elected)
     with api_server.faults(Rule(Hang(), verbs={"update"}, resource="leases")) as rule:
         clock.advance(2)
-        while not rule.hits:
-            time.sleep(0.001)
+        until(lambda: rule.hits)
         began = time.monotonic()
         leader.elector.stop(release=False)
         assert time.monotonic() - began < 1
@@ -507,8 +506,7 @@ def test_an_elector_that_hangs_is_unhealthy_after_the_lease_and_a_request(
     eventually(lambda: leader.elected)
     with api_server.faults(Rule(Hang(), verbs={"update"}, resource="leases")) as rule:
         clock.advance(2)
-        while not rule.hits:
-            time.sleep(0.001)
+        until(lambda: rule.hits)
         clock.advance(17.9)
         assert leader.elector.check() is None
         clock.advance(0.2)
