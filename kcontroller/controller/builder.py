@@ -10,8 +10,8 @@ import msgspec
 from msgspec.structs import replace
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.controller.desired import OWNER_INDEX
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
+from kcontroller.controller.marks import OWNER_INDEX
 from kcontroller.controller.predicates import Predicate
 
 if TYPE_CHECKING:

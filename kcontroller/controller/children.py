@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from kcontroller.api import owners
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.objects import Object, is_deleting
-from kcontroller.controller.desired import CONTROLLER, OWNER_INDEX, Child, child_of, covers, desired, is_copy, state_of
+from kcontroller.controller.desired import Child, child_of, covers, desired, is_copy, state_of
 from kcontroller.controller.ledger import Ledger
+from kcontroller.controller.marks import CONTROLLER, OWNER_INDEX
 from kcontroller.errors import AlreadyOwned, NotFound, Wait
 
 if TYPE_CHECKING:

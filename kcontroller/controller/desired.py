@@ -25,16 +25,10 @@ from kcontroller.api.differences import same
 from kcontroller.api.keys import GVK, Key
 from kcontroller.api.objects import Object, key_of
 from kcontroller.client.writes import wished
+from kcontroller.controller.marks import CONTROLLER, FIELDS, OWNER_UID
 
 if TYPE_CHECKING:
     from kcontroller.api.objects import KubeObject
-
-OWNER_UID: Final = "kcontroller.dev/owner-uid"
-CONTROLLER: Final = "kcontroller.dev/controller"
-FIELDS: Final = "kcontroller.dev/fields"
-
-OWNER_INDEX: Final = "metadata.labels." + OWNER_UID.replace(".", r"\.")
-"""The index by which the children of an owner are found; every kind of `owns` has it."""
 
 _SECRET: Final = GVK("", "v1", "Secret")
 _LABEL_VALUE: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
