@@ -13,8 +13,8 @@ from kcontroller import Builder, Context, Key, Model, Object, ObjectReconciler, 
 from kcontroller.api import owners
 from kcontroller.controller.children import Applied
 from kcontroller.controller.desired import covers, desired
-from kcontroller.controller.marks import CONTROLLER, FIELDS, OWNER_UID
 from kcontroller.controller.ledger import Ledger
+from kcontroller.controller.marks import CONTROLLER, FIELDS, OWNER_UID
 from kcontroller.errors import AlreadyOwned, ServerError, Wait
 from kcontroller.testing import Refuse, Rule, assert_settled, open_crd, reconcile_once
 
