@@ -1,17 +1,23 @@
-"""How fast and how large the framework is, beside its peer on the same server in the same run.
+"""How fast and how large the framework is, beside its peers on the same server in the same run.
 
 ::
 
     __main__.py           the commands of bin/bench
-    widgets.py            the objects: their definition and twenty thousand of them
-    contenders.py         the programs that are compared, and how each is started
-    kcontroller_side.py   one of them: this framework, as people write a controller on it
-    go/                   the other: controller-runtime, the same work line by line
-    usage.py              what a process has used, by its own account
+    widgets.py, pods.py   the objects: what they look like on the wire
+    filling.py            a server full of them
+    contenders.py         the programs that are compared, and with whom
+    building.py           the peers, made once: the Go program and the environment of Kopf
+    kcontroller_side.py   our side, as people write a controller; its kinds are in models.py and forms.py
+    go/                   controller-runtime's side: the same work
+    kopf_side.py          Kopf's side
+    measured.py           a process that is measured from outside, started by launcher.py
+    writer.py             the process whose writes the benchmark of latency waits for
     duel.py               the runs: alternating, warm-up discarded
-    figures.py            medians, spread, ratios; the table and the JSON
+    figures.py            medians, ratios, spread: the document
+    tables.py, picture.py the document as Markdown and as a picture
+    results.py            what is kept in results/ and shown in README.md
     machine.py            what the figures were measured on
     memory.py             bytes per cached object, without a server
 
-`docs/benchmarks.md` says what is measured and how to read it.
+`README.md` says what is measured and how to read it.
 """

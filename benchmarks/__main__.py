@@ -3,71 +3,137 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks import contenders, duel, figures, machine, memory, widgets
+from benchmarks import building, contenders, duel, figures, filling, machine, measured, memory, results, tables
 from kcontroller.errors import ControlPlaneError
 from kcontroller.testing.control_plane import ControlPlane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
 def main() -> None:
-    """How fast and how large the framework is, beside its peer. See docs/benchmarks.md."""
+    """How fast and how large the framework is, beside its peers. See benchmarks/README.md."""
 
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _write(path: Path | None, document: dict[str, Any]) -> None:
-    if path is not None:
-        path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+def _split(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[str, ...]:
+    names = () if value == "none" else tuple(value.split(","))
+    for name in names:
+        if name not in contenders.PEERS:
+            msg = f"no peer {name!r}; there are {', '.join(contenders.PEERS)}, and none"
+            raise click.BadParameter(msg)
+    return names
 
 
-_json = click.option(
-    "--json", "path", type=click.Path(dir_okay=False, path_type=Path), help="Write the figures there as well."
+_OUTPUT = (
+    click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a Markdown table."),
+    click.option("--save", is_flag=True, help="Keep the figures in benchmarks/results, and show them in its README."),
+)
+_OPTIONS = (
+    click.option("--kind", default="widgets", type=click.Choice(["widgets", "pods"]), help="Of 1.1 KB, or of 8 KB."),
+    click.option("--objects", default=20_000, type=click.IntRange(1)),
+    click.option("--workers", default=10, type=click.IntRange(1), help="Concurrent reconciles."),
+    click.option("--repeat", default=5, type=click.IntRange(1), help="Rounds that count; one more warms up."),
+    click.option("--kopf-repeat", default=1, type=click.IntRange(1), help="In how many of them Kopf takes part."),
+    click.option("--peers", default=",".join(contenders.PEERS), callback=_split, help="By commas, or none."),
+    *_OUTPUT,
 )
 
 
-@main.command()
-@click.option("--objects", default=20_000, type=click.IntRange(1), help="Widgets of about 1 KB.")
-@click.option("--workers", default=10, type=click.IntRange(1), help="Concurrent reconciles.")
-@click.option("--runs", default=5, type=click.IntRange(1), help="Rounds that count; one more warms up.")
-@_json
-def informer(objects: int, workers: int, runs: int, path: Path | None) -> None:
-    """Initial sync, and sync with a cached read of each object, beside controller-runtime.
+def _with(*options: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def add(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
 
-    Needs the real servers (`bin/envtest build`) and, the first time, Go.
-    """
+    return add
+
+
+@main.command()
+@_with(*_OPTIONS)
+@click.option("--heartbeat", is_flag=True, help="Measure how long our threads are held up; costs some CPU.")
+def sync(**options: Any) -> None:
+    """The first list of a kind into a cache, with a handler that counts."""
+    _compare("sync", **options)
+
+
+@main.command()
+@_with(*_OPTIONS)
+def reconcile(**options: Any) -> None:
+    """The same, and a cached read of each object by the workers of a controller."""
+    _compare("reconcile", **options)
+
+
+@main.command()
+@_with(*_OPTIONS)
+def write(**options: Any) -> None:
+    """The same, and a patch of each object's status, until the cache has all of them."""
+    _compare("write", **options)
+
+
+@main.command()
+@_with(*_OPTIONS)
+@click.option("--writes", default=1000, type=click.IntRange(1), help="By a process of its own, one every 5 ms.")
+@click.option("--during-sync", is_flag=True, help="While another kind with as many objects is synced over and over.")
+def latency(*, writes: int, **options: Any) -> None:
+    """From a write to the start of the reconcile of it."""
+    _compare("latency", writes=min(writes, options["objects"]), **options)
+
+
+def _compare(
+    name: str,
+    *,
+    repeat: int,
+    kopf_repeat: int,
+    peers: tuple[str, ...],
+    as_json: bool,
+    save: bool,
+    **options: Any,
+) -> None:
+    work = duel.Work(name=name, **options)
+    facts = machine.facts()
     try:
-        pairs = contenders.pairs()
+        chosen = contenders.choose(peer for peer in peers if peer != "kopf" or name == "reconcile")
         with ControlPlane() as plane:
-            _say(f"creating {objects:,} Widgets")
-            size = widgets.fill(plane.servers[0], objects)
-            environment = contenders.environment(plane.kubeconfig)
-            results = []
-            for mode in duel.MODES:
-                work = duel.Work(mode, objects, workers)
-                outcomes = duel.race(pairs, work, runs=runs, environment=environment, report=_say)
-                results.append(figures.document(work, pairs, outcomes))
-    except (ControlPlaneError, contenders.CannotBuild, duel.Failed) as error:
+            size = _fill(plane, work)
+            ground = duel.Ground(plane.servers[0], contenders.environment(plane.kubeconfig))
+            rounds = duel.race(chosen, work, ground, repeat=repeat, kopf_repeat=kopf_repeat, report=_say)
+    except (ControlPlaneError, building.CannotBuild, measured.Failed) as error:
         raise click.ClickException(str(error)) from None
-    click.echo("\n\n".join(map(figures.table, results)))
-    _write(path, {"machine": machine.facts(), "bytes_on_the_wire": round(size), "results": results})
+    document = figures.document(work, rounds, bytes_on_the_wire=round(size), machine=facts)
+    _show(document, tables.table(document), as_json=as_json, save=save)
+
+
+def _fill(plane: ControlPlane, work: duel.Work) -> float:
+    _say(f"creating {work.objects:,} {work.kind}")
+    if work.during_sync:
+        filling.fill(plane.servers[0], "gadgets", work.objects)
+    return filling.fill(plane.servers[0], work.kind, work.objects)
 
 
 @main.command()
 @click.option("--objects", "counts", multiple=True, default=(20_000, 100_000), type=click.IntRange(1))
-@click.option("--runs", default=3, type=click.IntRange(1), help="Processes for each count.")
-@_json
-def store(counts: tuple[int, ...], runs: int, path: Path | None) -> None:
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Processes for each count.")
+@_with(*_OUTPUT)
+def store(*, counts: tuple[int, ...], repeat: int, as_json: bool, save: bool) -> None:
     """Bytes of memory per cached object beyond its JSON, without a server."""
-    results = [memory.measure(count, runs=runs) for count in counts]
-    click.echo(memory.table(results))
-    _write(path, {"machine": machine.facts(), "results": results})
+    weighed = [memory.measure(count, repeat=repeat) for count in counts]
+    document = {"name": "store", "results": weighed, "machine": machine.facts()}
+    _show(document, memory.table(weighed), as_json=as_json, save=save)
+
+
+def _show(document: dict[str, Any], table: str, *, as_json: bool, save: bool) -> None:
+    if save:
+        results.save(document)
+    click.echo(json.dumps(document) if as_json else table)
 
 
 if __name__ == "__main__":

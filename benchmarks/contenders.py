@@ -1,22 +1,20 @@
-"""The programs that are compared, and how each is started."""
+"""The programs that are compared, how each is started, and who is compared with whom."""
 
 from __future__ import annotations
 
-import hashlib
 import os
-import shutil
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from kcontroller.testing import binaries
+from benchmarks import building
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT: Final = Path(__file__).parents[1]
-GO_SOURCE: Final = Path(__file__).with_name("go")
-
-_BUILD_SECONDS: Final = 900  # Without any cache: client-go and all it stands on.
+PEERS: Final = ("controller-runtime-typed", "controller-runtime-unstructured", "kopf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +22,9 @@ class Contender:
     """One program in one form.
 
     Attributes:
-        name: such as ``controller-runtime-typed``.
+        name: ``ours``, ``ours_unstructured``, or one of `PEERS`.
         form: ``typed`` or ``unstructured``.
-        command: what starts it, without the arguments of the work.
+        command: what starts it, without its work.
     """
 
     name: str
@@ -34,25 +32,40 @@ class Contender:
     command: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """Our side and the peer's, in the same form."""
-
-    ours: Contender
-    peer: Contender
-
-
-class CannotBuild(Exception):
-    """The peer cannot be built; the text names the remedy."""
+OURS_COMMAND: Final = (sys.executable, "-P", "-m", "benchmarks.kcontroller_side")
+OURS: Final = {
+    "ours": Contender("ours", "typed", OURS_COMMAND),
+    "ours_unstructured": Contender("ours_unstructured", "unstructured", OURS_COMMAND),
+}
 
 
-def pairs() -> tuple[Pair, ...]:
-    """Make the pairs, and build the peer if it is not yet; `CannotBuild` if that fails."""
-    ours, peer = (sys.executable, "-P", "-m", "benchmarks.kcontroller_side"), (str(build()),)
-    return tuple(
-        Pair(Contender(f"kcontroller-{form}", form, ours), Contender(f"controller-runtime-{form}", form, peer))
-        for form in ("typed", "unstructured")
-    )
+def ours_for(peer: str) -> str:
+    """Name our side of the same form; Kopf's handlers get dicts, and are compared with our typed side."""
+    return "ours_unstructured" if peer == "controller-runtime-unstructured" else "ours"
+
+
+def choose(peers: Iterable[str]) -> tuple[Contender, ...]:
+    """Put every peer right behind our side of its form, and build those that are not there yet.
+
+    Raises:
+        building.CannotBuild: a peer cannot be built.
+    """
+    chosen = {"ours": OURS["ours"]}
+    for name in peers:
+        chosen.setdefault(ours_for(name), OURS[ours_for(name)])
+        chosen[name] = _peer(name)
+    return tuple(chosen.values())
+
+
+def _peer(name: str) -> Contender:
+    if name == "kopf":
+        return Contender(name, "unstructured", kopf_command(building.build_kopf()))
+    return Contender(name, name.rpartition("-")[2], (str(building.build_go_program()),))
+
+
+def kopf_command(python: Path) -> tuple[str, ...]:
+    """What starts Kopf's side."""
+    return (str(python), str(Path(__file__).with_name("kopf_side.py")))
 
 
 def environment(kubeconfig: Path) -> dict[str, str]:
@@ -66,41 +79,3 @@ def environment(kubeconfig: Path) -> dict[str, str]:
         "KUBECONFIG": str(kubeconfig),
         "HOME": str(kubeconfig.parent),
     }
-
-
-def program() -> Path:
-    """Name the file of the built peer; one for each state of its source."""
-    sources = b"".join(path.read_bytes() for path in sorted(GO_SOURCE.iterdir()))
-    version = hashlib.sha256(sources).hexdigest()[:16]
-    return binaries.cache_directory().parents[1] / "benchmarks" / f"controller-runtime-{version}"
-
-
-def build() -> Path:
-    """Build the peer on controller-runtime, unless it is in the cache.
-
-    Raises:
-        CannotBuild: there is no go, or it failed.
-    """
-    target = program()
-    if target.exists():
-        return target
-    go = shutil.which("go")
-    if go is None:
-        msg = "the peer on controller-runtime is built from source; install Go 1.26 or newer"
-        raise CannotBuild(msg)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_suffix(".partial")
-    done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-        [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "."],
-        cwd=GO_SOURCE,
-        env={**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"},
-        timeout=_BUILD_SECONDS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        msg = f"go build failed:\n{done.stderr.strip()[-2000:]}"
-        raise CannotBuild(msg)
-    unfinished.rename(target)
-    return target

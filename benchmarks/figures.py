@@ -1,84 +1,74 @@
-"""From outcomes to figures: medians with their spread, ratios of rounds, a table and a document."""
+"""From the figures of single runs to the document of a benchmark: medians, ratios of rounds, spread."""
 
 from __future__ import annotations
 
 import statistics
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from benchmarks.contenders import OURS, PEERS, ours_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from benchmarks.contenders import Pair
-    from benchmarks.duel import Outcome, Work
+    from benchmarks.duel import Figures, Work
 
-MEASURES: Final[dict[str, Callable[[Outcome], float]]] = {
-    "cpu_s": lambda outcome: outcome.done.cpu_s,
-    "wall_s": lambda outcome: outcome.done.wall_s,
-    "peak_mb": lambda outcome: outcome.done.peak_mb,
-    "rss_mb": lambda outcome: outcome.done.rss_mb,
-    "synced_wall_s": lambda outcome: outcome.synced.wall_s,
-    "synced_cpu_s": lambda outcome: outcome.synced.cpu_s,
-}
-"""What is compared, and where it stands in an outcome."""
+    Rounds = Mapping[str, Sequence[Figures]]
 
-_SHOWN: Final = ("cpu_s", "wall_s", "peak_mb", "rss_mb")
+_DIGITS: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Spread:
-    """The middle of several figures, and how far they reach."""
+def document(work: Work, rounds: Rounds, **facts: Any) -> dict[str, Any]:
+    """Make the document of one benchmark.
 
-    median: float
-    min: float
-    max: float
+    Every figure is the median of its rounds, every ratio the median of the ratios of ours by the peer's of the same
+    round, so that what slowed a whole round down does not count. ``spread`` has the same shape with the smallest and
+    the largest instead. A figure that a benchmark does not have is left out.
 
-    @classmethod
-    def of(cls, figures: Iterable[float]) -> Spread:
-        """Sum figures up, to three digits behind the point."""
-        all_of_them = list(figures)
-        return cls(*(round(each(all_of_them), 3) for each in (statistics.median, min, max)))
-
-    def __str__(self) -> str:
-        """Such as ``1.72 (1.70-1.75)``; without digits behind the point from 20 on."""
-        digits = 0 if self.median >= 20 else 2  # noqa: PLR2004
-        return f"{self.median:.{digits}f} ({self.min:.{digits}f}-{self.max:.{digits}f})"
-
-
-def document(work: Work, pairs: Sequence[Pair], outcomes: Mapping[str, Sequence[Outcome]]) -> dict[str, Any]:
-    """Make the document of one benchmark; a ratio is ours by the peer's of the same round."""
+    Args:
+        work: what was done.
+        rounds: the figures of every contender, of each round in which it took part.
+        facts: more to keep.
+    """
     return {
-        "name": work.mode,
+        "name": work.name,
         "objects": work.objects,
+        **_figures(rounds, statistics.median),
+        "spread": _figures(rounds, _reach),
+        "kind": work.kind,
         "workers": work.workers,
-        "runs": min(map(len, outcomes.values())),
-        "contenders": {name: _spreads(of_one) for name, of_one in outcomes.items()},
-        "ratios": {pair.ours.form: _ratios(outcomes[pair.ours.name], outcomes[pair.peer.name]) for pair in pairs},
+        "during_sync": work.during_sync,
+        "rounds": {name: len(of_one) for name, of_one in rounds.items()},
+        **facts,
     }
 
 
-def _spreads(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    return {name: asdict(Spread.of(map(measure, outcomes))) for name, measure in MEASURES.items()}
-
-
-def _ratios(ours: Sequence[Outcome], peers: Sequence[Outcome]) -> dict[str, Any]:
+def _figures(rounds: Rounds, combine: Callable[[Iterable[float]], Any]) -> dict[str, Any]:
+    ratios: dict[str, dict[str, Any]] = {}
+    for peer in filter(rounds.__contains__, PEERS):
+        # A peer that takes part in some rounds takes part in the first ones.
+        pairs = list(zip(rounds[ours_for(peer)], rounds[peer], strict=False))
+        for name in _common(pairs):
+            ratios.setdefault(name, {})[peer] = _rounded(combine([ours[name] / its[name] for ours, its in pairs]))
     return {
-        name: asdict(Spread.of(measure(our) / measure(peer) for our, peer in zip(ours, peers, strict=True)))
-        for name, measure in MEASURES.items()
+        **{ours: _combined(rounds[ours], combine) for ours in OURS if ours in rounds},
+        "peers": {peer: _combined(rounds[peer], combine) for peer in PEERS if peer in rounds},
+        "ratios": ratios,
     }
 
 
-def table(result: Mapping[str, Any]) -> str:
-    """Show a document as Markdown: a row for each contender, then one for each ratio."""
-    title = f"{result['name']}, {result['objects']:,} objects, {result['workers']} workers, {result['runs']} rounds"
-    rows = [
-        ("median (min-max)", "CPU s", "wall s", "peak MiB", "RSS at the end MiB"),
-        ("---",) * (len(_SHOWN) + 1),
-        *((name, *_cells(spreads)) for name, spreads in result["contenders"].items()),
-        *((f"ours / Go, {form}", *_cells(ratios)) for form, ratios in result["ratios"].items()),
-    ]
-    return "\n".join([title, "", *(f"| {' | '.join(row)} |" for row in rows)])
+def _combined(of_one: Sequence[Figures], combine: Callable[[Iterable[float]], Any]) -> dict[str, Any]:
+    return {name: _rounded(combine([figures[name] for figures in of_one])) for name in of_one[0]}
 
 
-def _cells(spreads: Mapping[str, Mapping[str, float]]) -> list[str]:
-    return [str(Spread(**spreads[name])) for name in _SHOWN]
+def _common(pairs: Sequence[tuple[Figures, Figures]]) -> list[str]:
+    ours, its = pairs[0]
+    return [name for name in ours if name in its]
+
+
+def _reach(figures: Iterable[float]) -> list[float]:
+    ordered = sorted(figures)
+    return [ordered[0], ordered[-1]]
+
+
+def _rounded(value: Any) -> Any:
+    return [_rounded(each) for each in value] if isinstance(value, list) else round(value, _DIGITS)

@@ -1,164 +1,245 @@
-"""The side of this framework in `bin/bench informer`: the same work as go/main.go, as people write it.
+"""The side of this framework in bin/bench: the same work as go/, as people write it.
 
-It keeps all Widgets in memory ("sync"), or reads each of them once from there in a Reconciler ("reconcile"), prints
-what that took as one line of JSON, and ends. Nothing is imported that a controller would not import.
+::
 
-``python -m benchmarks.kcontroller_side MODE FORM OBJECTS WORKERS STARTED``
+    sync       all objects are in memory and a handler has heard of each
+    reconcile  and a Reconciler has read each of them once from there
+    write      and has patched the status of each, and has seen that in memory
+    latency    and reconciles what a writer changes
+
+``python -m benchmarks.kcontroller_side WORK`` takes its work as JSON and prints what it saw as one line of JSON when
+the work is done. Nothing is imported that a controller would not import.
 """
-
-# ruff: noqa: RUF012 - msgspec copies the defaults of a Model
 
 from __future__ import annotations
 
 import json
 import sys
 import threading
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from benchmarks import usage
-from kcontroller import Condition, Manager, ManagerOptions, Model, Object, Reconciler, Resource
+from benchmarks.forms import FORMS, OTHERS
+from kcontroller import Manager, ManagerOptions, Reconciler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from benchmarks.forms import Form
     from kcontroller import Builder, Context, Request
 
-_SECONDS: Final = 300
+WRITTEN: Final = "bench.example.com/written"
+
+_SECONDS: Final = 600
 _OPTIONS: Final = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0")
 
 
-class EnvVar(Model):
-    """One variable of a Widget."""
+class Seen:
+    """Counts different requests and tells when there are enough."""
 
-    name: str
-    value: str = ""
+    def __init__(self, want: int) -> None:
+        """Expect so many."""
+        self.want = want
+        self.all = threading.Event()
+        self._requests: set[Request] = set()
+        self._lock = threading.Lock()
 
-
-class WidgetSpec(Model):
-    """What is wanted."""
-
-    replicas: int
-    image: str
-    args: list[str] = []
-    env: list[EnvVar] = []
-    selector: dict[str, str] = {}
-    paused: bool = False
-
-
-class WidgetStatus(Model):
-    """What is true."""
-
-    observed_generation: int = 0
-    ready_replicas: int = 0
-    conditions: list[Condition] = []
+    def add(self, request: Request) -> None:
+        """Count it if it is new."""
+        with self._lock:
+            before = len(self._requests)
+            self._requests.add(request)
+            if before < len(self._requests) == self.want:
+                self.all.set()
 
 
-class Widget(Resource[WidgetSpec, WidgetStatus], group="bench.example.com", version="v1", plural="widgets"):
-    """The kind that widgets.py defines."""
-
-
-def typed_size(widget: Widget) -> int:
-    """Read a field of the spec."""
-    return widget.spec.replicas
-
-
-def unstructured_size(widget: Object) -> int:
-    """Read a field of the spec."""
-    return int(widget["spec"]["replicas"])
-
-
-FORMS: Final[dict[str, tuple[Any, Callable[[Any], int]]]] = {
-    "typed": (Widget, typed_size),
-    "unstructured": ("bench.example.com/v1 Widget", unstructured_size),
-}
+def synced() -> None:
+    """Say so, and wait until the other side has looked at the clock."""
+    print("synced", flush=True)
+    assert sys.stdin.readline()
 
 
 class Reader(Reconciler):
     """Reads each object once from memory."""
 
-    def __init__(self, form: str, *, objects: int, workers: int, started: float) -> None:
-        """Expect so many objects."""
-        self._kind, self._size = FORMS[form]
-        self._objects = objects
-        self._workers = workers
-        self._started = started
-        self._lock = threading.Lock()
-        self._seen: set[str] = set()
-        self._first: usage.Point | None = None
-        self.done = threading.Event()
-        self.report: dict[str, Any] = {}
+    def __init__(self, work: dict[str, Any]) -> None:
+        """Expect what `work` says."""
+        self.form = FORMS[work["kind"], work["form"]]
+        self.seen = Seen(work["objects"])
+        self._workers = work["workers"]
 
     def setup(self, builder: Builder) -> None:
-        """Reconcile every Widget."""
-        builder.for_(self._kind).options(max_concurrent_reconciles=self._workers)
+        """Reconcile every object of the kind."""
+        builder.for_(self.form.kind).options(max_concurrent_reconciles=self._workers)
 
     def reconcile(self, ctx: Context, request: Request) -> None:
         """Read it."""
-        self._begin()
-        widget = ctx.client.get(self._kind, request)
-        assert self._size(widget) > 0
-        self._end(request.name)
+        self.read(ctx, request)
 
-    def _begin(self) -> None:
-        with self._lock:
-            if self._first is None:  # Workers start when the cache is synced.
-                self._first = usage.now(self._started)
+    def read(self, ctx: Context, request: Request) -> Any:
+        """Read it, and look at it."""
+        obj = ctx.client.get(self.form.kind, request)
+        assert self.form.size(obj) > 0
+        self.seen.add(request)
+        return obj
 
-    def _end(self, name: str) -> None:
-        with self._lock:
-            before = len(self._seen)
-            self._seen.add(name)
-            if before < len(self._seen) == self._objects:
-                assert self._first is not None
-                self.report = report(self._first, usage.now(self._started), len(self._seen))
-                self.done.set()
+    def wait(self, manager: Manager) -> dict[str, Any]:
+        """Wait until each was read."""
+        assert self.seen.all.wait(_SECONDS), manager.pending()
+        return {"objects": self.seen.want}
 
 
-def report(synced: usage.Point, done: usage.Point, objects: int) -> dict[str, Any]:
-    """Make the line that the process prints."""
-    return {"synced": asdict(synced), "done": asdict(done), "objects": objects}
+class Patcher(Reader):
+    """Patches the status of each object once, and is done when all of that is in memory."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        """Expect what `work` says."""
+        super().__init__(work)
+        self._mark = work["mark"]
+        self._first = True
+        self._gate = threading.Lock()
+
+    def reconcile(self, ctx: Context, request: Request) -> None:
+        """Patch the status unless it is as wanted."""
+        if self._first:
+            self._begin()
+        obj = ctx.client.get(self.form.kind, request)
+        if self.form.marked(obj) == self._mark:
+            self.seen.add(request)
+            return
+        self.form.set_mark(obj, self._mark)
+        ctx.client.status.patch(obj)
+
+    def _begin(self) -> None:  # Workers start when the cache is synced.
+        with self._gate:
+            if self._first:
+                synced()
+                self._first = False
 
 
-def sync(form: str, *, started: float) -> dict[str, Any]:
-    """Wait until all objects are in memory and a handler has heard of each."""
-    kind, _size = FORMS[form]
+class Listener(Reader):
+    """Notes how long after a write the reconcile of it starts."""
+
+    def __init__(self, work: dict[str, Any]) -> None:
+        """Expect what `work` says."""
+        super().__init__(work)
+        self._work = work
+        self._started = time.time_ns()
+        self._written = Seen(work["writes"])
+        self._latencies: list[float] = []
+
+    def reconcile(self, ctx: Context, request: Request) -> None:
+        """Read when it was written."""
+        now = time.time_ns()
+        obj = self.read(ctx, request)
+        at = int(obj.metadata.annotations.get(WRITTEN, 0))
+        if at > self._started:  # What an earlier contender's writer left is older.
+            self._latencies.append((now - at) / 1e6)
+            self._written.add(request)
+
+    def wait(self, manager: Manager) -> dict[str, Any]:
+        """Let the writer begin when all objects were read, and wait until all of its writes were."""
+        report = super().wait(manager)
+        with Syncs(manager, self._work) as syncs:
+            synced()
+            assert self._written.all.wait(_SECONDS)
+        return {**report, "latencies_ms": self._latencies[: self._work["writes"]], "syncs": syncs.count}
+
+
+class Syncs:
+    """Syncs another kind over and over beside other work, if that is wanted, as a context."""
+
+    def __init__(self, manager: Manager, work: dict[str, Any]) -> None:
+        """Sync the other kind in the same form."""
+        self.count = 0
+        self._manager = manager
+        self._kind = OTHERS[work["form"]]
+        self._objects = work["objects"]
+        self._enough = not work["during_sync"]
+        self._thread = threading.Thread(target=self._sync, name="syncs")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End with the present one."""
+        self._enough = True
+        self._thread.join()
+
+    def _sync(self) -> None:
+        while not self._enough:
+            assert count_all(self._manager, self._kind) == self._objects
+            self.count += 1
+
+
+class Heartbeat:
+    """A thread that wakes every 5 ms and notes the longest time between two beats, as a context."""
+
+    def __init__(self) -> None:
+        """Not beating yet."""
+        self.longest_ms = 0.0
+        self._enough = False
+        self._thread = threading.Thread(target=self._beat, name="heartbeat")
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._enough = True
+        self._thread.join()
+
+    def _beat(self) -> None:
+        before = time.monotonic()
+        while not self._enough:
+            time.sleep(0.005)
+            now = time.monotonic()
+            self.longest_ms = max(self.longest_ms, (now - before) * 1e3)
+            before = now
+
+
+def count_all(manager: Manager, kind: Any) -> int:
+    """Wait until all objects of a kind are in memory and a handler has heard of each; keeps them until then."""
     heard = 0
-    found: list[usage.Point] = []
     done = threading.Event()
 
     def count(_change: object) -> None:
         nonlocal heard
         heard += 1
 
-    def synced() -> None:
-        found.append(usage.now(started))
-        done.set()
-
-    with Manager(options=_OPTIONS) as manager:
-        manager.cluster().cache(kind).subscribe(count, synced)
+    with manager.cluster().cache(kind) as cache:
+        cache.subscribe(count, done.set)
         assert done.wait(_SECONDS), manager.pending()
-    return report(found[0], found[0], heard)
+    return heard
 
 
-def reconcile(form: str, *, objects: int, workers: int, started: float) -> dict[str, Any]:
-    """Wait until a Reconciler has read each object."""
-    reader = Reader(form, objects=objects, workers=workers, started=started)
+def sync(manager: Manager, form: Form, *, heartbeat: bool) -> dict[str, Any]:
+    """Sync a kind; with a heartbeat if that is wanted."""
+    if not heartbeat:
+        return {"objects": count_all(manager, form.kind)}
+    with Heartbeat() as beats:
+        heard = count_all(manager, form.kind)
+    return {"objects": heard, "heartbeat_ms": beats.longest_ms}
+
+
+def run(work: dict[str, Any]) -> dict[str, Any]:
+    """Do the work from the start of a manager to its orderly end."""
     manager = Manager(options=_OPTIONS)
-    manager.add(reader)
-    with manager:
-        assert reader.done.wait(_SECONDS), manager.pending()
-    return reader.report
-
-
-def main(mode: str, form: str, objects: str, workers: str, started: str) -> None:
-    """Do the work and print the report."""
-    if mode == "sync":
-        answer = sync(form, started=float(started))
+    wait: Callable[[Manager], dict[str, Any]]
+    if work["name"] == "sync":
+        wait = partial(sync, form=FORMS[work["kind"], work["form"]], heartbeat=work["heartbeat"])
     else:
-        answer = reconcile(form, objects=int(objects), workers=int(workers), started=float(started))
-    print(json.dumps(answer))
+        reconciler = {"reconcile": Reader, "write": Patcher, "latency": Listener}[work["name"]](work)
+        manager.add(reconciler)
+        wait = reconciler.wait
+    with manager:
+        return wait(manager)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    print(json.dumps(run(json.loads(sys.argv[1]))))

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pycurl
 
-from benchmarks.contenders import GO_SOURCE
+from benchmarks.building import GO_SOURCE, KOPF_REQUIREMENTS, go_program
 from kcontroller.testing import binaries
 from kcontroller.version import VERSION
 
@@ -22,6 +22,7 @@ def facts() -> dict[str, Any]:
     """Collect them."""
     modules = (GO_SOURCE / "go.mod").read_text(encoding="utf-8")
     return {
+        "load": round(os.getloadavg()[0], 1),
         "cores": len(os.sched_getaffinity(0)),
         "processor": _processor(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -30,6 +31,7 @@ def facts() -> dict[str, Any]:
         "kcontroller": VERSION,
         "controller-runtime": _required(modules, "sigs.k8s.io/controller-runtime"),
         "client-go": _required(modules, "k8s.io/client-go"),
+        "kopf": _kopf(),
         "kube-apiserver": binaries.KUBERNETES_VERSION,
         "etcd": binaries.ETCD_VERSION,
         "libcurl": pycurl.version_info()[1],
@@ -49,12 +51,15 @@ def _go() -> str:
 
 
 def _build_information() -> bytes:
-    from benchmarks.contenders import program  # noqa: PLC0415
-
-    path = program()
+    path = go_program()
     data = path.read_bytes() if path.exists() else b""
     at = data.find(b"\xff Go buildinf:")
     return data[at : at + 100] if at >= 0 else b""
+
+
+def _kopf() -> str:
+    found = re.search(r"^kopf==(\S+)$", KOPF_REQUIREMENTS.read_text(encoding="utf-8"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def _required(modules: str, name: str) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import usage
 from benchmarks.contenders import ROOT
-from benchmarks.figures import Spread
 from benchmarks.widgets import GROUP, widget
 from kcontroller.api.keys import GVK
 from kcontroller.cache.projection import Projection
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 PATHS: Final[dict[str, tuple[str, ...]]] = {"no index": (), "one index": ("spec.image",)}
 
-_MIB: Final = 1024 * 1024
 _MANAGED: Final = [
     {
         "manager": "bench",
@@ -62,7 +61,7 @@ def weigh(objects: int, paths: tuple[str, ...]) -> dict[str, float]:
     store = Store(projection)
     entries: list[Entry] = [projection.entry(wire(0))]
     gc.collect()
-    before, used = usage.now(0.0).rss_mb, 0.0
+    before, used = _resident(), 0.0
     entries.clear()
     for number in range(objects):
         raw = wire(number)
@@ -74,7 +73,7 @@ def weigh(objects: int, paths: tuple[str, ...]) -> dict[str, float]:
     filled = time.thread_time() - at
     entries.clear()
     gc.collect()
-    grown = (usage.now(0.0).rss_mb - before) * _MIB
+    grown = _resident() - before
     count, size = store.size
     return {
         "json_bytes": size / count,
@@ -85,13 +84,19 @@ def weigh(objects: int, paths: tuple[str, ...]) -> dict[str, float]:
     }
 
 
-def measure(objects: int, *, runs: int) -> dict[str, Any]:
-    """Weigh in processes of their own, `runs` times for each set of indexes."""
+def _resident() -> int:
+    """What this process holds now, in bytes."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmRSS:", 1)[1].split(None, 1)[0]) * 1024
+
+
+def measure(objects: int, *, repeat: int) -> dict[str, Any]:
+    """Weigh in processes of their own, `repeat` times for each set of indexes."""
     kinds = {}
     for name in PATHS:
-        weighed = [_weigh_elsewhere(objects, name) for _ in range(runs)]
-        kinds[name] = {key: Spread.of(each[key] for each in weighed) for key in weighed[0]}
-    return {"objects": objects, "runs": runs, "indexes": {name: _plain(spreads) for name, spreads in kinds.items()}}
+        weighed = [_weigh_elsewhere(objects, name) for _ in range(repeat)]
+        kinds[name] = {key: _spread([each[key] for each in weighed]) for key in weighed[0]}
+    return {"objects": objects, "repeat": repeat, "indexes": kinds}
 
 
 def _weigh_elsewhere(objects: int, name: str) -> dict[str, float]:
@@ -101,22 +106,31 @@ def _weigh_elsewhere(objects: int, name: str) -> dict[str, float]:
     return answer
 
 
-def _plain(spreads: Mapping[str, Spread]) -> dict[str, Any]:
-    return {key: {"median": each.median, "min": each.min, "max": each.max} for key, each in spreads.items()}
+def _spread(figures: Sequence[float]) -> dict[str, float]:
+    return {
+        "median": round(statistics.median(figures), 2),
+        "min": round(min(figures), 2),
+        "max": round(max(figures), 2),
+    }
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
     """Show the results as Markdown."""
     rows = [
-        ("median (min-max)", "JSON bytes", "all bytes", "beyond JSON", "decode µs", "replace µs"),
-        ("---",) * 6,
+        ["store: median (smallest to largest)", "JSON bytes", "all bytes", "beyond JSON", "decode µs", "replace µs"],
+        ["---"] * 6,
         *(
-            (f"{result['objects']:,}, {name}", *(str(Spread(**spread)) for spread in spreads.values()))
+            [f"{result['objects']:,}, {name}", *map(_cell, spreads.values())]
             for result in results
             for name, spreads in result["indexes"].items()
         ),
     ]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _cell(spread: Mapping[str, float]) -> str:
+    digits = 0 if spread["median"] >= 20 else 2  # noqa: PLR2004
+    return f"{spread['median']:.{digits}f} ({spread['min']:.{digits}f}-{spread['max']:.{digits}f})"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@
     │   ├── NotCached               no informer covers what was asked
     │   ├── UnlistedNamespace       the informer watches other namespaces (this is not NotFound)
     │   ├── StaleRead               the cache has not caught up with an own write: requeue
+    │   ├── TooManyTracked          an object cannot be watched by itself: there are too many of them
     │   └── WouldDeadlock           waiting here would stop the thread that must make it come true
     ├── ClusterError
     │   ├── ClusterNotFound         no such cluster is engaged
@@ -259,6 +260,10 @@ class UnlistedNamespace(CacheError):
 
 class StaleRead(CacheError):
     """The cache has not caught up with one of our own writes within the time a read may wait."""
+
+
+class TooManyTracked(CacheError):
+    """A tracked read would need one more watch of a single object than a cluster may have; cache the kind instead."""
 
 
 class WouldDeadlock(CacheError):

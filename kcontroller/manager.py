@@ -319,6 +319,7 @@ class Manager:
             clock=self.clock,
             metrics=self.metrics,
             repeats=self._repeats,
+            read_own_writes=self.options.read_own_writes,
         )
 
     def _elect(self, config: Config | None) -> None:

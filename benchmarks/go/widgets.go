@@ -31,7 +31,7 @@ type WidgetStatus struct {
 	Conditions         []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Widget is the kind that objects.py defines.
+// Widget is the kind that widgets.py defines.
 type Widget struct {
 	metav1.TypeMeta   `json:",inline"`
 	metav1.ObjectMeta `json:"metadata,omitempty"`
@@ -48,8 +48,21 @@ type WidgetList struct {
 	Items []Widget `json:"items"`
 }
 
+// Gadget is another kind of the same form, whose sync other work goes on beside.
+type Gadget struct {
+	Widget `json:",inline"`
+}
+
+// GadgetList is a list of them.
+type GadgetList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+
+	Items []Gadget `json:"items"`
+}
+
 func addWidgets(scheme *runtime.Scheme) {
-	scheme.AddKnownTypes(widgets, &Widget{}, &WidgetList{})
+	scheme.AddKnownTypes(widgets, &Widget{}, &WidgetList{}, &Gadget{}, &GadgetList{})
 	metav1.AddToGroupVersion(scheme, widgets)
 }
 
@@ -95,6 +108,22 @@ func (in *WidgetList) DeepCopyObject() runtime.Object {
 	out.Items = make([]Widget, len(in.Items))
 	for i := range in.Items {
 		in.Items[i].DeepCopyInto(&out.Items[i])
+	}
+	return out
+}
+
+func (in *Gadget) DeepCopyObject() runtime.Object {
+	out := &Gadget{}
+	in.Widget.DeepCopyInto(&out.Widget)
+	return out
+}
+
+func (in *GadgetList) DeepCopyObject() runtime.Object {
+	out := &GadgetList{TypeMeta: in.TypeMeta}
+	in.ListMeta.DeepCopyInto(&out.ListMeta)
+	out.Items = make([]Gadget, len(in.Items))
+	for i := range in.Items {
+		in.Items[i].Widget.DeepCopyInto(&out.Items[i].Widget)
 	}
 	return out
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -11,20 +12,23 @@ from kcontroller.cache.poison import TOO_DEEP, UNREADABLE, Undecodable, shallow,
 from kcontroller.client.answers import list_page, status_error
 
 if TYPE_CHECKING:
-    from kcontroller.cache.projection import Entry, Projection
+    from collections.abc import Iterable
+
+    from kcontroller.cache.entry import Entry
+    from kcontroller.cache.projection import Projection
     from kcontroller.errors import ApiError
 
 INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 """KEP-3157: the bookmark that carries this annotation ends the initial events of a streaming list."""
 
 
-class Upserted(msgspec.Struct, frozen=True):
+class Upserted(msgspec.Struct, frozen=True, gc=False):
     """An object was added or modified."""
 
     entry: Entry
 
 
-class Deleted(msgspec.Struct, frozen=True):
+class Deleted(msgspec.Struct, frozen=True, gc=False):
     """An object was deleted; the entry is its last state and carries the version of the deletion."""
 
     entry: Entry
@@ -43,6 +47,9 @@ class Failure(msgspec.Struct, frozen=True):
     error: ApiError
 
 
+_ADDED: Final = b'{"type":"ADDED","object":'
+_MODIFIED: Final = b'{"type":"MODIFIED","object":'
+
 WatchEvent = Upserted | Deleted | Undecodable | Bookmark | Failure
 
 
@@ -60,6 +67,7 @@ class _BookmarkObject(msgspec.Struct):
     metadata: _BookmarkMetadata
 
 
+_bulk: Final = threading.Lock()
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkObject).decode
 
@@ -78,6 +86,10 @@ def decode(line: bytes, projection: Projection) -> WatchEvent:
     Raises:
         ValueError, RecursionError: it is not a watch event; both are what msgspec raises.
     """
+    return _usual(line, projection) or _unusual(line, projection)
+
+
+def _unusual(line: bytes, projection: Projection) -> WatchEvent:
     try:
         parsed, cut = _decode_line(line), False
     except RecursionError:
@@ -100,13 +112,55 @@ def decode(line: bytes, projection: Projection) -> WatchEvent:
             raise ValueError(msg)
 
 
+def _usual(line: bytes, projection: Projection) -> Upserted | None:
+    """Decode an object that is written as an API server writes it, in one go; None if there is more to find out."""
+    if line.startswith(_ADDED):
+        start = len(_ADDED)
+    elif line.startswith(_MODIFIED):
+        start = len(_MODIFIED)
+    else:
+        return None
+    if not line.endswith(b"}}"):
+        return None
+    try:
+        return Upserted(projection.entry(line[start:-1]))
+    except UNREADABLE:
+        return None
+
+
+def decode_lines(lines: Iterable[bytes], projection: Projection, *, bulk: bool) -> list[WatchEvent | Exception]:
+    """Decode lines in their order; what is no watch event becomes the error that ends the list.
+
+    Args:
+        lines: none of them empty.
+        projection: makes the entries.
+        bulk: they are part of a list. One thread of the process decodes lists at a time: whoever has a live event has
+            then one rival for the interpreter, and not one for each cluster that starts.
+    """
+    if bulk:
+        with _bulk:
+            return _decode_lines(lines, projection)
+    return _decode_lines(lines, projection)
+
+
+def _decode_lines(lines: Iterable[bytes], projection: Projection) -> list[WatchEvent | Exception]:
+    events: list[WatchEvent | Exception] = []
+    try:
+        for line in lines:
+            events.append(decode(line, projection))  # noqa: PERF401 - what came before an error counts
+    except UNREADABLE as error:
+        events.append(error)
+    return events
+
+
 def decode_page(body: bytes, projection: Projection) -> Page:
     """Decode a page of a list; raises as `decode` does."""
     try:
         (version, token, items), cut = list_page(body), False
     except RecursionError:
         (version, token, items), cut = list_page(shallow(body)), True
-    return Page(parse_version(version), token, [_read(item, projection, cut=cut) for item in items])
+    with _bulk:
+        return Page(parse_version(version), token, [_read(item, projection, cut=cut) for item in items])
 
 
 def _read(raw: msgspec.Raw, projection: Projection, *, cut: bool, deleted: bool = False) -> Entry | Undecodable:

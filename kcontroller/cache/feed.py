@@ -27,8 +27,8 @@ class Stoppable(Protocol):
 class Feed(Protocol):
     """What an informer asks of its cluster's loop; `transport.streams.StreamLoop` is one."""
 
-    def open(self, target: str, receiver: Any, *, timeout: float) -> Closable:
-        """Begin a GET."""
+    def open(self, target: str, receiver: Any, *, timeout: float, accept: str = ...) -> Closable:
+        """Begin a GET; `accept` is the header of that name, by default JSON."""
         ...
 
     def call(self, function: Callable[[], None]) -> None:

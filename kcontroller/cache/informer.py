@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from kcontroller.api.paths import collection_path
-from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.cache import events
 from kcontroller.cache.actions import (
     Advance,
@@ -28,11 +27,14 @@ from kcontroller.cache.actions import (
     Troubled,
 )
 from kcontroller.cache.events import Deleted, Upserted
+from kcontroller.cache.meter import Health, InformerMeter, Reading
 from kcontroller.cache.poison import UNREADABLE
 from kcontroller.cache.projection import Projection
 from kcontroller.cache.receivers import PageReceiver, WatchReceiver, garbled
-from kcontroller.cache.reflector import Reflector
+from kcontroller.cache.reflector import Reflector, State
+from kcontroller.cache.scope import Holding, Scope
 from kcontroller.cache.store import Change, Store
+from kcontroller.client.metadata import PARTIAL_LIST, PARTIAL_OBJECT
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
@@ -43,31 +45,14 @@ if TYPE_CHECKING:
     from kcontroller.cache.feed import Closable, Feed, Stoppable
     from kcontroller.cache.poison import Undecodable
     from kcontroller.process.clock import Clock
-    from kcontroller.process.metrics import Metrics
 
 _SPARE_SECONDS: Final = 30.0  # A watch gets this much longer than the server was asked for; libcurl's last net.
 
 _NAMED_POISON: Final = 100  # So many undecodable objects are named in the log; all are counted.
 
+_JSON: Final = "application/json"
+
 _log: Final = Log("kcontroller.cache")
-
-
-class Scope(msgspec.Struct, frozen=True):
-    """Which objects of a kind an informer holds.
-
-    Attributes:
-        namespace: "" for all.
-        labels: what their labels must match.
-        fields: what their fields must match, decided by the server.
-    """
-
-    namespace: str = ""
-    labels: LabelSelector = msgspec.field(default_factory=LabelSelector)
-    fields: FieldSelector = msgspec.field(default_factory=FieldSelector)
-
-    def query(self) -> tuple[tuple[str, str], ...]:
-        """The selectors as parameters."""
-        return (("labelSelector", str(self.labels)), ("fieldSelector", str(self.fields)))
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -115,13 +100,13 @@ class Informer:
 
     Args:
         mapping: how the kind is served.
-        scope: which of its objects.
         feed: the cluster's loop.
         clock: the time.
-        cluster: for logs and metric labels.
+        holding: what of the kind to keep, but for its namespaces.
+        scope: which of its objects; by default all that `holding` selects.
         paths: JSON paths to keep and to index by.
         on_status: told whenever `status` has changed, on the loop thread.
-        metrics: where to count.
+        meter: where to count.
         reflector: what to ask; made from the path unless given.
     """
 
@@ -131,30 +116,41 @@ class Informer:
         *,
         feed: Feed,
         clock: Clock,
+        holding: Holding | None = None,
         scope: Scope | None = None,
-        cluster: str = "",
         paths: tuple[str, ...] = (),
         on_status: Callable[[Informer], None] = lambda _informer: None,
-        metrics: Metrics | None = None,
+        meter: InformerMeter | None = None,
         reflector: Reflector | None = None,
     ) -> None:
         self.mapping = mapping
-        self.scope = scope or Scope()
+        self.holding = holding or Holding()
+        self.scope = scope or Scope("", self.holding.labels, self.holding.fields)
         self.status = Status()
         self.error: Exception | None = None
-        self._projection = Projection(mapping.gvk, paths)
+        self._projection = Projection(
+            mapping.gvk,
+            paths,
+            drop=self.holding.drop,
+            metadata_only=self.holding.metadata_only,
+            compress=self.holding.compress,
+        )
         self.store = Store(self._projection)
         self._feed = feed
         self._clock = clock
-        self._labels = (cluster, str(mapping.gvk))
-        self._metrics = metrics
+        self._meter = meter or InformerMeter(None, cluster="", kind="")
         self._on_status = on_status
         path = collection_path(mapping, self.scope.namespace)
-        self._reflector = reflector or Reflector(path, selectors=self.scope.query())
+        self._reflector = reflector or Reflector(
+            path, selectors=self.scope.query(), any_version=self.holding.any_version
+        )
         self._subscriptions: list[Subscription] = []
         self._stream: Closable | None = None
         self._timer: Stoppable | None = None
         self._lists = 0
+        self._heard_at = self._now()
+        self._list_began: float | None = None
+        self._list_seconds = 0.0
         self._named_poison: set[Key | None] = set()
         self._stopped = False
 
@@ -170,6 +166,11 @@ class Informer:
             self._timer.stop()
         self._subscriptions.clear()
 
+    def let_go(self) -> None:
+        """Stop, and give the memory back."""
+        self.stop()
+        self.store.close()
+
     def subscribe(
         self, handler: Callable[[Change], None], on_synced: Callable[[], None] = lambda: None
     ) -> Subscription:
@@ -180,7 +181,7 @@ class Informer:
         subscription = Subscription(self, handler, on_synced)
         self._subscriptions.append(subscription)
         if self._lists:
-            self._tell([subscription], [Change(None, entry, initial=True) for entry in self.store.entries()])
+            self._tell([subscription], (Change(None, entry, initial=True) for entry in self.store.entries()))
             subscription.synced()
         return subscription
 
@@ -198,7 +199,7 @@ class Informer:
         """Keep and index further JSON paths, also of the objects that are here already."""
         wanted = tuple(dict.fromkeys((*self._projection.paths, *paths)))
         if wanted != self._projection.paths:
-            self._projection = Projection(self.mapping.gvk, wanted)
+            self._projection = self._projection.with_paths(wanted)
             self.store.reproject(self._projection)
 
     def covers(self, namespace: str, labels: Mapping[str, str]) -> bool:
@@ -206,14 +207,11 @@ class Informer:
         in_namespace = self.scope.namespace in ("", namespace)
         return in_namespace and not self.scope.fields.terms and self.scope.labels.matches(labels)
 
-    def observe(self) -> None:
-        """Bring the gauges up to date; called before a scrape."""
-        if self._metrics is None:
-            return
+    def reading(self) -> Reading:
+        """What it holds, and how it fares; any thread."""
         objects, size = self.store.size
-        self._metrics.informer_objects.labels(*self._labels).set(objects)
-        self._metrics.informer_bytes.labels(*self._labels).set(size)
-        self._metrics.informer_synced.labels(*self._labels).set(1 if self.status.synced else 0)
+        health = Health.of(self.error, synced=self.status.synced)
+        return Reading(health, objects, size, self._now() - self._heard_at, self._list_seconds)
 
     # ---- what the receivers tell ---------------------------------------------------------------------------------
 
@@ -221,23 +219,28 @@ class Informer:
         """The server accepted the request."""
         self._do(self._reflector.opened(self._now()))
 
-    def on_line(self, line: bytes) -> bool:
-        """A line of the watch; False when the stream is no longer wanted.
+    def on_lines(self, lines: list[bytes]) -> None:
+        """Some lines of the watch; what comes behind the last that is wanted is dropped.
 
         Raises:
-            Garbled: it is not a watch event.
+            Garbled: one is not a watch event.
         """
-        try:
-            event = events.decode(line, self._projection)
-        except UNREADABLE as error:
-            raise garbled(error) from error
         stream = self._stream
-        self._do(self._reflector.event(event, self._now()))
-        return stream is not None and self._stream is stream
+        listing = self._reflector.state is State.STREAMING
+        self._heard_at = now = self._now()
+        for event in events.decode_lines(lines, self._projection, bulk=listing):
+            if stream is None or self._stream is not stream:
+                return
+            if isinstance(event, Exception):
+                raise garbled(event) from event
+            actions = self._reflector.event(event, now)
+            if actions:
+                self._do(actions)
 
     def on_page(self, body: bytes) -> None:
         """A whole page of a list."""
         self._stream = None
+        self._heard_at = self._now()
         try:
             page = events.decode_page(body, self._projection)
         except UNREADABLE as error:
@@ -270,19 +273,20 @@ class Informer:
     def _act(self, action: Action) -> None:
         match action:
             case OpenWatch(target, seconds):
-                self._open(target, WatchReceiver(self), seconds + _SPARE_SECONDS)
+                self._open(target, WatchReceiver(self), seconds + _SPARE_SECONDS, PARTIAL_OBJECT)
             case OpenList(target, seconds):
-                self._open(target, PageReceiver(self), seconds)
+                self._open(target, PageReceiver(self), seconds, PARTIAL_LIST)
             case Close():
                 self._close_stream()
             case Timer(seconds):
                 self._set_timer(seconds)
             case Troubled(error):
+                self._list_began = None
                 self._set_status(Status(self.status.synced, str(error)), error)
             case Recovered():
                 self._set_status(Status(self.status.synced), None)
             case Dropped():
-                self._count("informer_stale_answers")
+                self._meter.count("informer_stale_answers")
             case Skipped(item):
                 self._skip(item)
             case _:
@@ -304,24 +308,24 @@ class Informer:
     def _replace(self, action: Replace) -> None:
         first = not self.status.synced
         if action.reset:
-            self._count("informer_resets")
+            self._meter.count("informer_resets")
             _log.warning("the server went back in time; the cache follows it", kind=str(self.mapping.gvk))
         self._lists += 1
         if self._lists > 1:
-            self._count("informer_relists")
+            self._meter.count("informer_relists")
+        now, began = self._now(), self._list_began
+        self._list_seconds, self._list_began = now - (now if began is None else began), None
         # After a reset, what was known is of another history.
         known = (self.store.get(key) for key in action.kept if not action.reset)
         entries = [*action.entries, *(entry for entry in known if entry is not None)]
-        changes = self.store.replace(entries, action.version, reset=action.reset)
-        if first:
-            changes = [Change(change.old, change.new, initial=True) for change in changes]
+        changes = self.store.replace(entries, action.version, reset=action.reset, initial=first)
         self._tell(self._subscriptions, changes)
         self._set_status(Status(synced=True), None)
         for subscription in tuple(self._subscriptions):
             subscription.synced()
 
     def _skip(self, item: Undecodable) -> None:
-        self._count("informer_undecodable")
+        self._meter.count("informer_undecodable")
         if item.key not in self._named_poison and len(self._named_poison) < _NAMED_POISON:
             self._named_poison.add(item.key)
             name = str(item.key) if item.key else "unknown"
@@ -329,7 +333,7 @@ class Informer:
                 "an object cannot be decoded and is skipped: %s", item.why, kind=str(self.mapping.gvk), object=name
             )
 
-    def _tell(self, subscriptions: list[Subscription], changes: list[Change]) -> None:
+    def _tell(self, subscriptions: list[Subscription], changes: Iterable[Change]) -> None:
         # Who joins meanwhile is told of the whole store when it does.
         audience = tuple(subscriptions)
         for change in changes:
@@ -354,18 +358,17 @@ class Informer:
         self._timer = None
         self._do(self._reflector.tick(self._now()))
 
-    def _open(self, target: str, receiver: WatchReceiver | PageReceiver, timeout: float) -> None:
+    def _open(self, target: str, receiver: WatchReceiver | PageReceiver, timeout: float, partial: str) -> None:
         self._close_stream()
-        self._stream = self._feed.open(target, receiver, timeout=timeout)
+        if self._list_began is None and self._reflector.state is not State.WATCHING:
+            self._list_began = self._now()
+        accept = partial if self.holding.metadata_only else _JSON
+        self._stream = self._feed.open(target, receiver, timeout=timeout, accept=accept)
 
     def _close_stream(self) -> None:
         stream, self._stream = self._stream, None
         if stream is not None:
             stream.close()
-
-    def _count(self, family: str) -> None:
-        if self._metrics is not None:
-            getattr(self._metrics, family).labels(*self._labels).inc()
 
     def _now(self) -> float:
         return self._clock.monotonic()

@@ -9,58 +9,29 @@ from __future__ import annotations
 
 import re
 from sys import intern
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from kcontroller.api.keys import GVK, Key
 from kcontroller.api.versions import parse_version
+from kcontroller.cache.entry import Entry, Owner, flat, pairs
+from kcontroller.cache.packing import packing_of
+from kcontroller.cache.paths import Cut, PathReader, steps_of, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from kcontroller.api.keys import GVK
+    from kcontroller.cache.packing import Codec
+
+__all__ = ["Entry", "Owner", "Projection", "pairs"]
+
+_MANAGED: Final = b'"managedFields":'
+_ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
+_WITHOUT_MANAGED: Final = Cut([("metadata", "managedFields")])
+_KEPT: Final = frozenset({"apiVersion", "kind", "metadata"})
+_ABSENT: Final = msgspec.Raw()
 
 
-class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
-    """An owner reference, as far as finding the owner needs it."""
-
-    api_version: str
-    kind: str
-    name: str
-    uid: str = ""
-    controller: bool = False
-
-
-class Entry(msgspec.Struct, frozen=True, gc=False):
-    """One object of the cache.
-
-    Attributes:
-        key: namespace and name.
-        version: its resourceVersion as a number.
-        uid: its identity.
-        generation: the server's count of spec changes.
-        deleting: whether it has a deletionTimestamp.
-        labels: flat (key, value, key, value, ...), sorted by key.
-        annotations: the same for annotations.
-        finalizers: as they stand.
-        owners: its owner references.
-        fields: values of the projection's declared paths, in their order.
-        raw: its canonical JSON.
-    """
-
-    key: Key
-    version: int
-    uid: str
-    generation: int
-    deleting: bool
-    labels: tuple[str, ...]
-    annotations: tuple[str, ...]
-    finalizers: tuple[str, ...]
-    owners: tuple[Owner, ...]
-    fields: tuple[Any, ...]
-    raw: bytes
-
-
-class _Metadata(msgspec.Struct, rename="camel"):
+class _Metadata(msgspec.Struct, rename="camel", gc=False):
     name: str
     resource_version: str
     namespace: str = ""
@@ -68,54 +39,65 @@ class _Metadata(msgspec.Struct, rename="camel"):
     generation: int = 0
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None  # Read only to know that they are what they must be.
     finalizers: tuple[str, ...] | None = None
     owner_references: tuple[Owner, ...] | None = None
+    managed_fields: msgspec.Raw = _ABSENT
 
 
-_members: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_metadata: Final = msgspec.json.Decoder(_Metadata).decode
+class _Object(msgspec.Struct, rename="camel", gc=False):
+    metadata: _Metadata
+    api_version: msgspec.Raw = _ABSENT
+    kind: msgspec.Raw = _ABSENT
+
+
+_decode: Final = msgspec.json.Decoder(_Object).decode
 _encode: Final = msgspec.json.Encoder().encode
-
-_WHOLE: Final = ""  # No step of a path can be this.
-_DOT: Final = re.compile(r"(?<!\\)\.")
-_LABELS: Final = ("metadata", "labels")
-
-
-def pairs(flat: tuple[str, ...]) -> dict[str, str]:
-    """Make a dictionary of an entry's labels or annotations."""
-    return dict(zip(flat[::2], flat[1::2], strict=True))
-
-
-def _flat(values: Mapping[str, str] | None, shared: Callable[[str], str] = intern) -> tuple[str, ...]:
-    if not values:
-        return ()
-    flat: list[str] = []
-    for key in sorted(values):
-        flat += intern(key), shared(values[key])
-    return tuple(flat)
 
 
 class Projection:
-    """How the objects of one kind become entries.
+    r"""How the objects of one kind become entries.
 
     Args:
         gvk: stamped onto objects that do not carry it.
         paths: dotted JSON paths, such as ``spec.nodeName``, whose values every entry keeps; a dot inside of a name
             has a backslash before it, as kubectl has it.
+        drop: paths that are cut out of every object before anything else, such as ``data`` or
+            ``metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration``. Whoever reads from the cache
+            does not find them, neither do `paths`. What must not be cut is refused by `scope.Holding`.
+        metadata_only: keep nothing but the metadata, as of a PartialObjectMetadata; it is stamped as the kind itself.
+        compress: keep the JSON compressed; None does so for kinds with many objects that are large.
     """
 
-    def __init__(self, gvk: GVK, paths: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        gvk: GVK,
+        paths: tuple[str, ...] = (),
+        *,
+        drop: tuple[str, ...] = (),
+        metadata_only: bool = False,
+        compress: bool | None = None,
+    ) -> None:
         self.gvk = gvk
         self.paths = paths
+        self._drop = drop
+        self._metadata_only = metadata_only
+        self._compress = compress
+        self._reader = PathReader(paths)
+        self._cut = Cut([*map(steps_of, drop), ("metadata", "managedFields")]) if drop or metadata_only else None
+        self._packing = packing_of((gvk, drop, metadata_only), compress=compress)
         self._api_version = msgspec.Raw(_encode(gvk.api_version))
         self._kind = msgspec.Raw(_encode(gvk.kind))
-        split = [[step.replace("\\.", ".") for step in _DOT.split(path)] for path in paths]
-        # A label is in the header already, and spares the second look at the object.
-        self._label_names = tuple(_label_name(steps) for steps in split)
-        elsewhere = [steps for steps in split if not _label_name(steps)]
-        self._steps = tuple(tuple((step, _attribute(step)) for step in steps) for steps in split)
-        self._fields = _path_decoder(elsewhere) if elsewhere else None
+        self._stamp = b'{"apiVersion":%b,"kind":%b,"' % (bytes(self._api_version), bytes(self._kind))
+
+    def with_paths(self, paths: tuple[str, ...]) -> Projection:
+        """The same with other paths."""
+        return Projection(self.gvk, paths, drop=self._drop, metadata_only=self._metadata_only, compress=self._compress)
+
+    @property
+    def codec(self) -> Codec | None:
+        """What packs the entries at the moment."""
+        return None if self._packing is None else self._packing.codec
 
     def entry(self, raw: bytes | msgspec.Raw) -> Entry:
         """Decode one object.
@@ -123,99 +105,72 @@ class Projection:
         Raises:
             msgspec.DecodeError: it is not an object with name and resourceVersion.
             ValueError: its resourceVersion cannot be compared, or a string is not UTF-8.
-        RecursionError: it is nested too deep.
+            RecursionError: it is nested too deep.
         """
-        members = _members(raw)
-        try:
-            header = members["metadata"]
-        except KeyError:
-            msg = "an object without metadata"
-            raise msgspec.ValidationError(msg) from None
-        meta = _metadata(header)
+        text = bytes(raw)  # A copy: a view would pin the whole receive buffer.
+        if self._cut is not None:
+            text = self._reduced(text, self._cut)
+        found = _decode(text)
+        meta = found.metadata
+        text = self._canonical(text, found)
+        name = meta.name
+        version = parse_version(meta.resource_version)
+        stored, codec = (text, None) if self._packing is None else self._packing.pack(text)
         return Entry(
-            key=Key(intern(meta.namespace), meta.name),
-            version=parse_version(meta.resource_version),
-            uid=meta.uid,
-            generation=meta.generation,
-            deleting=bool(meta.deletion_timestamp),
-            labels=_flat(meta.labels),
-            annotations=_flat(meta.annotations, str),  # Hardly two objects have the same: a table of them is a waste.
-            finalizers=meta.finalizers or (),
-            owners=meta.owner_references or (),
-            fields=self._values(raw, meta.labels or {}),
-            raw=self._canonical(raw, members, header),
+            intern(meta.namespace),
+            name,
+            version,
+            meta.uid,
+            meta.generation,
+            bool(meta.deletion_timestamp),
+            flat(meta.labels, name),
+            meta.finalizers or (),
+            meta.owner_references or (),
+            self._reader.values(text, meta.labels or {}) if self.paths else (),
+            stored,
+            codec,
         )
 
     def again(self, entry: Entry) -> Entry:
-        """Give an entry of another projection this one's fields."""
-        return msgspec.structs.replace(entry, fields=self._values(entry.raw, pairs(entry.labels)))
+        """Give an entry of another projection, or of this one from before it had a codec, what it is missing here."""
+        raw = entry.raw
+        stored, codec = (entry.stored, entry.codec)
+        if codec is None and self._packing is not None:
+            stored, codec = self._packing.pack(raw)
+        fields = self._reader.values(raw, pairs(entry.labels))
+        return msgspec.structs.replace(entry, fields=fields, stored=stored, codec=codec)
 
-    def _canonical(self, raw: bytes | msgspec.Raw, members: dict[str, msgspec.Raw], header: msgspec.Raw) -> bytes:
-        stamped = "apiVersion" in members and "kind" in members
-        header_members = _members(header)
-        if stamped and "managedFields" not in header_members:
-            return bytes(raw)  # A copy: a view would pin the whole receive buffer.
-        header_members.pop("managedFields", None)
+    def _reduced(self, text: bytes, cut: Cut) -> bytes:
+        members = cut.of(text)
+        if self._metadata_only:
+            members = {name: value for name, value in members.items() if name in _KEPT}
+            members |= {"apiVersion": self._api_version, "kind": self._kind}
+        return text_of(members)
+
+    def _canonical(self, text: bytes, found: _Object) -> bytes:
+        managed = found.metadata.managed_fields
+        if managed is not _ABSENT:
+            text = _spliced(text, managed) or text_of(_WITHOUT_MANAGED.of(text))
+        if found.api_version is not _ABSENT and found.kind is not _ABSENT:
+            return text
+        if found.api_version is found.kind and text.startswith(b'{"'):
+            return self._stamp + text[2:]
+        members = _WITHOUT_MANAGED.of(text)
         members.setdefault("apiVersion", self._api_version)
         members.setdefault("kind", self._kind)
-        members["metadata"] = msgspec.Raw(_encode(header_members))
-        # A copy of the size it has: msgspec 0.22 leaves up to half a KB of spare room behind what it encodes.
-        return bytes(memoryview(_encode(members)))
-
-    def _values(self, raw: bytes | msgspec.Raw, labels: Mapping[str, str]) -> tuple[Any, ...]:
-        if not self.paths:
-            return ()
-        nested = None if self._fields is None else _nested(self._fields, raw)
-        return tuple(
-            labels.get(label) if label else _walk(nested, steps)
-            for label, steps in zip(self._label_names, self._steps, strict=True)
-        )
+        return text_of(members)
 
 
-def _nested(fields: Any, raw: bytes | msgspec.Raw) -> Any:
-    try:
-        return fields(raw)
-    except msgspec.ValidationError:
-        # Something else than an object stands where a path goes on: somebody's free-form field, without that value.
-        try:
-            return msgspec.json.decode(raw)
-        except msgspec.ValidationError:  # A number that nobody can hold.
-            return None
-
-
-def _label_name(steps: list[str]) -> str:
-    return steps[-1] if tuple(steps[:-1]) == _LABELS else ""
-
-
-def _walk(value: Any, steps: tuple[tuple[str, str], ...]) -> Any:
-    for step, attribute in steps:
-        if isinstance(value, dict):
-            value = value.get(step)
-        elif isinstance(value, msgspec.Struct):
-            value = getattr(value, attribute)
-        else:
-            return None
-    return value
-
-
-def _path_decoder(paths: Iterable[list[str]]) -> Any:
-    """Build a decoder that skips everything but the declared paths."""
-    tree: dict[str, Any] = {}
-    for steps in paths:
-        node = tree
-        for step in steps[:-1]:
-            node = node.setdefault(step, {})
-        node.setdefault(steps[-1], {})[_WHOLE] = {}
-    return msgspec.json.Decoder(_struct_of(tree)).decode
-
-
-def _struct_of(tree: dict[str, Any]) -> Any:
-    if _WHOLE in tree:  # It is asked for itself, and perhaps for parts of it too.
-        return Any
-    fields = [(_attribute(step), _struct_of(below) | None, None) for step, below in tree.items()]
-    return msgspec.defstruct("Paths", fields, rename={_attribute(step): step for step in tree})
-
-
-def _attribute(step: str) -> str:
-    # A step may be anything that JSON takes as a name: `node-name`, `0`, `__init__`.
-    return f"step_{step.encode().hex()}"
+def _spliced(text: bytes, managed: msgspec.Raw) -> bytes:
+    """Cut managedFields out where they stand; b"" if that is not beyond doubt."""
+    value = memoryview(managed)
+    start = text.find(_MANAGED)
+    end = start + len(_MANAGED) + len(value)
+    # Written as an API server writes it, and only once in the whole text.
+    if start < 0 or not text.startswith(value, start + len(_MANAGED)) or text.find(_MANAGED, end) >= 0:
+        return b""
+    if b"\\u00" in text and _ESCAPED_LETTER.search(text):
+        return b""  # The one that counts may be under a name that is not written out.
+    if text.startswith(b",", end):
+        return text[:start] + text[end + 1 :]
+    return text[: start - 1] + text[end:] if text.startswith(b",", start - 1) else b""

@@ -27,8 +27,8 @@ class Listener(Protocol):
         """The server accepted the request."""
         ...
 
-    def on_line(self, line: bytes) -> bool:
-        """A line of the watch; False when the stream is no longer wanted."""
+    def on_lines(self, lines: list[bytes]) -> None:
+        """Some lines of the watch, none of them empty."""
         ...
 
     def on_page(self, body: bytes) -> None:
@@ -129,9 +129,9 @@ class WatchReceiver(_Receiver):
         self._lines = LineSplitter()
 
     def _good(self, chunk: bytes) -> None:
-        for line in self._lines.feed(chunk).split(b"\n"):
-            if line and not self._listener.on_line(line):
-                return
+        lines = [line for line in self._lines.feed(chunk) if line]
+        if lines:
+            self._listener.on_lines(lines)
 
     def _complete(self) -> None:
         if self._lines.rest.strip():

@@ -3,13 +3,15 @@
 The shell (`informer.py`) tells it what happened and does what it answers. Rules and figures follow client-go's
 reflector (tools/cache/reflector.go; KEP-3157 for streaming lists), with these differences on purpose:
 
-* the first list is consistent instead of "any version", so that a cache never starts in the past;
+* the first list is consistent unless "any version" is asked for, so that a cache never starts in the past;
 * a watch that was cut is taken up from the last version without a list, at once if it had been healthy; so is one that
   the server refused for the moment (401, 429, 5xx);
 * versions have a lineage: older answers are dropped, and only a consistent read may declare that the server went back;
 * an expired version is listed anew at once, unless that follows closely and without a pause on another list;
 * backoff is reset by health (a stream that lived for half a minute), not by the mere passing of time;
 * an object that cannot be decoded is skipped, and its version counts.
+
+``targets.py`` words the requests, ``listing.py`` collects a list, ``delays.py`` counts failures.
 """
 
 from __future__ import annotations
@@ -18,58 +20,26 @@ import enum
 import random
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.api.paths import with_query
-from kcontroller.cache.actions import (
-    Advance,
-    Apply,
-    Close,
-    Dropped,
-    Forget,
-    OpenList,
-    OpenWatch,
-    Recovered,
-    Replace,
-    Skipped,
-    Timer,
-    Troubled,
-)
+from kcontroller.cache.actions import Advance, Apply, Close, Dropped, Forget, Recovered, Skipped, Timer, Troubled
+from kcontroller.cache.delays import Delays, is_too_large, is_version_unusable
 from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted
+from kcontroller.cache.listing import Listing
 from kcontroller.cache.poison import Undecodable
-from kcontroller.errors import (
-    ApiError,
-    Expired,
-    Garbled,
-    NotFound,
-    ServerError,
-    TooManyRequests,
-    TransportError,
-    Treatment,
-)
+from kcontroller.cache.targets import Targets
+from kcontroller.errors import ApiError, NotFound, ServerError, TooManyRequests, TransportError
 from kcontroller.process.backoff import REFLECTOR
 
 if TYPE_CHECKING:
-    from kcontroller.api.keys import Key
     from kcontroller.cache.actions import Action
     from kcontroller.cache.events import Page, WatchEvent
-    from kcontroller.cache.projection import Entry
     from kcontroller.process.backoff import Backoff
 
-PAGE_SIZE: Final = 500
-WATCH_SECONDS: Final = (300.0, 600.0)
-"""A watch asks for a random time between these, so that a fleet does not come back all at once (client-go)."""
 HEALTHY_SECONDS: Final = 30.0
 """A stream that was accepted so long ago was worth opening; what ends it is no reason to wait."""
 SHORT_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 10.0
 """A server that does not know streaming lists may open the watch and say nothing; after this we list instead."""
 _ROUNDING: Final = 1e-3  # A timer may go off early by what floats lose; a shorter one would go off in the past.
-LIST_SECONDS: Final = 60.0
-ABSENT_SECONDS: Final = 5.0
-"""A kind that is not served may be installed at any moment, and asking for it costs the server nothing."""
-LONGEST_WAIT: Final = 300.0
-"""A Retry-After beyond this is not believed."""
-PATIENCE: Final = 3
-"""How often a watch is taken up at one version although the server answers with errors."""
 
 
 class State(enum.Enum):
@@ -91,6 +61,9 @@ class Reflector:
         backoff: delays between failures.
         rng: spreads delays and watch times; tests give a seeded one.
         streaming: ask for streaming lists; False lists by pages.
+        any_version: let the first paged list show any version that the server has at hand ("0"), as client-go does. It
+            spares etcd a quorum read of the whole collection, and the cache may start in the past. A first streaming
+            list is consistent all the same: it comes out of the server's memory anyhow.
     """
 
     def __init__(
@@ -101,29 +74,24 @@ class Reflector:
         backoff: Backoff = REFLECTOR,
         rng: random.Random | None = None,
         streaming: bool = True,
+        any_version: bool = False,
     ) -> None:
-        self._path = path
-        self._selectors = selectors
-        self._backoff = backoff
-        self._rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        self._targets = Targets(path, selectors, rng)
+        self._delays = Delays(backoff, rng)
         self._streaming = streaming
         self.state = State.IDLE
         self.version = 0
-        self._consistent = True  # The next list must be a quorum read: first list, or the last version is of no use.
+        self._consistent = not any_version  # Whether the next list must be a quorum read.
         self._stream_now = streaming  # False for the rest of a cycle in which the streaming list failed.
-        self._failures = 0
-        self._absences = 0
+        self._pages_at_versions = False  # The server has no watch cache, which would answer such a list whole.
         self._troubled = False
         self._accepted_at: float | None = None  # When the server accepted the stream that is open.
         self._last_sign = 0.0
         self._listed_at = -HEALTHY_SECONDS
         self._paused = False  # Whether there was a wait since the last list.
         self._events = 0
-        self._scratch: dict[Key, Entry] = {}
-        self._kept: set[Key] = set()
-        self._token = ""
-        self._list_version = 0  # Of the first page: the later ones cannot be older.
-        self._paged = True
+        self._listing = Listing()
         self._resume_watch = False
 
     # ---- what happened -------------------------------------------------------------------------------------------
@@ -152,7 +120,11 @@ class Reflector:
 
     def event(self, event: WatchEvent, now: float) -> list[Action]:
         """A line of the watch arrived."""
-        if self.state not in {State.STREAMING, State.WATCHING}:
+        if type(event) is Upserted and self.state is State.STREAMING:  # Nearly all that a large cluster ever sends.
+            self._events += 1
+            self._last_sign = now
+            return self._listing.add(event.entry)
+        if self.state is not State.STREAMING and self.state is not State.WATCHING:
             return []
         if isinstance(event, Failure):
             return [Close(), *self._error_event(event.error, now)]
@@ -165,15 +137,11 @@ class Reflector:
         """A page of the list arrived."""
         if self.state is not State.LISTING:
             return []
-        actions: list[Action] = []
-        for item in page.items:
-            actions += self._collect(item)
-        if not self._token:
-            self._list_version = page.version
+        actions = self._listing.add_page(page)
         if page.token:
-            self._token = page.token
+            self._pages_at_versions |= not self._consistent
             return actions + self._next_page()
-        return actions + self._listed(self._list_version, now)
+        return actions + self._listed(self._listing.version, now)
 
     def ended(self, now: float) -> list[Action]:
         """The stream ended cleanly."""
@@ -187,48 +155,36 @@ class Reflector:
         """The request or stream failed: an `ApiError` or a `TransportError`."""
         if self.state in {State.IDLE, State.WAITING}:
             return []
-        if _version_unusable(error):
+        if is_version_unusable(error):
             return self._version_lost(error, now)
         if self.state is State.WATCHING:
             return self._watch_failed(error, now)
-        if self.state is State.STREAMING and isinstance(error, ApiError) and not _worth_waiting(error):
+        if self.state is State.STREAMING and isinstance(error, ApiError) and not _meets_a_list_too(error):
             return self._fall_back(now)
         return self._wait(error, now)
 
     # ---- listing -------------------------------------------------------------------------------------------------
 
     def _list(self, now: float) -> list[Action]:
-        self._start_over()
         self._resume_watch = False
         return self._stream_list(now) if self._stream_now else self._page_list(now)
 
     def _stream_list(self, now: float) -> list[Action]:
         self._open(State.STREAMING, now)
-        seconds = self._watch_seconds()
-        query = (
-            *self._watch_query(seconds),
-            ("sendInitialEvents", "true"),
-            ("resourceVersionMatch", "NotOlderThan"),
-            ("resourceVersion", "" if self._consistent else str(self.version)),
-        )
-        return [OpenWatch(with_query(self._path, query), seconds), Timer(SILENT_SECONDS)]
+        self._listing = Listing()
+        consistent = self._consistent or not self.version
+        return [self._targets.stream("" if consistent else str(self.version)), Timer(SILENT_SECONDS)]
 
     def _page_list(self, now: float) -> list[Action]:
         self._open(State.LISTING, now)
-        self._token = ""
-        self._paged = self._consistent  # A list at a version is answered whole, from the server's watch cache.
+        # A list at a version is answered whole, from the server's watch cache; page by page it would be read from etcd.
+        paged = self._consistent or not self.version or self._pages_at_versions
+        self._listing = Listing(paged=paged)
         return self._next_page()
 
     def _next_page(self) -> list[Action]:
-        version = "" if self._consistent or self._token else str(self.version)
-        query = (
-            *self._selectors,
-            ("limit", str(PAGE_SIZE) if self._paged else ""),
-            ("continue", self._token),
-            ("resourceVersion", version),
-            ("resourceVersionMatch", "NotOlderThan" if version else ""),
-        )
-        return [OpenList(with_query(self._path, query), LIST_SECONDS)]
+        version = "" if self._consistent else str(self.version)
+        return [self._targets.page(version, token=self._listing.token, paged=self._listing.paged)]
 
     def _fall_back(self, now: float) -> list[Action]:
         self._stream_now = False
@@ -241,64 +197,39 @@ class Reflector:
         self._last_sign = now
         match event:
             case Upserted(entry):
-                return self._collect(entry)
+                return self._listing.add(entry)
             case Deleted(entry):
-                self._drop(entry.key)
+                self._listing.drop(entry.key)
                 return []
             case Undecodable():
-                return self._collect(event)
-
-    def _collect(self, item: Entry | Undecodable) -> list[Action]:
-        if not isinstance(item, Undecodable):
-            self._scratch[item.key] = item
-            self._kept.discard(item.key)
-            return []
-        if item.key is not None:
-            self._drop(item.key)
-            if not item.deleted:
-                self._kept.add(item.key)
-        return [Skipped(item)]
-
-    def _drop(self, key: Key) -> None:
-        self._scratch.pop(key, None)
-        self._kept.discard(key)
-
-    def _start_over(self) -> None:
-        self._scratch, self._kept = {}, set()
+                return self._listing.add(event)
 
     def _listed(self, version: int, now: float) -> list[Action]:
-        entries, kept = tuple(self._scratch.values()), tuple(sorted(self._kept))
-        self._start_over()
+        streamed = self.state is State.STREAMING
         older = version < self.version
         if older and not self._consistent:
             self._consistent = True
-            return [Dropped(), *self._close_if_streaming(), *self._list(now)]
-        streamed = self.state is State.STREAMING
+            return [Dropped(), *([Close()] if streamed else []), *self._list(now)]
+        replacement = self._listing.replacement(version, reset=older)
+        self._listing = Listing()
         self.version, self._consistent = version, False
         self._listed_at, self._paused = now, False
         self._stream_now = self._streaming
-        actions: list[Action] = [Replace(entries, version, reset=older, kept=kept)]
         if streamed:
             self.state = State.WATCHING
-            return actions + self._live()
-        return actions + self._watch(now)
-
-    def _close_if_streaming(self) -> list[Action]:
-        return [Close()] if self.state is State.STREAMING else []
+            return [replacement, *self._live()]
+        return [replacement, *self._watch(now)]
 
     # ---- watching ------------------------------------------------------------------------------------------------
 
     def _watch(self, now: float) -> list[Action]:
         self._open(State.WATCHING, now)
         self._resume_watch = False
-        seconds = self._watch_seconds()
-        query = (*self._watch_query(seconds), ("resourceVersion", str(self.version)))
-        return [OpenWatch(with_query(self._path, query), seconds)]
+        return [self._targets.watch(self.version)]
 
     def _live_event(self, event: Upserted | Deleted | Undecodable | Bookmark, now: float) -> list[Action]:
         actions = self._live()
-        if self._healthy(now):
-            self._failures = 0
+        self._note_health(now)
         match event:
             case Undecodable():
                 return actions + self._live_poison(event)
@@ -330,40 +261,30 @@ class Reflector:
         if self._lived(now) < SHORT_SECONDS:
             # Without an event the version may be to blame: list. With one it is good, only the road is bad.
             return self._wait(TransportError("the watch ended at once"), now, resume_watch=self._events > 0)
-        if self._healthy(now):
-            self._failures = 0
+        self._note_health(now)
         return self._watch(now)
 
     def _watch_failed(self, error: Exception, now: float) -> list[Action]:
         if isinstance(error, TransportError) and self._healthy(now):
-            self._failures = 0
+            self._delays.reset()
             return self._watch(now)
-        return self._wait(error, now, resume_watch=self._resumable(error))
-
-    def _resumable(self, error: Exception) -> bool:
-        """Whether to take the watch up again where it was, rather than list."""
-        if isinstance(error, (TransportError, TooManyRequests)) and not isinstance(error, Garbled):
-            return True
-        # Anything else that keeps failing at one version may be the version's own fault: list past it.
-        passing = not isinstance(error, ApiError) or error.treatment is not Treatment.TERMINAL
-        return passing and self._failures < PATIENCE
+        return self._wait(error, now, resume_watch=self._delays.resumable(error))
 
     def _error_event(self, error: ApiError, now: float) -> list[Action]:
-        if self.state is State.WATCHING and not _version_unusable(error) and not isinstance(error, TooManyRequests):
+        if self.state is State.WATCHING and not is_version_unusable(error) and not isinstance(error, TooManyRequests):
             return self._wait(error, now)
         return self.failed(error, now)
 
     def _version_lost(self, error: Exception, now: float) -> list[Action]:
         """410, or a version ahead of the server: list at the last version first, then consistently (client-go)."""
         if self.state is State.WATCHING:
-            self._consistent = _too_large(error)
+            self._consistent = is_too_large(error)
             # A server whose versions expire as fast as we list them must not be asked all the time.
             hasty = now - self._listed_at < HEALTHY_SECONDS and not self._paused
             return self._wait(error, now) if hasty else self._list(now)
-        if self.state is State.LISTING and self._token:
+        if self.state is State.LISTING and self._listing.token:
             # The list expired between two pages: ask for all of it at once.
-            self._token, self._paged = "", False
-            self._start_over()
+            self._listing = Listing(paged=False)
             return self._next_page()
         if self._consistent:
             return self._wait(error, now)
@@ -373,25 +294,22 @@ class Reflector:
     # ---- common --------------------------------------------------------------------------------------------------
 
     def _wait(self, error: Exception, now: float, *, resume_watch: bool = False) -> list[Action]:
-        if self.state is State.WATCHING and self._healthy(now):
-            self._failures = 0
-        self._absences = self._absences + 1 if isinstance(error, NotFound) else 0
-        if self._absences:
-            # The server answers: its next trouble, such as the 429 of a CRD that is being set up, is its first.
-            self._failures = 0
-            delay = min(ABSENT_SECONDS, self._backoff.delay(self._absences, rng=self._rng))
-        else:
-            self._failures += 1
-            delay = self._backoff.delay(self._failures, rng=self._rng)
-        if not self._absences and isinstance(error, ApiError) and error.retry_after:
-            delay = max(delay, min(error.retry_after, LONGEST_WAIT))
-        # A streaming list that broke off half-way may be too long for this road; the next try goes by pages.
-        self._stream_now = self._streaming and not (self.state is State.STREAMING and self._events)
+        if self.state is State.WATCHING:
+            self._note_health(now)
+        delay = self._delays.after(error)
+        self._stream_now = self._streaming and not self._distrusts_streaming(error)
         self.state = State.WAITING
         self._resume_watch = resume_watch
         self._troubled = self._paused = True
-        self._start_over()
+        self._listing = Listing()
         return [Troubled(error, delay), Timer(delay)]
+
+    def _distrusts_streaming(self, error: Exception) -> bool:
+        """Whether the next list goes by pages because this one was streamed."""
+        # One that broke off half-way may be too long for this road; what answers it with 500 again and again (an
+        # aggregated server, a proxy that knows no such parameter) may yet answer a list.
+        persistent = isinstance(error, ServerError) and self._delays.exhausted
+        return self.state is State.STREAMING and (self._events > 0 or persistent)
 
     def _open(self, state: State, now: float) -> None:
         self.state = state
@@ -405,29 +323,11 @@ class Reflector:
     def _healthy(self, now: float) -> bool:
         return self._lived(now) >= HEALTHY_SECONDS
 
-    def _watch_seconds(self) -> float:
-        return self._rng.uniform(*WATCH_SECONDS)
-
-    def _watch_query(self, seconds: float) -> tuple[tuple[str, str], ...]:
-        return (
-            *self._selectors,
-            ("watch", "true"),
-            ("allowWatchBookmarks", "true"),
-            ("timeoutSeconds", str(int(seconds))),
-        )
+    def _note_health(self, now: float) -> None:
+        if self._healthy(now):
+            self._delays.reset()
 
 
-def _too_large(error: Exception) -> bool:
-    """Whether the server has not reached our version: it was restored, or is another, younger one."""
-    if not isinstance(error, ApiError):
-        return False
-    return "ResourceVersionTooLarge" in error.causes or "Too large resource version" in error.message
-
-
-def _version_unusable(error: Exception) -> bool:
-    return isinstance(error, Expired) or _too_large(error)
-
-
-def _worth_waiting(error: ApiError) -> bool:
+def _meets_a_list_too(error: ApiError) -> bool:
     """Whether a plain list would meet the same answer as the streaming list just did."""
     return isinstance(error, (TooManyRequests, NotFound, ServerError, PermissionError))

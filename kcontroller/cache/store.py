@@ -6,19 +6,23 @@ One thread changes the store, any thread reads it. Readers copy references under
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
+from kcontroller.cache.entry import EntryMap
+from kcontroller.cache.indexes import Index, index_values
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from kcontroller.api.keys import Key
-    from kcontroller.cache.projection import Entry, Projection
+    from kcontroller.cache.entry import Entry
+    from kcontroller.cache.projection import Projection
     from kcontroller.process.clock import Clock
 
 
-class Change(msgspec.Struct, frozen=True):
+class Change(msgspec.Struct, frozen=True, gc=False):
     """What a subscriber hears.
 
     Attributes:
@@ -26,12 +30,14 @@ class Change(msgspec.Struct, frozen=True):
         new: the state after; None if the object is gone.
         initial: part of a first list, or of what a late subscriber is told.
         unseen: a deletion that was found missing from a list; `old` may be an outdated state.
+        resync: told again because the subscriber asked for that from time to time; `old` is None, as at first.
     """
 
     old: Entry | None
     new: Entry | None
     initial: bool = False
     unseen: bool = False
+    resync: bool = False
 
     @property
     def entry(self) -> Entry:
@@ -41,11 +47,38 @@ class Change(msgspec.Struct, frozen=True):
         return entry
 
 
-NAMESPACE_INDEX = "metadata.namespace"
+class _Content:
+    """Entries with all that is known about them; built aside, and swapped in under the store's lock."""
+
+    __slots__ = ("entries", "indexes", "size")
+
+    def __init__(self, paths: tuple[str, ...], entries: Iterable[Entry] = ()) -> None:
+        self.entries = EntryMap()
+        self.indexes = {path: Index() for path in paths}
+        self.size = 0
+        for entry in entries:
+            self.put(entry)
+
+    def put(self, entry: Entry) -> None:
+        """Add an entry whose place is free."""
+        self.entries.put(entry)
+        self.size += len(entry.stored)
+        if self.indexes:
+            for index, field in zip(self.indexes.values(), entry.fields, strict=True):
+                index.add(entry, field)
+
+    def take(self, entry: Entry) -> None:
+        """Take an entry out that is here."""
+        self.entries.pop(entry.namespace, entry.name)
+        self.size -= len(entry.stored)
+        for index, field in zip(self.indexes.values(), entry.fields, strict=True):
+            index.remove(entry, field)
 
 
 class Store:
     """A map of keys to entries with indexes; all operations but `replace` and `reproject` are O(1) per entry.
+
+    Those two build the new content aside, and no reader waits for them.
 
     Args:
         projection: what the entries' `fields` are, and so which indexes there are.
@@ -54,13 +87,11 @@ class Store:
     def __init__(self, projection: Projection) -> None:
         self._changed = threading.Condition()
         self._projection = projection
-        self._entries: dict[Key, Entry] = {}
-        self._indexes: dict[str, dict[str, set[Key]]] = {}
-        self._bytes = 0
+        self._content = _Content(projection.paths)
         self._version = 0
         self._resets = 0
         self._waiters = 0
-        self._build_indexes()
+        self._closed = False
 
     @property
     def version(self) -> int:
@@ -73,10 +104,15 @@ class Store:
         return self._resets
 
     @property
+    def closed(self) -> bool:
+        """Whether its informer was let go: what is absent from it may exist."""
+        return self._closed
+
+    @property
     def size(self) -> tuple[int, int]:
-        """Number of objects, and of bytes of JSON."""
+        """Number of objects, and of bytes that their JSON takes, compressed where it is."""
         with self._changed:
-            return len(self._entries), self._bytes
+            return len(self._content.entries), self._content.size
 
     @property
     def index_names(self) -> tuple[str, ...]:
@@ -86,7 +122,7 @@ class Store:
     def get(self, key: Key) -> Entry | None:
         """Look one entry up."""
         with self._changed:
-            return self._entries.get(key)
+            return self._content.entries.get(key.namespace, key.name)
 
     def entries(self, namespace: str = "", index: tuple[str, str] | None = None) -> list[Entry]:
         """Copy the references of all entries, of a namespace's, or of those with a value in an index.
@@ -95,22 +131,23 @@ class Store:
             KeyError: there is no such index.
         """
         with self._changed:
+            content = self._content
             if index is not None:
-                keys: Iterable[Key] = self._indexes[index[0]].get(index[1], ())
-                found = [self._entries[key] for key in keys]
-                return [entry for entry in found if entry.key.namespace == namespace] if namespace else found
-            if namespace:
-                return [self._entries[key] for key in self._indexes[NAMESPACE_INDEX].get(namespace, ())]
-            return list(self._entries.values())
+                found = list(content.indexes[index[0]].find(index[1]))
+            else:
+                return list(content.entries.of_namespace(namespace) if namespace else content.entries)
+        return [entry for entry in found if entry.namespace == namespace] if namespace else found
 
     def upsert(self, entry: Entry) -> list[Change]:
         """Store an entry; no change if it is not newer than what stands here, two if the name has a new identity."""
         with self._changed:
             self._advance_locked(entry.version)
-            old = self._entries.get(entry.key)
-            if old is not None and old.version >= entry.version:
-                return []
-            self._put(entry, old)
+            old = self._content.entries.get(entry.namespace, entry.name)
+            if old is not None:
+                if old.version >= entry.version:
+                    return []
+                self._content.take(old)
+            self._content.put(entry)
         if old is not None and old.uid != entry.uid:
             return [Change(old, None, unseen=True), Change(None, entry)]
         return [Change(old, entry)]
@@ -120,31 +157,38 @@ class Store:
 
         If the entry has another identity than what stands here, that one is told: it must be gone too.
         """
-        old = self._remove(entry.key, entry.version)
+        old = self._remove(entry.namespace, entry.name, entry.version)
         if old is None:
             return []
         return [Change(entry, None) if old.uid == entry.uid else Change(old, None, unseen=True)]
 
     def forget(self, key: Key, version: int) -> list[Change]:
         """Take an entry out whose last state is not known."""
-        old = self._remove(key, version)
+        old = self._remove(key.namespace, key.name, version)
         return [] if old is None else [Change(old, None, unseen=True)]
 
-    def replace(self, entries: Iterable[Entry], version: int, *, reset: bool = False) -> list[Change]:
-        """Swap the whole content; returns the deletions first, then what is new or changed, in the order given.
+    def replace(
+        self, entries: Iterable[Entry], version: int, *, reset: bool = False, initial: bool = False
+    ) -> Iterator[Change]:
+        """Swap the whole content; yields the deletions first, then what is new or changed.
 
-        After a `reset` an equal version proves nothing, so that every object that was here counts as changed.
+        The swap has happened when this returns. The changes are made one by one, and the old content goes with them:
+        to make or free a hundred thousand at once would hold up every thread of the process.
+
+        Args:
+            entries: the new content.
+            version: up to which everything has been seen.
+            reset: the server went back in time; an equal version proves nothing, so that every object that was here
+                counts as changed.
+            initial: mark the changes as such.
         """
-        # An index may have been declared while the list was under way.
-        width = len(self._projection.paths)
-        current = [entry if len(entry.fields) == width else self._projection.again(entry) for entry in entries]
+        fresh = self._build(self._projection, entries)
         with self._changed:
-            before = self._entries
-            now = self._fill(current)
+            before, self._content = self._content, fresh
             self._version = version
             self._resets += reset
             self._wake_locked()
-        return _differences(before, now, reset=reset)
+        return _differences(before.entries, fresh.entries, reset=reset, initial=initial)
 
     def advance(self, version: int) -> None:
         """Note that everything up to `version` has been seen."""
@@ -153,12 +197,20 @@ class Store:
 
     def reproject(self, projection: Projection) -> None:
         """Give every entry the fields of another projection; the versions stay."""
-        with self._changed:
-            current = list(self._entries.values())
-        fresh = [projection.again(entry) for entry in current]
+        fresh = self._build(projection, map(projection.again, self.entries()))
         with self._changed:
             self._projection = projection
-            self._fill(fresh)
+            before, self._content = self._content, fresh
+        before.entries.drain()
+
+    def close(self) -> None:
+        """The informer was let go: give the memory back. Who waits looks again; what was promised means nothing."""
+        nothing = _Content(self._projection.paths)
+        with self._changed:
+            self._closed = True
+            self._content = nothing
+            self._resets += 1
+            self._wake_locked()
 
     def wait_until(self, reached: Callable[[], bool], *, timeout: float, clock: Clock) -> bool:
         """Wait until `reached`, which must only look at this store, is true; False if `timeout` seconds ran out."""
@@ -178,56 +230,36 @@ class Store:
     def check_invariants(self) -> None:
         """Assert that the indexes and the byte count say what the entries say."""
         with self._changed:
-            assert self._bytes == sum(len(entry.raw) for entry in self._entries.values())  # noqa: S101
-            for name, index in self._indexes.items():
-                expected: dict[str, set[Key]] = {}
-                for entry in self._entries.values():
-                    for value in self._values(name, entry):
-                        expected.setdefault(value, set()).add(entry.key)
-                assert index == expected, name  # noqa: S101
+            content = self._content
+            assert content.size == sum(len(entry.stored) for entry in content.entries)  # noqa: S101
+            for number, (path, index) in enumerate(content.indexes.items()):
+                expected: dict[str, set[Entry]] = {}
+                for entry in content.entries:
+                    for value in index_values(entry.fields[number]):
+                        expected.setdefault(value, set()).add(entry)
+                assert index.content() == expected, path  # noqa: S101
 
-    def _put(self, entry: Entry, old: Entry | None) -> None:
-        if old is not None:
-            self._take(old)
-        self._entries[entry.key] = entry
-        self._bytes += len(entry.raw)
-        for name, index in self._indexes.items():
-            for value in self._values(name, entry):
-                index.setdefault(value, set()).add(entry.key)
+    def _build(self, projection: Projection, entries: Iterable[Entry]) -> _Content:
+        # An index may have been declared, or a codec made, while the list was under way.
+        width, codec = len(projection.paths), projection.codec
+        return _Content(
+            projection.paths,
+            (
+                entry
+                if len(entry.fields) == width and (codec is None or entry.codec is codec)
+                else projection.again(entry)
+                for entry in entries
+            ),
+        )
 
-    def _fill(self, entries: Iterable[Entry]) -> dict[Key, Entry]:
-        self._entries, self._bytes = {}, 0
-        self._build_indexes()
-        for entry in entries:
-            self._put(entry, None)
-        return self._entries
-
-    def _remove(self, key: Key, version: int) -> Entry | None:
+    def _remove(self, namespace: str, name: str, version: int) -> Entry | None:
         with self._changed:
             self._advance_locked(version)
-            old = self._entries.get(key)
+            old = self._content.entries.get(namespace, name)
             if old is None or old.version > version:
                 return None
-            self._take(old)
+            self._content.take(old)
         return old
-
-    def _take(self, old: Entry) -> None:
-        del self._entries[old.key]
-        self._bytes -= len(old.raw)
-        for name, index in self._indexes.items():
-            for value in self._values(name, old):
-                keys = index[value]
-                keys.discard(old.key)
-                if not keys:
-                    del index[value]
-
-    def _values(self, name: str, entry: Entry) -> tuple[str, ...]:
-        if name == NAMESPACE_INDEX:
-            return (entry.key.namespace,)
-        return index_values(entry.fields[self._projection.paths.index(name)])
-
-    def _build_indexes(self) -> None:
-        self._indexes = {name: {} for name in (NAMESPACE_INDEX, *self._projection.paths)}
 
     def _advance_locked(self, version: int) -> None:
         self._version = max(self._version, version)
@@ -238,36 +270,17 @@ class Store:
             self._changed.notify_all()
 
 
-def index_values(value: Any) -> tuple[str, ...]:
-    """The values under which an index finds a field: itself, or each item of a list.
-
-    Null, objects, and lists in lists have none.
-    """
-    if isinstance(value, list):
-        return tuple({_index_text(item): None for item in value if _is_plain(item)})
-    return (_index_text(value),) if _is_plain(value) else ()
-
-
-def _is_plain(value: Any) -> bool:
-    return value is not None and not isinstance(value, (dict, list))
-
-
-def _index_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value)
-
-
-def _differences(before: dict[Key, Entry], now: dict[Key, Entry], *, reset: bool) -> list[Change]:
-    gone = [Change(entry, None, unseen=True) for key, entry in before.items() if not _survives(entry, now.get(key))]
-    changed = []
-    for key, entry in now.items():
-        old = before.get(key)
-        if old is None or old.uid != entry.uid:
-            changed.append(Change(None, entry))
+def _differences(before: EntryMap, now: EntryMap, *, reset: bool, initial: bool) -> Iterator[Change]:
+    # Collected first, as the loop that finds the others empties `before`.
+    for entry in [each for each in before if not _survives(each, now.get(each.namespace, each.name))]:
+        before.pop(entry.namespace, entry.name)
+        yield Change(entry, None, initial, unseen=True)
+    for entry in now:
+        old = before.pop(entry.namespace, entry.name)
+        if old is None:
+            yield Change(None, entry, initial)
         elif reset or old.version != entry.version:
-            changed.append(Change(old, entry))
-    return gone + changed
+            yield Change(old, entry, initial)
 
 
 def _survives(entry: Entry, successor: Entry | None) -> bool:

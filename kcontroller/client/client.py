@@ -15,6 +15,8 @@ from kcontroller.api.keys import GVK
 from kcontroller.api.objects import KubeObject, Object, key_of
 from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.client import upserts
+from kcontroller.client.generated_names import create_named
+from kcontroller.client.metadata import MetadataClient
 from kcontroller.client.ports import Selection, Write
 from kcontroller.client.writes import ObjectWriter, Ports, WriteOptions, kind_of, wished
 from kcontroller.errors import NotFound
@@ -48,28 +50,49 @@ class Client:
         self._writes = ObjectWriter(ports, options)
 
     @overload
-    def get(self, kind: type[K], key: Key | Request) -> K: ...
+    def get(self, kind: type[K], key: Key | Request, *, track: bool = False) -> K: ...
     @overload
-    def get(self, kind: GVK | str, key: Key | Request) -> Object: ...
-    def get(self, kind: Any, key: Key | Request) -> Any:
+    def get(self, kind: GVK | str, key: Key | Request, *, track: bool = False) -> Object: ...
+    def get(self, kind: Any, key: Key | Request, *, track: bool = False) -> Any:
         """Read one object.
+
+        Args:
+            kind: the kind.
+            key: the object.
+            track: call the running reconcile's request again when the object changes, appears or is deleted, until a
+                reconcile of that request ends without having read it so. The object is watched by itself unless its
+                kind is cached anyway: that needs the rights to get, list and watch it, and no others of its kind.
 
         Raises:
             NotFound: it does not exist.
             ClusterMismatch: `key` is a request of another cluster.
+            TooManyTracked: it cannot be tracked.
+            ValueError: `track` outside of a reconcile, or on a client that always asks the server.
         """
-        return codec.decode(self._ports.reader.get(kind, self._writes.local(key)), kind)
+        where = self._writes.local(key)
+        raw = self._tracked(kind, where) if track else self._ports.reader.get(kind, where)
+        return codec.decode(raw, kind)
 
     @overload
-    def get_or_none(self, kind: type[K], key: Key | Request) -> K | None: ...
+    def get_or_none(self, kind: type[K], key: Key | Request, *, track: bool = False) -> K | None: ...
     @overload
-    def get_or_none(self, kind: GVK | str, key: Key | Request) -> Object | None: ...
-    def get_or_none(self, kind: Any, key: Key | Request) -> Any:
-        """Read one object; None if it does not exist."""
+    def get_or_none(self, kind: GVK | str, key: Key | Request, *, track: bool = False) -> Object | None: ...
+    def get_or_none(self, kind: Any, key: Key | Request, *, track: bool = False) -> Any:
+        """Read one object; None if it does not exist. Otherwise as `get`."""
         try:
-            return self.get(kind, key)
+            return self.get(kind, key, track=track)
         except NotFound:
             return None
+
+    def _tracked(self, kind: KindRef, key: Key) -> bytes:
+        tracked = self._ports.tracked
+        if tracked is None:
+            msg = (
+                f"{codec.gvk_of(kind)} {key} cannot be tracked here: track=True is for ctx.client and "
+                f"ctx.clusters.get(name).client, since it needs a reconcile that can be called again"
+            )
+            raise ValueError(msg)
+        return tracked(kind, key)
 
     @overload
     def list(
@@ -115,10 +138,14 @@ class Client:
     def create(self, obj: K) -> K:
         """Create the object; the server's answer is put into it.
 
+        A name is made of ``generateName`` here, by the server's rule, so that a lost answer can be settled by reading.
+
         Raises:
             AlreadyExists: an object of that name exists.
             Invalid: it does not pass validation.
         """
+        if not obj.metadata.name and obj.metadata.generate_name:
+            return create_named(obj, self.create)
         return self._writes.send(obj, "create", codec.encode(wished(obj)))
 
     def update(self, obj: K) -> K:
@@ -230,6 +257,11 @@ class Client:
             kind, where = target, self._writes.local(key)  # type: ignore[assignment]
         query = tuple(pair for pair in self._writes.options.query() if pair[0] == "dryRun")
         self._ports.writer.write(Write("delete", kind, where, codec.encode(options), query=query))
+
+    @property
+    def metadata(self) -> MetadataClient:
+        """Reads of nothing but the metadata."""
+        return MetadataClient(self._ports.reader, self._writes.local)
 
     @property
     def status(self) -> SubresourceClient:

@@ -8,7 +8,10 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.paths import collection_path, creation_path, object_path, with_query
 from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
 from kcontroller.client.discovery import REQUEST_SECONDS
+from kcontroller.client.metadata import PARTIAL_LIST, PARTIAL_OBJECT, reduced
+from kcontroller.client.settling import is_open, settle
 from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, RequestTimeout, TransportError
+from kcontroller.process.stop import StopToken
 from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
@@ -18,11 +21,12 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import Key, ResourceMapping
     from kcontroller.client.discovery import RestMapper, Sender
     from kcontroller.client.ports import Selection, Write
-    from kcontroller.process.stop import Deadline, StopToken
+    from kcontroller.process.stop import Deadline
 
 PAGE_SIZE: Final = 500
 """client-go's default page size for lists."""
 
+_JSON: Final = "application/json"
 _METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
@@ -52,24 +56,28 @@ class DirectPort:
         self._deadline = deadline
         self._guard = guard
 
-    def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
-        """Read one object from the server."""
+    def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
+        """Read one object from the server, or its metadata."""
         resource = self._resolve(kind)
-        request = HttpRequest("GET", object_path(resource, key, subresource), verb="get")
-        return self._ask(request, resource, subresource)
+        accept = PARTIAL_OBJECT if metadata else _JSON
+        request = HttpRequest("GET", object_path(resource, key, subresource), accept=accept, verb="get")
+        body = self._ask(request, resource, subresource)
+        return reduced(body, resource.gvk) if metadata else body
 
-    def list(self, kind: KindRef, selection: Selection) -> Sequence[bytes]:
+    def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:
         """Read a list page by page; a page that expired makes one unpaged list, as in client-go's pager."""
         if selection.index is not None:
             msg = f"index {selection.index[0]!r} of {gvk_of(kind)} can only be read from a cache; declare it in setup"
             raise NotCached(msg)
         resource = self._resolve(kind)
+        accept = PARTIAL_LIST if metadata else _JSON
         try:
-            return self._pages(resource, selection, PAGE_SIZE)
+            items = self._pages(resource, selection, PAGE_SIZE, accept)
         except Expired:
-            return self._pages(resource, selection, 0)
+            items = self._pages(resource, selection, 0, accept)
+        return [reduced(item, resource.gvk) for item in items] if metadata else items
 
-    def _pages(self, resource: ResourceMapping, selection: Selection, limit: int) -> Sequence[bytes]:
+    def _pages(self, resource: ResourceMapping, selection: Selection, limit: int, accept: str) -> Sequence[bytes]:
         path = collection_path(resource, selection.namespace)
         token, items = "", []
         while True:
@@ -79,7 +87,8 @@ class DirectPort:
                 ("limit", str(limit) if limit else ""),
                 ("continue", token),
             )
-            body = self._ask(HttpRequest("GET", with_query(path, query), verb="list"), resource, "")
+            request = HttpRequest("GET", with_query(path, query), accept=accept, verb="list")
+            body = self._ask(request, resource, "")
             try:
                 _version, token, page = list_page(body)
                 items += [stamped(item, resource.gvk) for item in page]
@@ -90,7 +99,7 @@ class DirectPort:
                 return items
 
     def write(self, write: Write) -> bytes:
-        """Send a write; returns the body of the answer."""
+        """Send a write; returns the body of the answer. An answer that was lost is settled, see `settling`."""
         resource = self._resolve(write.kind)
         if write.verb == "create" and not write.subresource:
             path = creation_path(resource, write.key)
@@ -103,7 +112,16 @@ class DirectPort:
             content_type=write.content_type,
             verb=write.verb,
         )
-        return self._ask(request, resource, write.subresource)
+
+        def send() -> bytes:
+            return self._ask(request, resource, write.subresource)
+
+        try:
+            return send()
+        except TransportError as lost:
+            if not is_open(lost):
+                raise
+            return settle(write, lost, read=lambda: self.get(write.kind, write.key), again=send, pause=self._pause)
 
     def _ask(self, request: HttpRequest, resource: ResourceMapping, subresource: str) -> bytes:
         timeout = self._seconds_left(f"{request.verb} {resource}")
@@ -124,6 +142,11 @@ class DirectPort:
         if known is not None:
             return known
         return self._mapper.resolve(kind, timeout=self._seconds_left(f"discovery of {gvk_of(kind)}"), stop=self._stop)
+
+    def _pause(self, seconds: float) -> None:
+        with StopToken(*([self._stop] if self._stop else [])) as token:
+            token.wait(seconds)
+            token.raise_if_stopped()
 
     def _seconds_left(self, what: str) -> float:
         if self._deadline is None:

@@ -34,12 +34,12 @@ class Selection(msgspec.Struct, frozen=True):
 class Reader(Protocol):
     """Reads objects as JSON bytes that carry apiVersion and kind."""
 
-    def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
-        """Read one object; raises `NotFound`."""
+    def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
+        """Read one object, or no more than its metadata; raises `NotFound`."""
         ...
 
-    def list(self, kind: KindRef, selection: Selection) -> Sequence[bytes]:
-        """Read all objects that the selection names."""
+    def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:
+        """Read all objects that the selection names, or no more than their metadata."""
         ...
 
 

@@ -18,7 +18,7 @@ from kcontroller.client.ports import Write
 from kcontroller.errors import ClusterMismatch, Conflict, Invalid, NotFound
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from kcontroller.api.codec import KindRef
     from kcontroller.client.ports import Reader, Writer
@@ -48,12 +48,14 @@ class Ports(msgspec.Struct, frozen=True):
         live: always asks the server; used to settle conflicts.
         writer: sends writes.
         cluster: the cluster's name; a `Request` of another cluster is refused.
+        tracked: reads an object and has the running reconcile called again when it changes; None outside of one.
     """
 
     reader: Reader
     live: Reader
     writer: Writer
     cluster: str = ""
+    tracked: Callable[[KindRef, Key], bytes] | None = None
 
 
 class WriteOptions(msgspec.Struct, frozen=True):

@@ -3,7 +3,11 @@
 ::
 
     cluster.py       the thread, the kinds that are cached, the clients
-    cached_kind.py   one kind: its discovery, its informers (one per namespace), its subscribers
+    kinds.py         what is kept of which kind, counted by its users
+    kind_view.py     all that is kept of one kind: which informers answer a read
+    cached_kind.py   what one or several of them want of a kind: its informers, one per namespace
+    kind_discovery.py  asks how a kind is served until the server says so
+    subscriptions.py   those who hear of a kind, and its resync
     reader.py        answers reads from the cache
     floors.py        what own writes have promised, and the wait for it
     writer.py        sends writes and notes their promises
@@ -17,8 +21,19 @@ block it, and nobody waits on it for another cluster.
 
 from __future__ import annotations
 
-from kcontroller.cluster.cached_kind import CachedKind, KindSubscription
+from kcontroller.cluster.cached_kind import CachedKind
 from kcontroller.cluster.cluster import Cluster, Pending
+from kcontroller.cluster.kinds import CacheHandle
+from kcontroller.cluster.subscriptions import KindSubscription
 from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 
-__all__ = ["CachedKind", "Cluster", "ClusterView", "ClustersView", "KindSubscription", "Pending", "Terms"]
+__all__ = [
+    "CacheHandle",
+    "CachedKind",
+    "Cluster",
+    "ClusterView",
+    "ClustersView",
+    "KindSubscription",
+    "Pending",
+    "Terms",
+]

@@ -1,84 +1,51 @@
 """One kind of a cluster in memory: found by discovery, then one informer for all namespaces or one for each.
 
-A kind that the server does not serve yet is pending, says so, and is asked for again until it appears.
+A kind that the server does not serve yet is pending, says so, and is asked for again until it appears. One that
+vanishes keeps what is known of it, and discovery is asked whether it comes back under another plural or scope.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from kcontroller.api.paths import group_version_path
-from kcontroller.cache.informer import Informer, Scope
-from kcontroller.client.discovery import REQUEST_SECONDS, kind_from
-from kcontroller.errors import KControllerError, NotSynced, TransportError, UnlistedNamespace
-from kcontroller.process.backoff import Backoff
+from kcontroller.api.codec import mapping_of
+from kcontroller.cache.informer import Informer
+from kcontroller.cache.meter import Health, Reading
+from kcontroller.cache.scope import Holding
+from kcontroller.cluster.kind_discovery import KindDiscovery
+from kcontroller.cluster.subscriptions import KindSubscription
+from kcontroller.errors import ConfigError, NotFound
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from typing import Any
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
-    from kcontroller.cache.feed import Feed
-    from kcontroller.cache.informer import Subscription
+    from kcontroller.cache.feed import Feed, Stoppable
+    from kcontroller.cache.meter import InformerMeter
+    from kcontroller.cache.scope import Scope
     from kcontroller.cache.store import Change
     from kcontroller.client.discovery import RestMapper
     from kcontroller.process.clock import Clock
-    from kcontroller.process.metrics import Metrics
-
-_DISCOVERY: Final = Backoff(initial=0.5, cap=5.0, jitter=0.2)
-
-
-class KindSubscription:
-    """One subscriber of a kind, over all of its informers."""
-
-    def __init__(self, kind: CachedKind, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> None:
-        self._kind = kind
-        self._handler = handler
-        self._on_synced = on_synced
-        self._parts: tuple[Subscription, ...] = ()
-        self._unsynced = 0
-        self._closed = False
-
-    def close(self) -> None:
-        """Hear nothing more; any thread, harmless when repeated."""
-        self._closed = True
-        self._kind.call(self._detach)
-
-    def attach(self, informers: Iterable[Informer]) -> None:
-        """Join the informers; for the kind, on the loop thread."""
-        if not self._closed and not self._parts:
-            joined = tuple(informers)
-            self._unsynced = len(joined)
-            self._parts = tuple(informer.subscribe(self._tell, self._part_synced) for informer in joined)
-
-    def _tell(self, change: Change) -> None:
-        if not self._closed:
-            self._handler(change)
-
-    def _part_synced(self) -> None:
-        self._unsynced -= 1
-        if not self._unsynced and not self._closed:
-            self._on_synced()
-
-    def _detach(self) -> None:
-        for part in self._parts:
-            part.close()
-        self._kind.left(self)
 
 
 class CachedKind:
-    """A kind and its informers.
+    """What is held of a kind, and its informers. Those who want the same share it; see `kinds`.
+
+    Attributes:
+        gvk: the kind.
+        holding: what of it.
 
     Args:
-        kind: the kind.
+        kind: the kind as it was named; a class may state how it is served.
         feed: the cluster's loop.
         mapper: knows how kinds are served.
         clock: the time.
-        cluster: for logs and metric labels.
-        namespaces: hold only these; () holds all. Cluster-scoped kinds are always held whole.
+        holding: what to keep. Its namespaces are those that somebody asked for; None takes the manager's.
+        namespaces: the manager's; () is all. Cluster-scoped kinds are held whole.
         on_trouble: told what is wrong, or None when it is over.
-        metrics: where to count.
+        meter: where to count.
+        paths: JSON paths to index by.
     """
 
     def __init__(
@@ -89,24 +56,29 @@ class CachedKind:
         feed: Feed,
         mapper: RestMapper,
         clock: Clock,
-        cluster: str,
-        namespaces: tuple[str, ...],
         on_trouble: Callable[[CachedKind, Exception | None], None],
-        metrics: Metrics | None,
+        holding: Holding | None = None,
+        namespaces: tuple[str, ...] = (),
+        meter: InformerMeter | None = None,
+        paths: Iterable[str] = (),
     ) -> None:
         self.gvk = gvk
+        self.holding = holding or Holding()
         self._kind = kind
         self._feed = feed
         self._mapper = mapper
         self._clock = clock
-        self._cluster = cluster
-        self._namespaces = namespaces
+        own = self.holding.namespaces
+        self._namespaces = tuple(dict.fromkeys(namespaces if own is None else own))
         self._on_trouble = on_trouble
-        self._metrics = metrics
+        self._meter = meter
+        self._discovery = KindDiscovery(gvk, feed=feed, on_found=self._found, on_failed=self._undiscovered)
+        self._mapping: ResourceMapping | None = None
         self._informers: dict[str, Informer] = {}
         self._subscriptions: list[KindSubscription] = []
-        self._paths: dict[str, None] = {}
-        self._failures = 0
+        self._paths = {path: None for path in paths if self.holding.keeps(path)}
+        self._error: Exception | None = None
+        self._vanished = False
         self._closed = False
 
     # ---- any thread ----------------------------------------------------------------------------------------------
@@ -115,18 +87,17 @@ class CachedKind:
         """Run a function on the loop thread soon."""
         self._feed.call(function)
 
-    def subscribe(self, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> KindSubscription:
-        """Let `handler` hear of every object and every change, on the loop thread.
-
-        `on_synced` is called once, when it has heard of every object that there was at the start.
-        """
-        subscription = KindSubscription(self, handler, on_synced)
+    def subscribe(
+        self, handler: Callable[[Change], None], on_synced: Callable[[], None], *, resync: float = 0.0
+    ) -> KindSubscription:
+        """Let `handler` hear of every object and every change, on the loop thread; see `KindSubscription`."""
+        subscription = KindSubscription(self, handler, on_synced, resync=resync)
         self.call(lambda: self._join(subscription))
         return subscription
 
     def index(self, paths: Iterable[str]) -> None:
         """Keep and index these JSON paths from now on, also of the objects that are here."""
-        wanted = tuple(paths)
+        wanted = tuple(path for path in paths if self.holding.keeps(path))
         if wanted:
             self.call(lambda: self._add_paths(wanted))
 
@@ -136,37 +107,45 @@ class CachedKind:
         informers = self._informers
         return bool(informers) and all(informer.status.synced for informer in informers.values())
 
-    def informers(self, namespace: str) -> tuple[Informer, ...]:
-        """The synced informers that can answer a read of a namespace ("" for all, or of a cluster-scoped kind).
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces that are held; () for all, and of cluster-scoped kinds."""
+        whole = self._mapping is not None and not self._mapping.namespaced
+        return () if whole else self._namespaces
 
-        Raises:
-            NotSynced: the first list is not in yet.
-            UnlistedNamespace: this process does not watch the namespace.
-        """
+    @property
+    def selective(self) -> bool:
+        """Whether objects of the namespaces are left out."""
+        return any(scope.selective for scope in self.holding.scopes(()))
+
+    def synced_informers(self, namespace: str) -> tuple[Informer, ...]:
+        """The informers for a namespace ("" for all); () as long as one of them has not seen its first list."""
         informers = self._informers
-        if not self.synced:
-            msg = f"the cache of {self.gvk} is not synced yet"
-            raise NotSynced(msg)
-        if not namespace:
-            return tuple(informers.values())
-        informer = informers.get("") or informers.get(namespace)
-        if informer is None:
-            msg = (
-                f"namespace {namespace!r} is not watched; this process holds {self.gvk} of {', '.join(informers)} only"
-            )
-            raise UnlistedNamespace(msg)
-        return (informer,)
+        one = informers.get("") or informers.get(namespace)
+        found = tuple(informers.values()) if not namespace else (one,) if one is not None else ()
+        return found if all(informer.status.synced for informer in found) else ()
 
     def covering(self, namespace: str, labels: Mapping[str, str]) -> Informer | None:
         """The informer that would hold an object with these, if any."""
         return next((each for each in self._informers.values() if each.covers(namespace, labels)), None)
 
-    def observe(self) -> None:
-        """Bring the gauges up to date."""
-        for informer in self._informers.values():
-            informer.observe()
+    def readings(self) -> tuple[Reading, ...]:
+        """How its informers fare."""
+        informers = self._informers
+        if not informers:
+            return (Reading(Health.of(self._error, synced=False)),)
+        return tuple(informer.reading() for informer in informers.values())
+
+    def __str__(self) -> str:
+        """Name it for logs and readiness: ``v1 Secret, metadata only``."""
+        what = str(self.holding)
+        return f"{self.gvk} {what}" if what else str(self.gvk)
 
     # ---- loop thread ---------------------------------------------------------------------------------------------
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Stoppable:
+        """Run a function on the loop thread after so many seconds."""
+        return self._feed.call_later(seconds, function)
 
     def start(self) -> None:
         """Find out how the kind is served, then list and watch."""
@@ -174,14 +153,15 @@ class CachedKind:
         if mapping is not None:
             self._mapper.learn(mapping)  # Also for those who name the kind by its GVK.
             self._serve(mapping)
-        else:
-            self._discover()
+        elif not self._closed:
+            self._discovery.ask()
 
     def stop(self) -> None:
-        """Close the watches."""
+        """Close the watches and give the memory back."""
         self._closed = True
+        self._discovery.stop()
         for informer in self._informers.values():
-            informer.stop()
+            informer.let_go()
 
     def left(self, subscription: KindSubscription) -> None:
         """Forget a subscriber."""
@@ -190,7 +170,7 @@ class CachedKind:
 
     def _join(self, subscription: KindSubscription) -> None:
         self._subscriptions.append(subscription)
-        if self._informers:
+        if self._informers and not self._closed:
             subscription.attach(self._informers.values())
 
     def _add_paths(self, paths: tuple[str, ...]) -> None:
@@ -198,78 +178,69 @@ class CachedKind:
         for informer in self._informers.values():
             informer.add_paths(paths)
 
+    def _fits(self, mapping: ResourceMapping) -> bool:
+        if mapping.namespaced or not self.holding.namespaces:
+            return True
+        msg = f"{self.gvk} is cluster-scoped, so that it cannot be cached by namespace; leave namespaces= out"
+        self._tell(ConfigError(msg))
+        self._discovery.ask_later()  # It may be installed anew.
+        return False
+
     def _serve(self, mapping: ResourceMapping) -> None:
-        if self._closed:
+        if self._closed or not self._fits(mapping):
             return
-        namespaces = self._namespaces if mapping.namespaced and self._namespaces else ("",)
-        self._informers = {namespace: self._informer(mapping, namespace) for namespace in namespaces}
+        if self._error is not None:
+            self._tell(None)
+        before, self._mapping = self._informers, mapping
+        self._informers = {scope.namespace: self._informer(scope) for scope in self.holding.scopes(self.namespaces)}
         for subscription in tuple(self._subscriptions):
             subscription.attach(self._informers.values())
+        for informer in before.values():
+            informer.let_go()
         for informer in self._informers.values():
             informer.start()
 
-    def _informer(self, mapping: ResourceMapping, namespace: str) -> Informer:
+    def _informer(self, scope: Scope) -> Informer:
+        assert self._mapping is not None  # noqa: S101 - it was just found
         return Informer(
-            mapping,
+            self._mapping,
             feed=self._feed,
             clock=self._clock,
-            scope=Scope(namespace),
-            cluster=self._cluster,
+            holding=self.holding,
+            scope=scope,
             paths=tuple(self._paths),
             on_status=self._status_changed,
-            metrics=self._metrics,
+            meter=self._meter,
         )
 
     def _status_changed(self, _informer: Informer) -> None:
-        errors = (informer.error for informer in self._informers.values())
-        self._on_trouble(self, next((error for error in errors if error is not None), None))
-
-    def _discover(self) -> None:
-        if not self._closed:
-            self._feed.open(group_version_path(self.gvk), _Discovery(self), timeout=REQUEST_SECONDS)
-
-    def discovered(self, status: int, body: bytes) -> None:
-        """Take the answer of discovery."""
-        try:
-            mapping = kind_from(body, status, self.gvk)
-        except KControllerError as error:
-            self.undiscovered(error)
-            return
-        self._mapper.learn(mapping)
-        # The loop lets no exception of a receiver out; one of ours must end it.
-        self.call(lambda: self._found(mapping))
+        errors = [informer.error for informer in self._informers.values() if informer.error is not None]
+        self._tell(errors[0] if errors else None)
+        stated = mapping_of(self._kind)
+        if any(map(_is_of_the_path, errors)) and (stated is None or not stated.plural):
+            self._vanished = True
+        if self._vanished:
+            self._discovery.ask()
 
     def _found(self, mapping: ResourceMapping) -> None:
-        if not self._closed:
-            self._failures = 0
-            self._on_trouble(self, None)
+        self._mapper.learn(mapping)
+        if mapping != self._mapping:
+            self._vanished = False
             self._serve(mapping)
+        elif self._vanished:
+            # Its list may answer before its discovery does: what is found after that counts.
+            self._vanished = any(_is_of_the_path(informer.error) for informer in self._informers.values())
+            self._discovery.ask_later()
 
-    def undiscovered(self, error: Exception) -> None:
-        """Ask again later."""
-        if self._closed:
-            return
-        self._failures += 1
+    def _undiscovered(self, error: Exception) -> None:
+        if not self._informers:  # They tell their own troubles.
+            self._tell(error)
+
+    def _tell(self, error: Exception | None) -> None:
+        self._error = error
         self._on_trouble(self, error)
-        self._feed.call_later(_DISCOVERY.delay(self._failures), self._discover)
 
 
-class _Discovery:
-    """Receives a discovery document."""
-
-    def __init__(self, kind: CachedKind) -> None:
-        self._kind = kind
-        self._status = 0
-        self._body: list[bytes] = []
-
-    def on_response(self, status: int, headers: Mapping[str, Any]) -> None:  # noqa: ARG002 - the receiver's signature
-        self._status = status
-
-    def on_data(self, chunk: bytes) -> None:
-        self._body.append(chunk)
-
-    def on_end(self, error: TransportError | None) -> None:
-        if error is not None:
-            self._kind.undiscovered(error)
-        else:
-            self._kind.discovered(self._status, b"".join(self._body))
+def _is_of_the_path(error: Exception | None) -> bool:
+    """Whether the server does not know the resource; an object that it does not know has a reason."""
+    return isinstance(error, NotFound) and not error.reason

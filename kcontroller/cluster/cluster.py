@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from kcontroller.api.codec import gvk_of
 from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
 from kcontroller.client.writes import Ports, WriteOptions
-from kcontroller.cluster.cached_kind import CachedKind
 from kcontroller.cluster.floors import Floors
+from kcontroller.cluster.kinds import Kinds
 from kcontroller.cluster.reader import CachedReader
+from kcontroller.cluster.tracked import TrackedObjects
 from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.cluster.writer import PromisingWriter
 from kcontroller.errors import TooManyRequests
@@ -25,10 +25,15 @@ from kcontroller.transport.requests import Requester
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.codec import KindRef
-    from kcontroller.api.keys import GVK
+    from kcontroller.api.keys import GVK, Key
+    from kcontroller.cache.informer import Informer
+    from kcontroller.cache.scope import Holding
+    from kcontroller.cluster.cached_kind import CachedKind
+    from kcontroller.cluster.kinds import CacheHandle
+    from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.repeats import Repeats
@@ -74,6 +79,7 @@ class Cluster:
         clock: the time.
         metrics: where to count.
         repeats: see `Troubles`.
+        read_own_writes: whether cached reads wait until they show what was written here; see `floors`.
     """
 
     def __init__(
@@ -85,20 +91,44 @@ class Cluster:
         clock: Clock = SYSTEM_CLOCK,
         metrics: Metrics | None = None,
         repeats: Repeats | None = None,
+        read_own_writes: bool = True,
     ) -> None:
         self.config = config
         self.name = name
         self.leaving = StopToken(clock=clock)
-        self._namespaces = namespaces
         self._clock = clock
         self._metrics = metrics
         self._loop = StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
         self._requester = Requester(config, metrics=metrics, clock=clock)
         self._mapper = RestMapper(self._requester, clock=clock)
-        self._floors = Floors(clock=clock, on_loop_thread=lambda: self._loop.on_loop_thread, on_stale=self._count_stale)
+        self._read_own_writes = read_own_writes
+        self._floors = Floors(
+            clock=clock,
+            on_loop_thread=lambda: self._loop.on_loop_thread,
+            on_stale=self._count_stale,
+            on_waited=self._count_wait,
+        )
         self._troubles = Troubles(name, repeats=repeats)
-        self._lock = threading.Lock()
-        self._kinds: dict[GVK, CachedKind] = {}
+        self._kinds = Kinds(
+            feed=self._loop,
+            mapper=self._mapper,
+            clock=clock,
+            cluster=name,
+            namespaces=namespaces,
+            on_trouble=self._trouble,
+            on_end=lambda kind: self._troubles.forget(str(kind)),
+            metrics=metrics,
+        )
+        self._tracked = TrackedObjects(
+            feed=self._loop,
+            mapper=self._mapper,
+            floors=self._floors,
+            cached=self._kinds.get,
+            clock=clock,
+            cluster=name,
+            on_trouble=self._tracked_trouble,
+        )
+        self.leaving.on_stop(self._tracked.close)
         self.client = self.client_for("kcontroller")
         self.api_reader = self._client(DirectPort(self._requester, self._mapper), WriteOptions(), cached=False)
 
@@ -117,26 +147,14 @@ class Cluster:
         self._loop.stop()
         self._requester.close()
 
-    def cache(self, kind: KindRef) -> CachedKind:
-        """Keep a kind in memory from now on; the same object for the same kind."""
-        gvk = gvk_of(kind)
-        with self._lock:
-            cached = self._kinds.get(gvk)
-            if cached is not None:
-                return cached
-            cached = self._kinds[gvk] = CachedKind(
-                gvk,
-                kind,
-                feed=self._loop,
-                mapper=self._mapper,
-                clock=self._clock,
-                cluster=self.name,
-                namespaces=self._namespaces,
-                on_trouble=self._trouble,
-                metrics=self._metrics,
-            )
-        self._loop.call(cached.start)
-        return cached
+    def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:
+        """Keep a kind in memory until the handle is closed, or the cluster ends.
+
+        Args:
+            kind: the kind.
+            holding: what of it; by default all of it, in the namespaces of the cluster. Who wants the same shares it.
+        """
+        return self._kinds.acquire(kind, holding)
 
     def is_namespaced(self, kind: KindRef) -> bool | None:
         """Whether a kind lives in namespaces; None while that is not known. Never asks the server."""
@@ -145,11 +163,9 @@ class Cluster:
 
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why."""
-        with self._lock:
-            kinds = list(self._kinds.values())
         return tuple(
-            Pending(self.name, str(kind.gvk), self._troubles.of(str(kind.gvk)) or "the first list is under way")
-            for kind in kinds
+            Pending(self.name, str(kind), self._troubles.of(str(kind)) or "the first list is under way")
+            for kind in self._kinds.all()
             if not kind.synced
         )
 
@@ -165,19 +181,28 @@ class Cluster:
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,
+        tracker: Tracker | None = None,
     ) -> Client:
         """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
 
         Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
-        write is sent, and refuses it by what it raises.
+        write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads.
         """
         direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
-        return self._client(direct, WriteOptions(field_owner=field_owner), cached=cached)
+        return self._client(direct, WriteOptions(field_owner=field_owner), cached=cached, tracker=tracker)
 
-    def _client(self, direct: DirectPort, options: WriteOptions, *, cached: bool) -> Client:
+    def _client(
+        self, direct: DirectPort, options: WriteOptions, *, cached: bool, tracker: Tracker | None = None
+    ) -> Client:
         reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct
-        writer = PromisingWriter(direct, self._floors, self._kinds.get)
-        return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name), options)
+        writer = direct if not self._read_own_writes else PromisingWriter(direct, self._floors, self._covering, tracker)
+        tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
+        return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name, tracked=tracked), options)
+
+    def _covering(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Informer | None:
+        cached = self._kinds.get(gvk)
+        informer = cached.covering(key.namespace, labels) if cached is not None else None
+        return informer or self._tracked.informer(gvk, key)
 
     def kubernetes_client(self) -> Any:
         """Make an official ``kubernetes.client.ApiClient`` for this cluster; see `interop` for what it shares."""
@@ -187,17 +212,27 @@ class Cluster:
 
     def observe(self) -> None:
         """Bring the gauges up to date; called before a scrape."""
-        with self._lock:
-            kinds = list(self._kinds.values())
-        for kind in kinds:
-            kind.observe()
+        self._kinds.observe()
+        if self._metrics is not None and self._tracked.used:
+            self._metrics.tracked_objects.labels(self.name).set(len(self._tracked))
 
     def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
-        name = str(kind.gvk)
+        name = str(kind)
         text = in_words(error, kind.gvk, self.config) if error else ""
         self._troubles.set(name, text, passing=isinstance(error, TooManyRequests))
         if error is None and kind.synced:
             _log.debug("synced", cluster=self.name, kind=name)
+
+    def _tracked_trouble(self, gvk: GVK, key: Key, error: Exception | None) -> None:
+        text = (
+            f"{in_words(error, gvk, self.config)}; until then no reconcile hears of changes of {key}" if error else ""
+        )
+        self._troubles.set(f"{gvk} {key}", text, passing=isinstance(error, TooManyRequests))
+
+    def _count_wait(self, seconds: float) -> None:
+        if self._metrics is not None:
+            self._metrics.own_write_waits.labels(self.name).inc()
+            self._metrics.own_write_wait_seconds.observe(seconds)
 
     def _count_stale(self) -> None:
         if self._metrics is not None:

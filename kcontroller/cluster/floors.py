@@ -4,7 +4,8 @@ A create, update or patch promises *version at least R*; a delete promises *this
 that leaves a deletionTimestamp and no finalizers promises *this uid is gone, or has no finalizers* (its answer carries
 a lower version than the deletion event, and the object was terminating before). Nothing is promised after a dry run, or
 where no informer covers the object. Versions are compared only inside one kind of one cluster, and a server that went
-back in time keeps none of them.
+back in time keeps none of them. A promise binds the informer that was there at the write; one that is made later begins
+with a consistent list, and needs no promise.
 
 The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 """
@@ -17,11 +18,14 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
+from kcontroller.api.selectors import LabelSelector
+from kcontroller.cache.projection import pairs
 from kcontroller.errors import StaleRead, WouldDeadlock
 from kcontroller.process.stop import Deadline
+from kcontroller.process.waits import about_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from kcontroller.api.keys import GVK, Key
     from kcontroller.cache.informer import Informer
@@ -32,6 +36,7 @@ READ_SECONDS: Final = 1.0
 """How long a read may wait for an own write to come back."""
 
 _PRUNE_AT: Final = 1024
+_ANY: Final = LabelSelector()
 
 
 class Promise(msgspec.Struct, frozen=True):
@@ -43,6 +48,7 @@ class Promise(msgspec.Struct, frozen=True):
         uid: this identity is gone or terminating.
         finalized: its finalizers are gone too.
         resets: how often the server had gone back in time when it was promised.
+        labels: what the object's labels were written to be; None where that is not known.
     """
 
     informer: Informer
@@ -50,6 +56,7 @@ class Promise(msgspec.Struct, frozen=True):
     uid: str = ""
     finalized: bool = False
     resets: int = 0
+    labels: Mapping[str, str] | None = None
 
     def kept(self, key: Key) -> bool:
         """Whether the store shows it."""
@@ -69,7 +76,16 @@ class Promise(msgspec.Struct, frozen=True):
             return self
         uid = self.uid or earlier.uid
         finalized = self.finalized or (earlier.finalized and earlier.uid == uid)
-        return replace(self, version=max(self.version, earlier.version), uid=uid, finalized=finalized)
+        version = max(self.version, earlier.version)
+        labels = self.labels if self.labels == earlier.labels else None
+        return replace(self, version=version, uid=uid, finalized=finalized, labels=labels)
+
+    def concerns(self, key: Key, labels: LabelSelector) -> bool:
+        """Whether a list by these labels can differ before and after it is kept."""
+        if not labels.requirements or self.labels is None or labels.matches(self.labels):
+            return True
+        entry = self.informer.store.get(key)
+        return entry is not None and labels.matches(pairs(entry.labels))
 
 
 class Floors:
@@ -79,12 +95,21 @@ class Floors:
         clock: the time.
         on_loop_thread: whether the caller is the thread that would have to deliver what a read waits for.
         on_stale: called when a read gave up.
+        on_waited: called with the seconds that a read has waited, whether or not it gave up then.
     """
 
-    def __init__(self, *, clock: Clock, on_loop_thread: Callable[[], bool], on_stale: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        on_loop_thread: Callable[[], bool],
+        on_stale: Callable[[], None],
+        on_waited: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
         self._clock = clock
         self._on_loop_thread = on_loop_thread
         self._on_stale = on_stale
+        self._on_waited = on_waited
         self._lock = threading.Lock()
         self._open: dict[tuple[GVK, Key], Promise] = {}
         self._stale: dict[Store, int] = {}
@@ -98,24 +123,35 @@ class Floors:
         if crowded:
             self._prune()
 
-    def await_key(self, gvk: GVK, key: Key) -> None:
-        """Wait until a read of the key would see our last write of it.
+    def await_key(self, gvk: GVK, key: Key, informer: Informer) -> None:
+        """Wait until a read of the key from this informer would see our last write of it.
 
         Raises:
             StaleRead: it did not come within a second, or this kind is known to lag.
             WouldDeadlock: the caller is the cluster's own thread.
         """
         promise = self._open.get((gvk, key))
-        if promise is not None:
+        if promise is not None and promise.informer is informer:
             self._await(gvk, key, promise, Deadline.after(READ_SECONDS, clock=self._clock))
 
-    def await_kind(self, gvk: GVK, namespace: str) -> None:
-        """Wait for all that was written to the kind until now, in one namespace or ("") in all; raises as above."""
+    def await_kind(self, gvk: GVK, namespace: str, informers: Sequence[Informer], labels: LabelSelector = _ANY) -> None:
+        """Wait for all that was written to the kind until now, as far as it matters to a list; raises as above.
+
+        Args:
+            gvk: the kind.
+            namespace: that of the list; "" for all.
+            informers: those that will answer.
+            labels: by which the list selects.
+        """
+        if not self._open:
+            return
         with self._lock:
             matching = [(key, promise) for (kind, key), promise in self._open.items() if kind == gvk]
         deadline = Deadline.after(READ_SECONDS, clock=self._clock)
         for key, promise in matching:
-            if namespace in ("", key.namespace):
+            if namespace not in ("", key.namespace) or promise.informer not in informers:
+                continue
+            if promise.concerns(key, labels):
                 self._await(gvk, key, promise, deadline)
 
     def _await(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
@@ -131,13 +167,22 @@ class Floors:
             raise WouldDeadlock(msg)
         store = promise.informer.store
         lagging = self._stale.get(store) == store.version
-        if not lagging and store.wait_until(lambda: promise.kept(key), timeout=deadline.remaining(), clock=self._clock):
+        if not lagging and self._waited(promise, key, deadline):
             return
         # Until the next event arrives, further reads of this kind need not wait a second each.
         self._stale[store] = store.version
         self._on_stale()
         msg = f"the cache of {gvk} has not caught up with an own write of {key}"
         raise StaleRead(msg)
+
+    def _waited(self, promise: Promise, key: Key, deadline: Deadline) -> bool:
+        about_to_wait()
+        began = self._clock.monotonic()
+        store = promise.informer.store
+        try:
+            return store.wait_until(lambda: promise.kept(key), timeout=deadline.remaining(), clock=self._clock)
+        finally:
+            self._on_waited(self._clock.monotonic() - began)
 
     def _prune(self) -> None:
         with self._lock:

@@ -78,6 +78,12 @@ class Troubles:
             (_log.info if self._said else _log.debug)("the trouble is over", cluster=self._cluster)
             self._said = False
 
+    def forget(self, kind: str) -> None:
+        """Drop the trouble of a kind that nobody wants any more; that is no end of it worth a line."""
+        with self._lock:
+            self._by_kind.pop(kind, None)
+            self._told.pop(kind, None)
+
     def all(self) -> dict[str, str]:
         """What is wrong, by kind."""
         with self._lock:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.client.client import Client
+    from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.stop import Deadline, StopToken
 
 
@@ -23,12 +24,14 @@ class Terms(msgspec.Struct, frozen=True):
         stop: ends its requests.
         deadline: no request takes longer.
         guard: called right before each write is sent; may refuse it.
+        tracker: takes note of tracked reads.
     """
 
     field_owner: str
     stop: StopToken | None = None
     deadline: Deadline | None = None
     guard: Callable[[], None] | None = None
+    tracker: Tracker | None = None
 
 
 class ClusterGetter(Protocol):
@@ -57,10 +60,13 @@ class ClusterView(Cluster):
         # Not that of the base: the state stays where it is, see __getattr__.
         self._cluster = cluster
         self._terms = terms
-        self.client = self.client_for(terms.field_owner)
 
     def __getattr__(self, name: str) -> Any:
-        if name == "api_reader":  # Few reconciles want it.
+        # A reconcile is given both clients, and asks for one of them at most.
+        if name == "client":
+            self.client = self.client_for(self._terms.field_owner)
+            return self.client
+        if name == "api_reader":
             self.api_reader = self.client_for(self._terms.field_owner, cached=False)
             return self.api_reader
         return getattr(self._cluster, name)
@@ -78,6 +84,7 @@ class ClusterView(Cluster):
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,
+        tracker: Tracker | None = None,
     ) -> Client:
         """Make a client that keeps to the terms where it is not told otherwise."""
         terms = self._terms
@@ -87,6 +94,7 @@ class ClusterView(Cluster):
             stop=stop or terms.stop,
             deadline=deadline or terms.deadline,
             guard=guard or terms.guard,
+            tracker=tracker or terms.tracker,
         )
 
 

@@ -14,12 +14,15 @@ from kcontroller.cache.poison import UNREADABLE
 from kcontroller.cluster.floors import Promise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.keys import GVK
+    from kcontroller.cache.informer import Informer
     from kcontroller.client.ports import Write, Writer
-    from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.floors import Floors
+    from kcontroller.cluster.tracked import Tracker
+
+    Covering = Callable[[GVK, Key, Mapping[str, str]], Informer | None]
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -51,13 +54,15 @@ class PromisingWriter:
     Args:
         writer: sends the writes.
         floors: where promises are noted.
-        cached: finds the cached kind, or None.
+        covering: finds the informer that reads of an object with this kind, key and labels are answered from, or None.
+        tracker: is told what was promised, too.
     """
 
-    def __init__(self, writer: Writer, floors: Floors, cached: Callable[[GVK], CachedKind | None]) -> None:
+    def __init__(self, writer: Writer, floors: Floors, covering: Covering, tracker: Tracker | None = None) -> None:
         self._writer = writer
         self._floors = floors
-        self._cached = cached
+        self._covering = covering
+        self._tracker = tracker
 
     def write(self, write: Write) -> bytes:
         """Send it; note what its answer promises."""
@@ -70,21 +75,23 @@ class PromisingWriter:
 
     def _note(self, write: Write, body: bytes) -> None:
         gvk = gvk_of(write.kind)
-        cached = self._cached(gvk)
-        if cached is None:
-            return
         answer = _decode(body)
         meta = answer.metadata or _Metadata()
         key = Key(meta.namespace, meta.name) if meta.name else write.key
-        informer = cached.covering(key.namespace, meta.labels or {})
+        informer = self._covering(gvk, key, meta.labels or {})
         if informer is None:
             return
         resets = informer.store.resets
         if write.verb == "delete":
             uid = meta.uid or (answer.details.uid if answer.details else "")
             if uid:
-                self._floors.record(gvk, key, Promise(informer, uid=uid, resets=resets))
+                self._promise(gvk, key, Promise(informer, uid=uid, resets=resets))
         elif answer.kind == gvk.kind:
             gone = bool(meta.deletion_timestamp) and not meta.finalizers
             uid, version = (meta.uid, 0) if gone else ("", parse_version(meta.resource_version))
-            self._floors.record(gvk, key, Promise(informer, version, uid, finalized=gone, resets=resets))
+            self._promise(gvk, key, Promise(informer, version, uid, gone, resets, meta.labels or {}))
+
+    def _promise(self, gvk: GVK, key: Key, promise: Promise) -> None:
+        self._floors.record(gvk, key, promise)
+        if self._tracker is not None:
+            self._tracker.wrote(key, promise)

@@ -27,7 +27,6 @@ class Context(msgspec.Struct, frozen=True):
         request: what it is about.
         cluster: the cluster of the request: ``name``, ``client``, ``api_reader`` (always asks the server). The clients
             of this and of all `clusters` end with the reconcile and write only while its lease is held.
-        client: reads from the cache of that cluster and writes to its server, in the controller's name.
         clusters: the other clusters.
         log: a logger; every line carries controller, cluster, namespace, name and reconcileID, as do the lines of plain
             ``logging`` calls.
@@ -45,7 +44,6 @@ class Context(msgspec.Struct, frozen=True):
 
     request: Request
     cluster: Cluster
-    client: Client
     clusters: ClusterGetter
     log: Log
     reasons: tuple[str, ...]
@@ -55,6 +53,11 @@ class Context(msgspec.Struct, frozen=True):
     kind: KindRef | None = None
     owned: tuple[KindRef, ...] = ()
     ledger: Ledger | None = None
+
+    @property
+    def client(self) -> Client:
+        """Reads from the cache of the request's cluster and writes to its server, in the controller's name."""
+        return self.cluster.client
 
     @property
     def children(self) -> Children:

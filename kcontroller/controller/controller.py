@@ -6,8 +6,9 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.builder import Builder
+from kcontroller.controller.dependencies import Dependencies
 from kcontroller.controller.mapping import Lane
-from kcontroller.controller.sources import KindSource
+from kcontroller.controller.sources import ClusterSources
 from kcontroller.controller.tally import Tally
 from kcontroller.controller.worker import Declared, Worker
 from kcontroller.errors import ConfigError
@@ -29,6 +30,12 @@ _log: Final = Log("kcontroller.controller")
 
 def _nothing() -> None:
     """Wait for nothing."""
+
+
+def _let_go(sources: ClusterSources | None, then: Callable[[], None]) -> None:
+    if sources is not None:
+        sources.close()
+    then()
 
 
 class Controller:
@@ -68,13 +75,16 @@ class Controller:
         self._many_clusters = many_clusters
         self._gvk = builder.reconciled
         self._for = builder.for_kind
+        self._holdings = builder.holdings
+        self._read_only = builder.read_only_kinds
         self.needs_leader_election = options.needs_leader_election
         self.name = name_of(reconciler, builder)
         self._workers = options.max_concurrent_reconciles or max_concurrent_reconciles
         timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
         self.queue: WorkQueue[Request] = WorkQueue(
-            self.name, clock=host.clock, workers=self._workers, reserves=many_clusters, metrics=host.metrics
+            self.name, clock=host.clock, workers=self._workers, reserves=many_clusters, relay=True, metrics=host.metrics
         )
+        self._dependencies = Dependencies(self.queue)
         self._stop = StopToken(clock=host.clock)
         self._worker = Worker(
             self.name,
@@ -85,12 +95,13 @@ class Controller:
             declared=Declared(
                 builder.for_kind, builder.owned_kinds, needs_leader_election=options.needs_leader_election
             ),
-            tally=Tally(host.metrics, self.name, workers=self._workers),
+            dependencies=self._dependencies,
+            tally=Tally(host.metrics, self.name, workers=self._workers, in_flight=lambda: self.queue.in_flight),
             stop=self._stop,
             timeout=timeout,
         )
         self._lock = threading.Lock()
-        self._engaged: dict[str, list[KindSource]] = {}
+        self._engaged: dict[str, ClusterSources] = {}
         self._unsynced: set[str] = set()
         self._started = False
 
@@ -99,20 +110,22 @@ class Controller:
 
         `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
         """
-        sources: list[KindSource] = []  # Its identity is that of the engagement.
+        sources = ClusterSources(cluster, self._holdings)  # Its identity is that of the engagement.
         self.queue.pause(cluster.name)
         with self._lock:
             self._engaged[cluster.name] = sources
             self._unsynced.add(cluster.name)
-        for kind, path in self._indexes:
-            cluster.cache(kind).index((path,))
         if self._for is not None:
-            cluster.cache(self._for)
-        remaining = _Countdown(len(self._declarations), lambda: self._synced(cluster, sources, on_synced))
+            sources.keep(self._for)
+        for kind, path in self._indexes:
+            sources.keep(kind).index((path,))
+        count = len(self._declarations) + len(self._read_only)
+        remaining = _Countdown(count, lambda: self._synced(cluster, sources, on_synced))
+        for kind in self._read_only:
+            sources.keep(kind).subscribe(lambda _change: None, remaining.down)
         lane = Lane(self._host.mappers, f"{self.name}/{cluster.name or 'local'}")
         for each in self._declarations:
-            source = KindSource(each, cluster, queue=self.queue, lane=lane, on_synced=remaining.down)
-            sources.append(source)
+            sources.add(each, queue=self.queue, lane=lane, on_synced=remaining.down)
 
     def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
         """Let a cluster go: its events are no longer heard and its requests are forgotten.
@@ -121,12 +134,13 @@ class Controller:
         block.
         """
         with self._lock:
-            sources = self._engaged.pop(name, [])
+            sources = self._engaged.pop(name, None)
             self._unsynced.discard(name)
-        for source in sources:
-            source.stop()
+        if sources is not None:
+            sources.stop()
+        self._dependencies.forget(name)
         self.queue.purge(name)
-        self.queue.when_idle(name, on_idle)
+        self.queue.when_idle(name, lambda: _let_go(sources, on_idle))
 
     def waiting_for(self) -> tuple[str, ...]:
         """The clusters whose first objects are not all queued yet; also a map function that hangs shows here."""
@@ -142,6 +156,7 @@ class Controller:
     def stop_queue(self) -> None:
         """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
         self.queue.stop()
+        self._dependencies.forget()
 
     def drained(self, timeout: float) -> bool:
         """Wait for the running reconciles; False if some are still running after `timeout` seconds."""
@@ -151,7 +166,7 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
-    def _synced(self, cluster: Cluster, sources: list[KindSource], on_synced: Callable[[], None]) -> None:
+    def _synced(self, cluster: Cluster, sources: ClusterSources, on_synced: Callable[[], None]) -> None:
         with self._lock:
             if self._engaged.get(cluster.name) is not sources:
                 return  # The cluster has left, or come back as another.

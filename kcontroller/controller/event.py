@@ -50,9 +50,9 @@ class Event:
 
     @property
     def reason(self) -> str:
-        """A few words for people: ``Deployment updated``."""
+        """A few words for people: ``Deployment updated``, ``Deployment resync``."""
         kind = self._kind if isinstance(self._kind, GVK) else codec.gvk_of(self._kind)
-        return f"{kind.kind} {self.type}"
+        return f"{kind.kind} {'resync' if self.change.resync else self.type}"
 
     def _object(self, side: str, entry: Entry | None) -> Any:
         if entry is not None and side not in self._decoded:

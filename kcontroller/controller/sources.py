@@ -1,18 +1,21 @@
-"""A declaration at work in one cluster: its subscription, its filter, its way into the queue."""
+"""What feeds a controller from one cluster: each declaration with its subscription, filter and way into the queue."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kcontroller.api.codec import gvk_of
 from kcontroller.controller.event import Event
 from kcontroller.workqueue import LOW_PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from kcontroller.api.keys import Request
+    from kcontroller.api.codec import KindRef
+    from kcontroller.api.keys import GVK, Request
+    from kcontroller.cache.scope import Holding
     from kcontroller.cache.store import Change
-    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.cluster import CacheHandle, Cluster
     from kcontroller.controller.builder import Declaration
     from kcontroller.controller.mapping import Lane
     from kcontroller.workqueue import WorkQueue
@@ -24,6 +27,7 @@ class KindSource:
     Args:
         declaration: what counts and whom it concerns.
         cluster: where.
+        handle: of the kind there.
         queue: gets the requests.
         lane: runs the user's functions.
         on_synced: called once, when every object that there was at the start is in the queue.
@@ -33,6 +37,7 @@ class KindSource:
         self,
         declaration: Declaration,
         cluster: Cluster,
+        handle: CacheHandle,
         *,
         queue: WorkQueue[Request],
         lane: Lane,
@@ -44,8 +49,7 @@ class KindSource:
         self._lane = lane
         self._on_synced = on_synced
         self._stopped = False
-        cached = cluster.cache(declaration.kind)
-        self._subscription = cached.subscribe(self._hear, self._heard_all)
+        self._subscription = handle.subscribe(self._hear, self._heard_all, resync=declaration.resync)
 
     def stop(self) -> None:
         """Hear nothing more; what waits on the lane is dropped."""
@@ -77,8 +81,49 @@ class KindSource:
             self._queue.add(request, priority=priority, reason=event.reason)
 
 
+class ClusterSources:
+    """All sources of one controller in one cluster, and the kinds that it keeps in memory there.
+
+    Args:
+        cluster: where.
+        holdings: what to keep of kinds of which it is not the usual.
+    """
+
+    def __init__(self, cluster: Cluster, holdings: Mapping[GVK, Holding]) -> None:
+        self._cluster = cluster
+        self._holdings = holdings
+        self._handles: dict[GVK, CacheHandle] = {}
+        self._sources: list[KindSource] = []
+
+    def keep(self, kind: KindRef) -> CacheHandle:
+        """Keep a kind in memory; the same handle for the same kind."""
+        gvk = gvk_of(kind)
+        handle = self._handles.get(gvk)
+        if handle is None:
+            handle = self._handles[gvk] = self._cluster.cache(kind, self._holdings.get(gvk))
+        return handle
+
+    def add(
+        self, declaration: Declaration, *, queue: WorkQueue[Request], lane: Lane, on_synced: Callable[[], None]
+    ) -> None:
+        """Begin to feed the queue; arguments as for `KindSource`."""
+        handle = self.keep(declaration.kind)
+        source = KindSource(declaration, self._cluster, handle, queue=queue, lane=lane, on_synced=on_synced)
+        self._sources.append(source)
+
+    def stop(self) -> None:
+        """Feed nothing more; the kinds stay for reads."""
+        for source in self._sources:
+            source.stop()
+
+    def close(self) -> None:
+        """Let the kinds go; others may keep them."""
+        for handle in self._handles.values():
+            handle.close()
+
+
 def _is_routine(change: Change) -> bool:
-    """Part of a first list, or an update that changed nothing, as after the server went back in time."""
+    """Part of a first list or a resync, or an update that changed nothing, as after the server went back in time."""
     if change.new is None:
         return False
-    return change.initial or (change.old is not None and change.old.version == change.new.version)
+    return change.initial or change.resync or (change.old is not None and change.old.version == change.new.version)

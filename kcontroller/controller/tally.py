@@ -1,16 +1,19 @@
-"""The metrics of one controller, with their label lookups done once."""
+"""The metrics of one controller: counted in numbers of its own, written when somebody collects them."""
 
 from __future__ import annotations
 
-import contextlib
+import threading
+from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
+    from typing import TypeAlias
 
     from kcontroller.controller.outcomes import Verdict
-    from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
+
+    _Ending: TypeAlias = tuple[str, str, bool, bool]  # Cluster, label, terminal, panic.
 
 
 class Tally:
@@ -20,9 +23,10 @@ class Tally:
         metrics: the families.
         controller: the label.
         workers: how many workers there are.
+        in_flight: tells how many of them have an item.
     """
 
-    def __init__(self, metrics: Metrics, controller: str, *, workers: int) -> None:
+    def __init__(self, metrics: Metrics, controller: str, *, workers: int, in_flight: Callable[[], int]) -> None:
         labels = ("success", "error", "requeue", "requeue_after")
         self._by_cluster = metrics.cluster_reconciles
         self._total = {label: metrics.reconcile_total.labels(controller, label) for label in labels}
@@ -33,29 +37,33 @@ class Tally:
         self._seconds = metrics.reconcile_seconds.labels(controller)
         self._active = metrics.active_workers.labels(controller)
         metrics.max_concurrent.labels(controller).set(workers)
+        self._in_flight = in_flight
+        self._lock = threading.Lock()
+        self._ended: Counter[_Ending] = Counter()
+        metrics.before_collecting(self._publish)
 
-    @contextlib.contextmanager
-    def busy(self, clock: Clock) -> Iterator[None]:
-        """Count a worker as active and take its time."""
-        began = clock.monotonic()
-        self._active.inc()
-        try:
-            yield
-        finally:
-            self._active.dec()
-            self._seconds.observe(clock.monotonic() - began)
-
-    def count(self, verdict: Verdict, cluster: str) -> None:
+    def ended(self, verdict: Verdict, cluster: str, *, seconds: float) -> None:
         """Count the end of a reconcile."""
-        self._total[verdict.label].inc()
-        self._by_cluster.labels(cluster, verdict.label).inc()
-        if verdict.label == "error":
-            self._errors.inc()
-        if verdict.terminal:
-            self._terminal.inc()
-        if verdict.panic:
-            self._panics.inc()
+        with self._lock:
+            self._ended[cluster, verdict.label, verdict.terminal, verdict.panic] += 1
+            self._seconds.observe(seconds)
+
+    def took(self, seconds: float) -> None:
+        """Take the time of a reconcile that was cut short, and counts for nothing else."""
+        with self._lock:
+            self._seconds.observe(seconds)
 
     def timed_out(self) -> None:
         """Count a reconcile whose deadline had passed when it returned."""
         self._timeouts.inc()
+
+    def _publish(self) -> None:
+        with self._lock:
+            ended, self._ended = self._ended, Counter()
+        for (cluster, label, terminal, panic), count in ended.items():
+            self._total[label].inc(count)
+            self._by_cluster.labels(cluster, label).inc(count)
+            self._errors.inc(count if label == "error" else 0)
+            self._terminal.inc(count if terminal else 0)
+            self._panics.inc(count if panic else 0)
+        self._active.set(self._in_flight())

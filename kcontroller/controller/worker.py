@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import traceback
 import uuid
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,17 +15,18 @@ from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 from kcontroller.controller.context import Context
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
+from kcontroller.controller.own_writes import OwnWrites
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, described, fields
 from kcontroller.process.stop import Deadline
-from kcontroller.workqueue.outcome import FORGET
+from kcontroller.process.waits import on_wait
+from kcontroller.workqueue.outcome import FORGET, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.dependencies import Dependencies, Reads
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.reconciler import Reconciler
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from kcontroller.workqueue import Item, WorkQueue
 
 _PACKAGE: Final = Path(__file__).parents[1]
+
+_NOT_YET: Final = Outcome.drop()  # Its failures stay as they were, and what was added meanwhile counts.
 
 _log: Final = Log("kcontroller.controller")
 
@@ -61,6 +65,7 @@ class Worker:
         queue: where the items come from.
         host: clusters and clock.
         declared: what `setup` said.
+        dependencies: what requests have read with ``track=True``.
         tally: the controller's metrics.
         stop: stops when running reconciles should end.
         timeout: seconds a reconcile may take; 0 is no limit.
@@ -75,16 +80,20 @@ class Worker:
         queue: WorkQueue[Request],
         host: Host,
         declared: Declared,
+        dependencies: Dependencies,
         tally: Tally,
         stop: StopToken,
         timeout: float,
     ) -> None:
         self._name = name
-        self._gvk = gvk
+        kind = {"controllerGroup": gvk.group, "controllerKind": gvk.kind} if gvk else {}
+        self._own_fields = {"controller": name, **kind}
         self._reconciler = reconciler
         self._queue = queue
         self._host = host
         self._declared = declared
+        self._dependencies = dependencies
+        self._own_writes = OwnWrites(host.clock, host.metrics.own_write_holds.labels(name).inc)
         self._tally = tally
         self._stop = stop
         self._timeout = timeout
@@ -93,20 +102,42 @@ class Worker:
 
     def run(self) -> None:
         """Work until the queue is stopped."""
-        while (item := self._queue.get()) is not None:
-            self._work(item)
-            del item  # A waiting worker keeps nothing alive.
+        queue = self._queue
+        item = queue.get()
+        while item is not None:
+            on_wait(partial(queue.let_others, item))
+            outcome = self._work(item)
+            on_wait(None)  # A worker without an item has nothing to hand on.
+            item = queue.exchange(item, outcome)
 
-    def _work(self, item: Item[Request]) -> None:
-        with fields(**self._log_fields(item.request)), self._tally.busy(self._host.clock):
-            verdict, error = self._judge(item)
-            self._queue.done(item, FORGET if verdict is None else verdict.outcome)
-            if verdict is not None:
-                self._report(verdict, error, item)
-            else:
+    def _work(self, item: Item[Request]) -> Outcome:
+        delay = self._own_writes.delay(item.request)
+        if delay:
+            return self._hold_back(item, delay)
+        cluster = item.request.cluster
+        with fields(**self._log_fields(item.request)):
+            began = self._host.clock.monotonic()
+            reads = self._dependencies.begin(item.request)
+            verdict, error = self._judge(item, reads)
+            reads.settle(cut_short=verdict is None)
+            if reads.written is not None:
+                self._own_writes.note(item.request, reads.written)
+            seconds = self._host.clock.monotonic() - began
+            if verdict is None:
+                self._tally.took(seconds)
                 _log.debug("cut short: %s", error)
+                return FORGET
+            self._tally.ended(verdict, cluster, seconds=seconds)
+            if verdict is not DONE:
+                _report(verdict, error, item)
+            return verdict.outcome
 
-    def _judge(self, item: Item[Request]) -> tuple[Verdict | None, BaseException | None]:
+    def _hold_back(self, item: Item[Request], delay: float) -> Outcome:
+        for reason in item.reasons or ("",):
+            self._queue.add(item.request, priority=item.priority, after=delay, reason=reason)
+        return _NOT_YET
+
+    def _judge(self, item: Item[Request], reads: Reads) -> tuple[Verdict | None, BaseException | None]:
         """Call the Reconciler; no verdict on what was cut short because the process, its lease or the cluster goes."""
         try:
             cluster = self._host.clusters.get(item.request.cluster)
@@ -115,69 +146,70 @@ class Worker:
             return DONE, None
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         guard = self._host.guard if self._declared.needs_leader_election else None
+        stop = self._stop.child(cluster.leaving, deadline=deadline)
         try:
             if guard is not None:
                 guard()  # What a reconcile does without its client, nobody looks at later.
-            with self._stop.child(deadline=deadline) as stop:
-                withdraw = cluster.leaving.on_stop(lambda: stop.stop(cluster.leaving.reason))
-                try:
-                    context = self._context(item, cluster, deadline, stop, guard)
-                    return of_result(self._reconciler.reconcile(context, item.request)), None
-                finally:
-                    withdraw()
+            terms = Terms(self._name, stop, deadline, guard, reads)
+            context = self._context(item, cluster, stop, terms)
+            return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
             cut_short = isinstance(error, NotLeader) or (
                 isinstance(error, Stopped) and (self._stop.stopped or cluster.leaving.stopped)
             )
             return None if cut_short else of_error(error), error
         finally:
+            stop.close()
             if deadline is not None and deadline.expired:
                 self._tally.timed_out()
 
-    def _context(
-        self,
-        item: Item[Request],
-        cluster: Cluster,
-        deadline: Deadline | None,
-        stop: StopToken,
-        guard: Callable[[], None] | None,
-    ) -> Context:
-        terms = Terms(self._name, stop, deadline, guard)
-        view = ClusterView(cluster, terms)
+    def _context(self, item: Item[Request], cluster: Cluster, stop: StopToken, terms: Terms) -> Context:
         return Context(
             request=item.request,
-            cluster=view,
-            client=view.client,
+            cluster=ClusterView(cluster, terms),
             clusters=ClustersView(self._host.clusters, terms),
             log=self._user_log,
             reasons=item.reasons,
-            deadline=deadline,
+            deadline=terms.deadline,
             stop=stop,
-            events=self._host.events.recorder(cluster, self._name, guard=guard),
+            events=self._host.events.recorder(cluster, self._name, guard=terms.guard),
             kind=self._declared.kind,
             owned=self._declared.owned,
             ledger=self._ledger,
         )
 
-    def _report(self, verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:
-        self._tally.count(verdict, item.request.cluster)
-        if verdict.label == "error" and error is not None:
-            again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
-            _log.exception_of(error, "Reconciler error: %s", described(error), at=_place_of(error), then=again)
-        elif verdict.why:
-            _log.info("waiting: %s", verdict.why)
-
     def _log_fields(self, request: Request) -> dict[str, object]:
-        kind = {"controllerGroup": self._gvk.group, "controllerKind": self._gvk.kind} if self._gvk else {}
         return {
-            "controller": self._name,
-            **kind,
+            **self._own_fields,
             "cluster": request.cluster,
             "namespace": request.namespace,
             "name": request.name,
-            # Unique, not secret: the system's random source would let another thread in at every reconcile.
-            "reconcileID": str(uuid.UUID(int=random.getrandbits(128), version=4)),
+            "reconcileID": _ReconcileId(),
         }
+
+
+class _ReconcileId:
+    """A random UUID that is made when a line shows it; few reconciles write one."""
+
+    __slots__ = ("_text",)
+
+    _text: str
+
+    def __str__(self) -> str:
+        try:
+            return self._text
+        except AttributeError:
+            # Unique, not secret: the system's random source would let another thread in at every reconcile.
+            self._text = str(uuid.UUID(int=random.getrandbits(128), version=4))
+            return self._text
+
+
+def _report(verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:
+    if verdict.label == "error" and error is not None:
+        again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
+        _log.exception_of(error, "Reconciler error: %s", described(error), at=_place_of(error), then=again)
+    elif verdict.why:
+        _log.info("waiting: %s", verdict.why)
 
 
 def _place_of(error: BaseException) -> str:

@@ -45,7 +45,8 @@ def get(backend: Backend, call: Call, representation: Representation, *, frozen:
     kind = call.kind
     version_asked(call, backend.store.version)
     topic = backend.store.topic(call.plane, kind.storage)
-    objects = topic.objects if frozen is None else _at(topic, frozen, statuses.expired(_VERSION_EXPIRED))
+    shown = backend.store.version if frozen is None or is_consistent(call) else frozen
+    objects = _at(topic, shown, statuses.expired(_VERSION_EXPIRED))
     stored = objects.get(Key(call.namespace, call.name))
     if stored is None:
         raise statuses.not_found(kind, call.name)
@@ -58,7 +59,7 @@ def list_objects(backend: Backend, call: Call, representation: Representation, *
     Raises:
         Refusal: the options contradict each other, or the version is not kept.
     """
-    page = _Page.of(call, backend.store.version if frozen is None else frozen)
+    page = _Page.of(call, backend.store.version if frozen is None or is_consistent(call) else frozen)
     found, meta = select(backend, call, page)
     return representation.listing(call.kind, found, meta)
 
@@ -124,6 +125,11 @@ class _Page:
         # A version with a limit and no match is exact since before there was a match parameter.
         exact = match == "Exact" or (asked > 0 and limit > 0 and not match)
         return cls(asked if exact else current, "", limit, continued=False)
+
+
+def is_consistent(call: Call) -> bool:
+    """Whether a read names no version: kube-apiserver asks etcd then, however far its own memory lags behind."""
+    return not call.query.get("resourceVersion")
 
 
 def check_match(call: Call, match: str) -> None:

@@ -61,6 +61,7 @@ class Watch:
     async def _told(self, woken: asyncio.Event) -> AsyncIterator[bytes]:
         ended = self.topic.ended
         position, first = self._start()
+        owed = self._marked_at(position)
         for chunk in first:
             yield chunk
         loop = asyncio.get_running_loop()
@@ -79,6 +80,11 @@ class Watch:
                 if lines:
                     yield lines
                 continue
+            if owed and (frozen is None or frozen >= owed):
+                # A list no older than the version asked for ends where a server that lags behind has reached it.
+                position = max(position, owed)
+                yield self.representation.bookmark(self.call.kind, position, initial_end=True)
+                owed = 0
             now = loop.time()
             if now >= end or self.topic.ended != ended:
                 return
@@ -98,11 +104,20 @@ class Watch:
         text = self.call.query.get("resourceVersion", "")
         initial = self.call.query.get("sendInitialEvents")
         if self.call.flag("sendInitialEvents"):
-            return now, self._initial(now, end_marked=self.call.flag("allowWatchBookmarks"))
+            marked = self.call.flag("allowWatchBookmarks") and not self._marked_at(now)
+            return now, self._initial(now, end_marked=marked)
         version = int(text) if text else 0
         if version == 0 and initial is None:
             return now, self._initial(now, end_marked=False)
         return version or now, iter(())
+
+    def _marked_at(self, position: int) -> int:
+        """The version at which the initial events end; 0 if that is at once, or if they are not marked."""
+        if not (self.call.flag("sendInitialEvents") and self.call.flag("allowWatchBookmarks")):
+            return 0
+        text = self.call.query.get("resourceVersion", "")
+        asked = int(text) if text else self.backend.store.version
+        return asked if asked > position else 0
 
     def _initial(self, version: int, *, end_marked: bool) -> Iterator[bytes]:
         kind, chunk = self.call.kind, bytearray()
@@ -163,7 +178,8 @@ def open_watch(
         raise statuses.Refusal(500, "", options.unreadable_version(text))
     topic = backend.store.topic(call.plane, call.kind.storage)
     matches = _matches(call)
-    if text and 0 < int(text) < topic.oldest:
+    # A list "not older than" a version is any newer one, whatever has been forgotten since.
+    if text and 0 < int(text) < topic.oldest and not call.flag("sendInitialEvents"):
         return _only(_error_line(statuses.too_old(int(text), topic.oldest)))
     return Watch(backend, call, representation, topic, matches, frozen).stream()
 

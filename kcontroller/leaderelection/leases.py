@@ -10,6 +10,7 @@ from kcontroller.client.answers import SUCCESS, api_error
 from kcontroller.errors import Forbidden, NotFound, TransportError
 from kcontroller.leaderelection.record import LEASES, Lease
 from kcontroller.transport.messages import HttpRequest
+from kcontroller.transport.pool import Pools
 from kcontroller.transport.requests import Requester
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class LeaseClient:
     """
 
     def __init__(self, config: Config, key: Key, *, clock: Clock, metrics: Metrics) -> None:
-        self._requester = Requester(config, metrics=metrics, clock=clock, repeats=False)
+        self._requester = Requester(config, metrics=metrics, clock=clock, pools=Pools(), repeats=False)
         self._collection = creation_path(LEASES, key)
         self._path = object_path(LEASES, key)
 

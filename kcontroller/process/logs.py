@@ -8,7 +8,6 @@ msg``).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import math
@@ -19,7 +18,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import TextIO
 
 LogFormat = Literal["text", "json"]
@@ -57,14 +55,21 @@ def one_line(text: str) -> str:
     return _CONTROL.sub(lambda found: found.group().encode("unicode_escape").decode(), text)
 
 
-@contextlib.contextmanager
-def fields(**values: object) -> Iterator[None]:
+class fields:  # noqa: N801 - used as a function
     """Put values on every record logged by this thread (context) inside the block."""
-    token = _context.set({**_context.get(), **values})
-    try:
-        yield
-    finally:
-        _context.reset(token)
+
+    __slots__ = ("_token", "_values")
+
+    def __init__(self, **values: object) -> None:
+        self._values = values
+
+    def __enter__(self) -> None:
+        """Begin."""
+        self._token = _context.set({**_context.get(), **self._values})
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        _context.reset(self._token)
 
 
 def described(error: BaseException) -> str:

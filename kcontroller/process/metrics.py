@@ -6,7 +6,7 @@ Names that dashboards for controller-runtime and client-go know keep those names
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,6 +17,14 @@ from prometheus_client import (
     disable_created_metrics,
 )
 from prometheus_client.exposition import generate_latest
+from prometheus_client.registry import Collector
+
+from kcontroller.process.durations import DurationFamily
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from prometheus_client.metrics_core import Metric
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -26,6 +34,7 @@ _RECONCILE_SECONDS: Final = (
     *(1.25, 1.5, 1.75, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0),
     *(15.0, 20.0, 25.0, 30.0, 40.0, 50.0, 60.0),
 )
+_WAIT_SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 _REQUEST_SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 
 
@@ -36,6 +45,8 @@ class Metrics:
         """Register all families on a new registry."""
         self.registry = CollectorRegistry(auto_describe=True)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # Go's client has no such series, and they would be a third of all.
+        self._pending = _Pending()
+        self.registry.register(self._pending)  # The first is collected first.
         ProcessCollector(registry=self.registry)
         self._controller_families()
         self._queue_families()
@@ -66,7 +77,7 @@ class Metrics:
             "Reconciliations whose deadline had passed on return.",
             by_controller,
         )
-        self.reconcile_seconds = self._histogram(
+        self.reconcile_seconds = self._durations(
             "controller_runtime_reconcile_time_seconds",
             "Duration of a reconciliation.",
             by_controller,
@@ -83,10 +94,10 @@ class Metrics:
         labels = ("name", "controller")
         self.queue_depth = self._gauge("workqueue_depth", "Items ready to be worked on.", (*labels, "priority"))
         self.queue_adds = self._counter("workqueue_adds", "Items that became ready.", labels)
-        self.queue_seconds = self._histogram(
+        self.queue_seconds = self._durations(
             "workqueue_queue_duration_seconds", "Time between ready and handed out.", labels, _QUEUE_SECONDS
         )
-        self.queue_work_seconds = self._histogram(
+        self.queue_work_seconds = self._durations(
             "workqueue_work_duration_seconds", "Time between handed out and done.", labels, _QUEUE_SECONDS
         )
         self.queue_unfinished = self._gauge(
@@ -104,6 +115,12 @@ class Metrics:
         self.request_seconds = self._histogram(
             "rest_client_request_duration_seconds", "Duration of a request.", ("verb", "host"), _REQUEST_SECONDS
         )
+        self.rate_limiter_seconds = self._histogram(
+            "rest_client_rate_limiter_duration_seconds",
+            "Time that requests waited for the client's own rate limiter, where one is set.",
+            ("verb", "host"),
+            _REQUEST_SECONDS,
+        )
         self.request_retries = self._counter(
             "rest_client_request_retries", "Requests sent again.", ("code", "verb", "host")
         )
@@ -112,7 +129,20 @@ class Metrics:
         labels = ("cluster", "kind")
         self.informer_objects = self._gauge("kcontroller_informer_objects", "Objects in the cache.", labels)
         self.informer_bytes = self._gauge("kcontroller_informer_bytes", "Bytes of JSON in the cache.", labels)
-        self.informer_synced = self._gauge("kcontroller_informer_synced", "1 after the first complete list.", labels)
+        self.informer_state = self._gauge(
+            "kcontroller_informer_state",
+            "0 live, 1 first list under way, 2 synced but without news, 3 not synced and failing, 4 kind not served, "
+            "5 credentials or rights refused.",
+            labels,
+        )
+        self.informer_last_event_age = self._gauge(
+            "kcontroller_informer_last_event_age_seconds",
+            "Time since the server last sent an event or a bookmark.",
+            labels,
+        )
+        self.informer_list_seconds = self._gauge(
+            "kcontroller_informer_list_seconds", "Duration of the last complete list.", labels
+        )
         self.informer_relists = self._counter("kcontroller_informer_relists", "Lists after the first one.", labels)
         self.informer_resets = self._counter(
             "kcontroller_informer_resets", "Times a server went back in time and the cache followed.", labels
@@ -125,6 +155,20 @@ class Metrics:
         )
         self.stale_reads = self._counter(
             "kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ("cluster",)
+        )
+        self.own_write_waits = self._counter(
+            "kcontroller_own_write_waits", "Reads that waited until the cache showed an own write.", ("cluster",)
+        )
+        self.own_write_wait_seconds = self._histogram(
+            "kcontroller_own_write_wait_seconds", "How long reads waited for an own write.", (), _WAIT_SECONDS
+        )
+        self.own_write_holds = self._counter(
+            "kcontroller_own_write_holds",
+            "Times a request was held back until the cache shows what its last reconcile wrote.",
+            ("controller",),
+        )
+        self.tracked_objects = self._gauge(
+            "kcontroller_tracked_objects", "Objects that reconciles have read with track=True.", ("cluster",)
         )
         self.cluster_reconciles = self._counter(
             "kcontroller_cluster_reconciles", "Reconciliations per cluster and result.", ("cluster", "result")
@@ -142,10 +186,15 @@ class Metrics:
         self.cluster_failures = self._counter(
             "kcontroller_cluster_engagement_failures", "Times that engaging a cluster failed.", ("cluster",)
         )
+        self._by_informer = (
+            *(self.informer_objects, self.informer_bytes, self.informer_state, self.informer_last_event_age),
+            *(self.informer_list_seconds, self.informer_relists, self.informer_resets, self.informer_stale_answers),
+            self.informer_undecodable,
+        )
         self._by_cluster = (
-            *(self.informer_objects, self.informer_bytes, self.informer_synced, self.informer_relists),
-            *(self.informer_resets, self.informer_stale_answers, self.informer_undecodable),
-            *(self.stale_reads, self.cluster_reconciles, self.cluster_queue_depth, self.cluster_failures),
+            *self._by_informer,
+            *(self.stale_reads, self.own_write_waits, self.tracked_objects),
+            *(self.cluster_reconciles, self.cluster_queue_depth, self.cluster_failures),
         )
 
     def _election_families(self) -> None:
@@ -165,11 +214,45 @@ class Metrics:
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
         return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
 
+    def _durations(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> DurationFamily:
+        return DurationFamily(name, text, labels, buckets, registry=self.registry)
+
+    def before_collecting(self, publish: Callable[[], None]) -> None:
+        """Call a function before the families are read: it writes what was counted elsewhere, and must not raise."""
+        self._pending.add(publish)
+
     def forget_cluster(self, name: str) -> None:
         """Drop every series of a cluster that has left."""
+        self._pending.publish()  # Or what is counted but not written yet would bring its series back.
         for family in self._by_cluster:
             family.remove_by_labels({"cluster": name})
+
+    def forget_informers(self, cluster: str, kind: str) -> None:
+        """Drop the series of a kind's informers in one cluster."""
+        for family in self._by_informer:
+            family.remove(cluster, kind)
 
     def render(self) -> bytes:
         """Write all families in the Prometheus text format."""
         return generate_latest(self.registry)
+
+
+class _Pending(Collector):
+    """Has no metrics of its own; being collected, it lets others write theirs."""
+
+    def __init__(self) -> None:
+        self._functions: tuple[Callable[[], None], ...] = ()
+
+    def add(self, function: Callable[[], None]) -> None:
+        self._functions = (*self._functions, function)
+
+    def publish(self) -> None:
+        for function in self._functions:
+            function()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
+
+    def collect(self) -> Iterable[Metric]:
+        self.publish()
+        return ()

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, described
+from kcontroller.process.waits import about_to_wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,59 +26,83 @@ if TYPE_CHECKING:
 _log: Final = Log("kcontroller.process")
 
 
+_making: Final = threading.Lock()
+
+
 class StopToken:
     """A one-way switch that many threads can watch.
 
+    A token looks at its parents when it is asked. It hangs itself on them only when somebody waits on it or hangs
+    something on it: most reconciles end without either, and a token for each of them costs next to nothing.
+
     Args:
-        parent: stops this token when it stops.
+        parents: stop this token when one of them stops.
         clock: the time by which `wait` waits.
         deadline: a moment at which the token counts as stopped; it is noticed when somebody looks or waits.
     """
 
-    def __init__(
-        self, parent: StopToken | None = None, *, clock: Clock | None = None, deadline: Deadline | None = None
-    ) -> None:
-        """Make a token that is not stopped, unless its parent already is."""
-        inherited = parent._deadline if parent else None  # noqa: SLF001 - of its own class
-        # Whoever waits on a child waits no longer than its parents allow.
-        self._deadline: Deadline | None = min(
-            (each for each in (deadline, inherited) if each), key=lambda each: each.at, default=None
-        )
-        self.clock: Clock = clock or (parent.clock if parent else SYSTEM_CLOCK)
-        self._condition = threading.Condition()
+    __slots__ = (
+        "__weakref__",
+        "_callbacks",
+        "_condition",
+        "_deadline",
+        "_leave",
+        "_next_callback",
+        "_parents",
+        "_reason",
+        "_stopped",
+        "clock",
+    )
+
+    def __init__(self, *parents: StopToken, clock: Clock | None = None, deadline: Deadline | None = None) -> None:
+        """Make a token that is not stopped, unless a parent already is."""
+        for parent in parents:
+            # Whoever waits on a child waits no longer than its parents allow.
+            inherited = parent._deadline  # noqa: SLF001 - of its own class
+            if inherited is not None and (deadline is None or inherited.at < deadline.at):
+                deadline = inherited
+        self.clock: Clock = clock or (parents[0].clock if parents else SYSTEM_CLOCK)
+        self._parents = parents
+        self._deadline: Deadline | None = deadline
+        self._condition: threading.Condition | None = None  # Made when it is needed; see `_made`.
         self._stopped = False
         self._reason = ""
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._next_callback = 0
-        self._leave_parent: Callable[[], None] = lambda: None
-        if parent is not None:
-            self._leave_parent = parent.on_stop(lambda: self.stop(parent.reason))
+        self._leave: tuple[Callable[[], None], ...] = ()
 
     @property
     def stopped(self) -> bool:
         """Whether `stop` was called here or above, or the deadline has come."""
-        if not self._stopped and self._deadline is not None and self._deadline.expired:
+        if self._stopped:
+            return True
+        for parent in self._parents:
+            if parent.stopped:
+                self.stop(parent.reason)
+                return True
+        if self._deadline is not None and self._deadline.expired:
             self.stop("its time is over")
         return self._stopped
 
     @property
     def reason(self) -> str:
         """What the first `stop` said."""
-        return self._reason
+        return self._reason if self.stopped else ""
 
     def stop(self, reason: str = "") -> None:
         """Switch to stopped, wake every waiter and run the callbacks; later calls do nothing.
 
         A callback that raises is logged; the others run.
         """
-        with self._condition:
+        condition = self._made()
+        with condition:
             if self._stopped:
                 return
             self._stopped, self._reason = True, reason
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
-            self._condition.notify_all()
-        self._leave_parent()
+            condition.notify_all()
+        self.close()
         for callback in callbacks:
             try:
                 callback()
@@ -88,12 +114,14 @@ class StopToken:
         ends = [self.clock.monotonic() + timeout] if timeout is not None else []
         if self._deadline is not None:
             ends.append(self._deadline.at)
-        with self._condition:
+        condition = self._hung()
+        about_to_wait()
+        with condition:
             while not self._stopped:
                 remaining = min(ends) - self.clock.monotonic() if ends else None
                 if remaining is not None and remaining <= 0:
                     break
-                self.clock.wait(self._condition, remaining)
+                self.clock.wait(condition, remaining)
         return self.stopped
 
     def raise_if_stopped(self) -> None:
@@ -106,7 +134,7 @@ class StopToken:
 
         It runs on the thread that calls `stop` and must not block: others wait to hear of the stop.
         """
-        with self._condition:
+        with self._hung():
             if not self._stopped:
                 number = self._next_callback
                 self._next_callback += 1
@@ -116,16 +144,48 @@ class StopToken:
         return lambda: None
 
     def _forget(self, number: int) -> None:
-        with self._condition:
+        with self._made():
             self._callbacks.pop(number, None)
 
-    def child(self, *, deadline: Deadline | None = None) -> StopToken:
-        """Make a token that stops with this one, or at a deadline; close it (or use ``with``) when its work is over."""
-        return StopToken(self, deadline=deadline)
+    def _made(self) -> threading.Condition:
+        condition = self._condition
+        if condition is None:
+            with _making:
+                condition = self._condition
+                if condition is None:
+                    condition = self._condition = threading.Condition()
+        return condition
+
+    def _hung(self) -> threading.Condition:
+        """Be told by the parents from now on."""
+        condition = self._made()
+        if self._parents and not self._leave:
+            # With no lock held: a parent that has stopped calls back at once. Hanging twice does no harm.
+            leave = tuple(parent.on_stop(partial(self._follow, parent)) for parent in self._parents)
+            with condition:
+                self._leave += leave
+            if self._stopped or not self._parents:
+                self.close()
+        return condition
+
+    def _follow(self, parent: StopToken) -> None:
+        self.stop(parent.reason)
+
+    def child(self, *others: StopToken, deadline: Deadline | None = None) -> StopToken:
+        """Make a token that stops with this one or one of `others`, or at a deadline.
+
+        Close it (or use ``with``) when its work is over.
+        """
+        return StopToken(self, *others, deadline=deadline)
 
     def close(self) -> None:
-        """Leave the parent, so that a long-lived parent does not collect finished children."""
-        self._leave_parent()
+        """Leave the parents, so that a long-lived one does not collect finished children."""
+        self._parents = ()
+        if self._leave:
+            with self._made():
+                leave, self._leave = self._leave, ()
+            for each in leave:
+                each()
 
     def __enter__(self) -> Self:
         """Return the token."""
@@ -134,7 +194,7 @@ class StopToken:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the parent."""
+        """Leave the parents."""
         self.close()
 
 

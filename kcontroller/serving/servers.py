@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import ConfigError
 from kcontroller.serving import health, metrics
-from kcontroller.serving.http import HttpServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.threads import ThreadGroup
+    from kcontroller.serving.dispatch import Application
+    from kcontroller.serving.http import HttpServer
 
 NOWHERE: Final = "0"
 """The address of a page that is not served."""
@@ -46,7 +47,7 @@ class Servers:
         }
         options = {"metrics": "--metrics-bind-address", "health": "--health-probe-bind-address"}
         self._servers = {
-            name: HttpServer(address=address, app=app, name=name, option=options[name])
+            name: _server(address, app, name=name, option=options[name])
             for name, (address, app) in pages.items()
             if address != NOWHERE
         }
@@ -77,3 +78,9 @@ class Servers:
     def port(self, name: str) -> int:
         """The port of ``metrics`` or ``health``, after `bind`."""
         return self._servers[name].port
+
+
+def _server(address: str, app: Application, *, name: str, option: str) -> HttpServer:
+    from kcontroller.serving.http import HttpServer  # noqa: PLC0415 - who serves nothing need not load a web server
+
+    return HttpServer(address=address, app=app, name=name, option=option)

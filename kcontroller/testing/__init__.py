@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from kcontroller.testing.clock import VirtualClock
     from kcontroller.testing.control_plane import ControlPlane
     from kcontroller.testing.crds import install_crds, open_crd
-    from kcontroller.testing.http_faults import HoldAnswer, Truncate
+    from kcontroller.testing.http_faults import Answer, HoldAnswer, Truncate
     from kcontroller.testing.http_proxy import HttpFaultProxy
     from kcontroller.testing.leaks import LeakCheck
     from kcontroller.testing.managers import Managers, ServerClient, config_of
@@ -66,6 +66,7 @@ _TOXICS: Final = ("Bandwidth", "BlackHole", "Latency", "Limit", "Reset", "Slicer
 _HOMES: Final = {
     **dict.fromkeys(_FAULTS, "kcontroller.embedded.faults"),
     **dict.fromkeys(_TOXICS, "kcontroller.testing.toxics"),
+    "Answer": "kcontroller.testing.http_faults",
     "ControlPlane": "kcontroller.testing.control_plane",
     "EmbeddedServer": "kcontroller.embedded.server",
     "FaultProxy": "kcontroller.testing.proxy",
@@ -89,6 +90,7 @@ _HOMES: Final = {
 }
 
 __all__ = [
+    "Answer",
     "Bandwidth",
     "BlackHole",
     "ControlPlane",

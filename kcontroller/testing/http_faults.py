@@ -1,6 +1,6 @@
 """What a request through `HttpFaultProxy` may suffer, and which requests a rule means.
 
-`Refuse`, `Delay`, `Hang` and `Cut` are those of the embedded server's rules, with the same meaning; two are added.
+`Refuse`, `Delay`, `Hang` and `Cut` are those of the embedded server's rules, with the same meaning; three are added.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ class Truncate:
     reset: bool = False
 
 
-HttpFault = Refuse | Delay | Hang | Cut | HoldAnswer | Truncate
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The request is answered with this JSON and does not reach the server; an empty body is a watch that ends."""
+
+    body: bytes = b""
+    code: int = 200
+
+
+HttpFault = Refuse | Delay | Hang | Cut | HoldAnswer | Truncate | Answer
 
 
 @dataclass(slots=True, eq=False)
@@ -49,6 +57,7 @@ class Rule:
     times: int | None
     probability: float
     chance: random.Random
+    query: str = ""
     hits: int = field(default=0)
 
     def matches(self, method: str, target: str) -> bool:
@@ -60,6 +69,7 @@ class Rule:
             and (not self.project or place_of(parts.path).plane == self.project)
             and (not self.methods or method in self.methods)
             and (self.watch is None or self.watch == watches)
+            and self.query in parts.query
         )
 
     def holds(self, method: str, target: str) -> bool:

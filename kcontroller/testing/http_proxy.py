@@ -7,6 +7,8 @@
         proxy.add(Refuse(429, retry_after=1), path_prefix="/api/v1/configmaps", times=2)
         with proxy.add(Hang(), project="p2"):      # one project stands still, the others do not notice
             ...
+        proxy.tell(line)                           # an event of the test's own, into the watches that are open
+        proxy.exchanges                            # what was asked and answered
 
 It ends TLS with a certificate authority of its own and speaks HTTP/1.1 with the target, whose certificate it verifies.
 Tokens pass through; client certificates cannot, and neither can upgraded connections (exec, attach, port-forward).
@@ -20,7 +22,7 @@ import json
 import random
 import socket
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -32,7 +34,8 @@ from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.embedded.web.acceptor import Acceptor
 from kcontroller.embedded.web.certificates import Certificates
 from kcontroller.testing.active import ActiveRule
-from kcontroller.testing.http_faults import HoldAnswer, Rule, Truncate
+from kcontroller.testing.http_faults import Answer, HoldAnswer, Rule, Truncate
+from kcontroller.testing.http_recording import Exchange
 from kcontroller.testing.http_target import Destination, Target
 from kcontroller.testing.loop_thread import LoopThread
 from kcontroller.testing.pipes import BY_RST
@@ -60,19 +63,23 @@ class HttpFaultProxy:
         target: ``https://127.0.0.1:6443``.
         ca_pem: the certificates that may sign the target's.
         seed: makes what is random (probabilities) the same for the same order of requests.
+        record: keep `exchanges`, with all that watches were sent.
 
     Attributes:
         url: the proxy's own, with the path of the target.
         ca_pem: the certificate authority of the proxy.
     """
 
-    def __init__(self, target: str, *, ca_pem: str, seed: int = 0) -> None:
+    def __init__(self, target: str, *, ca_pem: str, seed: int = 0, record: bool = False) -> None:
         self._target = Target.of(target, ca_pem)
+        self._record = record
         self._seed = seed
         self._rules: tuple[Rule, ...] = ()
         self._made = 0
         self._done: Counter[str] = Counter()
         self._open: dict[int, web.BaseRequest] = {}  # By id: aiohttp's requests cannot be hashed.
+        self._exchanges: list[Exchange] = []
+        self._answers: dict[int, _Answering] = {}
         certificates = Certificates.make()
         self.ca_pem = certificates.ca_pem
         self._thread = LoopThread("kc-http-proxy")
@@ -90,6 +97,7 @@ class HttpFaultProxy:
         project: str = "",
         methods: Collection[str] = (),
         watch: bool | None = None,
+        query: str = "",
         times: int | None = None,
         probability: float = 1.0,
     ) -> ActiveRule:
@@ -102,12 +110,13 @@ class HttpFaultProxy:
             project: the project whose control plane the path leads to, in either form of Milo's paths.
             methods: ``GET``, ``PATCH``...; () means all.
             watch: True for watches only, False for all but watches.
+            query: what the query contains, such as ``continue=`` or ``sendInitialEvents=true``.
             times: how many requests it acts on before it is spent; None for no limit.
             probability: the share of the requests it acts on.
         """
         self._made += 1
         chance = random.Random(f"{self._seed}/{self._made}")  # noqa: S311 - to be repeated
-        rule = Rule(fault, path_prefix, project, methods, watch, times, probability, chance)
+        rule = Rule(fault, path_prefix, project, methods, watch, times, probability, chance, query)
         self._thread.call(lambda: self._set((*self._rules, rule)))
         return ActiveRule(rule, self.remove)
 
@@ -129,6 +138,45 @@ class HttpFaultProxy:
             return len([_end(request, reset=reset) for request in meant])
 
         return self._thread.call(cut)
+
+    def tell(self, lines: bytes, *, path_prefix: str = "", project: str = "", end: bool = False) -> int:
+        """Put lines into the watches that are under way, as if the server had sent them; returns into how many.
+
+        Args:
+            lines: whole lines; a watch in the middle of a line of the server's would be garbled.
+            path_prefix: what the path begins with, below the proxy's address.
+            project: as in `add`.
+            end: end the watches in order after that.
+        """
+        rule = Rule(Hang(), path_prefix, project, (), True, None, 1.0, random.Random(0))  # noqa: S311
+
+        async def tell() -> int:
+            meant = [
+                each for each in self._answers.values() if rule.matches(each.exchange.method, each.exchange.target)
+            ]
+            for answering in meant:
+                if lines:
+                    answering.exchange.body += lines
+                    await answering.response.write(lines)
+                if end:
+                    answering.end()
+            return len(meant)
+
+        return self._thread.run(tell())
+
+    def lead_to(self, target: str, *, ca_pem: str) -> None:
+        """Forward to another server from now on, as a load balancer may; what is under way stays (see `cut`)."""
+        other = Target.of(target, ca_pem)
+
+        def lead() -> None:
+            self._target = other
+
+        self._thread.call(lead)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """What was asked and answered until now, in the order of the requests; none without ``record=True``."""
+        return self._thread.call(lambda: tuple(self._exchanges))
 
     @property
     def counts(self) -> Counter[str]:
@@ -191,12 +239,17 @@ class HttpFaultProxy:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         self._open[id(request)] = request
+        exchange = Exchange(request.method, request.raw_path, recorded=self._record)
+        if self._record:
+            self._exchanges.append(exchange)
         try:
-            return await self._apply_rules(request)
+            response = await self._apply_rules(request, exchange)
         finally:
             del self._open[id(request)]
+        exchange.status = exchange.status or response.status
+        return response
 
-    async def _apply_rules(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _apply_rules(self, request: web.BaseRequest, exchange: Exchange) -> web.StreamResponse:
         for rule in self._rules:
             if not rule.takes(request.method, request.raw_path):
                 continue
@@ -212,14 +265,18 @@ class HttpFaultProxy:
                     break
                 case HoldAnswer():
                     self._done["hung"] += 1
-                    return await self._forward(request, hold=rule)
+                    return await self._forward(request, exchange, hold=rule)
                 case Cut(after=happened):
                     self._done["cut"] += 1
-                    return await self._forward(request, cut=True) if happened else _end(request)
+                    return await self._forward(request, exchange, cut=True) if happened else _end(request)
                 case Truncate() as truncate:
                     self._done["cut"] += 1
-                    return await self._forward(request, truncate=truncate)
-        return await self._forward(request)
+                    return await self._forward(request, exchange, truncate=truncate)
+                case Answer(body, code):
+                    self._done[str(code)] += 1
+                    exchange.sent(body)
+                    return web.Response(status=code, body=body, headers={"Content-Type": "application/json"})
+        return await self._forward(request, exchange)
 
     def _refuse(self, refuse: Refuse) -> web.Response:
         self._done[str(refuse.code)] += 1
@@ -235,6 +292,7 @@ class HttpFaultProxy:
     async def _forward(
         self,
         request: web.BaseRequest,
+        exchange: Exchange,
         *,
         cut: bool = False,
         truncate: Truncate | None = None,
@@ -257,24 +315,40 @@ class HttpFaultProxy:
                 try:
                     if hold is not None:
                         await self._wait_while_there(hold)
-                    return _end(request) if cut else await self._send_back(request, answer, truncate)
+                    return _end(request) if cut else await self._send_back(request, exchange, answer, truncate)
                 finally:
                     _abandon(answer)
         except aiohttp.ClientError:
             return _end(request, reset=True)
 
     async def _send_back(
-        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, truncate: Truncate | None
+        self,
+        request: web.BaseRequest,
+        exchange: Exchange,
+        answer: aiohttp.ClientResponse,
+        truncate: Truncate | None,
     ) -> web.StreamResponse:
         headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP]
         response = web.StreamResponse(status=answer.status, reason=answer.reason)
         response.headers.extend(headers)
         await response.prepare(request)
-        left = -1 if truncate is None else truncate.bytes
-        async for data in answer.content.iter_any():
+        exchange.status = answer.status
+        self._answers[id(request)] = _Answering(exchange, response, answer)
+        try:
+            return await self._pass_on(request, self._answers[id(request)], truncate)
+        finally:
+            del self._answers[id(request)]
+
+    async def _pass_on(
+        self, request: web.BaseRequest, answering: _Answering, truncate: Truncate | None
+    ) -> web.StreamResponse:
+        response, left = answering.response, -1 if truncate is None else truncate.bytes
+        async for data in answering.answer.content.iter_any():
             while any(rule.holds(request.method, request.raw_path) for rule in self._rules):
                 await self._change.wait()
-            await response.write(data if truncate is None else data[:left])
+            passed = data if truncate is None else data[:left]
+            answering.exchange.sent(passed)
+            await response.write(passed)
             left -= len(data)
             if truncate is not None and left <= 0:
                 return _end(request, reset=truncate.reset)
@@ -284,6 +358,22 @@ class HttpFaultProxy:
     async def _wait_while_there(self, rule: Rule) -> None:
         while rule in self._rules:
             await self._change.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Answering:
+    """An answer that is being passed on."""
+
+    exchange: Exchange
+    response: web.StreamResponse
+    answer: aiohttp.ClientResponse
+
+    def end(self) -> None:
+        """Let it be over for the client, and give the rest up."""
+        transport = self.answer.connection.transport if self.answer.connection is not None else None
+        self.answer.content.feed_eof()
+        if transport is not None:
+            transport.abort()  # It would go back into the pool in the middle of an answer.
 
 
 def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse:

@@ -136,10 +136,10 @@ def _call(
     deadline = Deadline.after(options.reconcile_timeout) if options.reconcile_timeout else None
     name = name_of(reconciler, builder)
     with StopToken(deadline=deadline) as stop:
+        cluster.client = cluster.client_for(name, stop=stop, deadline=deadline)
         context = Context(
             request=request,
             cluster=cluster,
-            client=cluster.client_for(name, stop=stop, deadline=deadline),
             clusters=cluster,
             log=Log(f"kcontroller.reconciler.{name}"),
             reasons=(),

@@ -30,13 +30,16 @@ from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.api.objects import KubeObject
     from kcontroller.client.ports import Reader, Write, Writer
-    from kcontroller.cluster import CachedKind
+    from kcontroller.cache.scope import Holding
+    from kcontroller.cluster import CacheHandle
+    from kcontroller.cluster.kind_view import KindView
+    from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.stop import Deadline
 
 _SERVER_WRITTEN: Final = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
@@ -138,13 +141,14 @@ class World:
             floors = Floors(clock=SYSTEM_CLOCK, on_loop_thread=lambda: False, on_stale=lambda: None)
             reader = CachedReader(direct, floors, self._cached_kind)
         writer: Writer = _Recorder(direct, self) if recorded else direct
-        return Client(Ports(reader=reader, live=direct, writer=writer), options)
+        tracked = reader.get if cached else None
+        return Client(Ports(reader=reader, live=direct, writer=writer, tracked=tracked), options)
 
-    def _cached_kind(self, gvk: GVK) -> CachedKind | None:
+    def _cached_kind(self, gvk: GVK) -> KindView | None:
         if gvk not in self._cached:
             return None
         kind, paths = self._cached[gvk]
-        return cast("CachedKind", _Snapshot(self, kind, paths))
+        return cast("KindView", _Snapshot(self, kind, paths))
 
     def _make_namespace(self, name: str) -> None:
         if name and self.client.get_or_none("v1 Namespace", Key("", name)) is None:
@@ -166,7 +170,7 @@ class World:
 
 @dataclass(slots=True)
 class _Snapshot:
-    """One declared kind as a synced cache would hold it now; stands in for a `CachedKind`."""
+    """One declared kind as a synced cache would hold it now; stands in for a `KindView`."""
 
     world: World
     kind: KindRef
@@ -174,7 +178,13 @@ class _Snapshot:
     mapping: ResourceMapping = field(init=False)
     store: Store = field(init=False)
 
-    def informers(self, namespace: str) -> tuple[_Snapshot, ...]:
+    def informers(
+        self,
+        namespace: str,
+        *,
+        metadata: bool = False,  # noqa: ARG002 - all of each object is there
+        paths: Sequence[str] = (),  # noqa: ARG002 - and every path that was declared
+    ) -> tuple[_Snapshot, ...]:
         direct = DirectPort(self.world.server, self.world.mapper)
         self.mapping = self.world.mapper.resolve(self.kind)
         projection = Projection(self.mapping.gvk, self.paths)
@@ -236,6 +246,7 @@ class WorldCluster(Cluster):
         stop: StopToken | None = None,
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,  # noqa: ARG002 - nobody competes for a world
+        tracker: Tracker | None = None,  # noqa: ARG002 - and nothing changes in it behind the reconcile's back
     ) -> Client:
         """Make a client for one piece of work."""
         if not cached:
@@ -268,7 +279,7 @@ class WorldCluster(Cluster):
             raise ClusterNotFound(msg)
         return self
 
-    def cache(self, kind: KindRef) -> CachedKind:  # noqa: ARG002 - the method that it overrides
+    def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:  # noqa: ARG002 - as it overrides
         """Refuse: a reconcile has no use for it."""
         raise _NotHere("cache(kind)")  # noqa: EM101 - the name of what is not here
 

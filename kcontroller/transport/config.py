@@ -6,6 +6,7 @@ A `Config` is a value: two that are equal lead to the same server with the same 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -84,6 +85,9 @@ class Config:
         namespace: the context's, or the pod's.
         source: where it came from, for messages: ``context "kind" of /home/me/.kube/config``.
         extra_headers: whole header lines for every request (``Impersonate-User: jane``).
+        qps: requests a second at most, as client-go's ``QPS``; 0 for no limit. Each client of a server counts for
+            itself, and informers are not limited.
+        burst: how many of them may go at once; 0 is client-go's default of 10.
     """
 
     server: str
@@ -93,10 +97,21 @@ class Config:
     namespace: str = "default"
     source: str = ""
     extra_headers: tuple[str, ...] = ()
+    qps: float = 0.0
+    burst: int = 0
 
     def __post_init__(self) -> None:
-        """Bring the server into normal form; raises ConfigError if it is not an HTTP URL."""
-        object.__setattr__(self, "server", normalise_server(self.server, where=self.source or "configuration"))
+        """Bring the server into normal form; raises ConfigError if it is not an HTTP URL, or for no usable rate."""
+        where = self.source or "configuration"
+        object.__setattr__(self, "server", normalise_server(self.server, where=where))
+        if not 0 <= self.qps < math.inf or self.burst < 0:
+            msg = f"{where}: qps and burst must be 0 or more, 0 for no limit; got qps={self.qps}, burst={self.burst}"
+            raise ConfigError(msg)
+
+    @property
+    def origin(self) -> str:
+        """``https://host:port``, the port always there."""
+        return f"{self.server.partition(':')[0]}://{self.host}"
 
     @property
     def host(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import re
+import ssl
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -104,7 +105,8 @@ class TokenFile:
 class CertificateFiles:
     """A client certificate and key from files that may be replaced while we run.
 
-    Read again at most every five seconds. A rotation caught between its two files costs one refused handshake.
+    Read again at most every five seconds. A rotation that is caught between its two files keeps the old pair until both
+    are there.
     """
 
     def __init__(self, certificate: Path, key: Path, *, what: str, clock: Clock = SYSTEM_CLOCK) -> None:
@@ -113,6 +115,7 @@ class CertificateFiles:
         )
         self._key = WatchedFile(key, what=f"{what}: client-key", check=check_key, clock=clock)
         self._last: ClientCertificate | None = None
+        self._unfit: ClientCertificate | None = None
 
     def __eq__(self, other: object) -> bool:
         """Equal by paths: a renewed certificate is no other identity."""
@@ -131,10 +134,22 @@ class CertificateFiles:
         """Give the pair as it is now, the same object as long as nothing changed."""
         pair = ClientCertificate(self._certificate.read(), self._key.read())
         last = self._last
-        if pair == last:
+        if last is not None and (pair in (last, self._unfit) or not self._fits(pair)):
             return last
         self._last = pair
         return pair
+
+    def _fits(self, pair: ClientCertificate) -> bool:
+        """Whether these two, and not one of them and its predecessor, are what the files hold."""
+        certificate, key = self._certificate.path, self._key.path
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(certificate, key, password="")
+            if pair == ClientCertificate(certificate.read_bytes(), key.read_bytes()):
+                return True
+        except OSError:  # As every SSLError is.
+            pass
+        self._unfit = pair
+        return False
 
     def invalidate(self) -> None:
         """Read the files again at the next call."""

@@ -6,7 +6,8 @@ The rest of the room calls libcurl by its own names (``P.URL``); this module is 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 import pycurl as P  # noqa: N812 - see multi.py
@@ -16,7 +17,9 @@ from kcontroller.transport.faults import Failure, Peer
 from kcontroller.version import VERSION
 
 if TYPE_CHECKING:
-    from kcontroller.transport.config import Config
+    from collections.abc import Iterator
+
+    from kcontroller.transport.config import ClientCertificate, Config
 
 USER_AGENT: Final = f"kcontroller/{VERSION}"
 CONNECT_SECONDS: Final = 10.0
@@ -27,6 +30,8 @@ _SUPPRESS_CONNECT_HEADERS: Final = 265
 
 _HEADER_LINE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
+_LINES_KEPT: Final = 32
+_END: Final = b"\r\n"
 
 
 def check_build() -> None:
@@ -57,6 +62,34 @@ def check_target(target: str) -> None:
         raise ValueError(msg)
 
 
+class Trust(NamedTuple):
+    """What a connection is made with, besides its endpoint; it is no secret who shows it.
+
+    Attributes:
+        ca: the certificates that may sign the server's; None for the system's.
+        certificate: ours, or None.
+    """
+
+    ca: bytes | None
+    certificate: ClientCertificate | None
+
+
+class Identity(NamedTuple):
+    """Who we are and whom we trust, at one moment; files and plugins may bring another one for the next request.
+
+    Attributes:
+        authorization: the value of the header of that name.
+        trust: what the connection is made with.
+    """
+
+    authorization: str | None
+    trust: Trust
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return "Identity()"
+
+
 class Endpoint:
     """One `Config` in libcurl's terms; safe for use from many threads.
 
@@ -72,13 +105,14 @@ class Endpoint:
         parts = urlsplit(config.server)
         self.encrypted = parts.scheme == "https"
         self.peer = Peer(
-            server=f"{parts.scheme}://{config.host}",
+            server=config.origin,
             name=config.tls.server_name or parts.hostname or "",
             source=config.source or "the configuration",
             own_ca=config.tls.ca is not None or config.tls.ca_file is not None,
             proxied=bool(config.proxy),
         )
         self._base = config.server
+        self._lines: dict[tuple[str, str, str | None], list[str]] = {}
         self._headers = [self._line(*_split_header(line)) for line in config.extra_headers]
         self._headers += [self._line("User-Agent", user_agent), "Expect:"]
         self._fixed: list[tuple[int, object]] = self._fixed_options()
@@ -118,6 +152,14 @@ class Endpoint:
         self._fixed.append((P.CONNECT_TO, [f"::{host}:{port}"]))
         self._headers.append(f"Host: {parts.netloc}")
 
+    def identity(self) -> Identity:
+        """Ask who we are now; raises what the credentials raise. May block, see `Credentials`."""
+        credentials = self.config.credentials
+        authorization = credentials.authorization()
+        if not self.encrypted:
+            return Identity(authorization, _NO_TRUST)
+        return Identity(authorization, Trust(self.config.tls.ca_pem(), credentials.client_certificate()))
+
     def prepare(
         self,
         handle: P.Curl,
@@ -126,7 +168,7 @@ class Endpoint:
         timeout: float,
         accept: str,
         content_type: str = "",
-        authorization: str | None,
+        identity: Identity,
     ) -> None:
         """Set every option that requests and streams share on a handle that was just made or reset.
 
@@ -136,7 +178,7 @@ class Endpoint:
             timeout: seconds for the whole transfer; connecting may take `CONNECT_SECONDS` of them.
             accept: the Accept header.
             content_type: the header of that name; "" for none.
-            authorization: the value from the credentials, so that the caller can compare it after a 401.
+            identity: from `identity`; the caller compares it after a 401, and with that of an idle connection.
 
         Raises:
             ValueError: the target is not percent-encoded, or a header value is not printable ASCII.
@@ -147,28 +189,24 @@ class Endpoint:
             handle.setopt(option, value)
         handle.setopt(P.TIMEOUT_MS, _milliseconds(timeout))
         handle.setopt(P.CONNECTTIMEOUT_MS, _milliseconds(min(timeout, CONNECT_SECONDS)))
-        handle.setopt(P.HTTPHEADER, self._header_lines(accept, content_type, authorization))
+        handle.setopt(P.HTTPHEADER, self._header_lines(accept, content_type, identity.authorization))
         if self.encrypted:
-            self._identify(handle)
+            _identify(handle, identity.trust)
 
     def _header_lines(self, accept: str, content_type: str, authorization: str | None) -> list[str]:
-        lines = [*self._headers, self._line("Accept", accept)]
-        if content_type:
-            lines.append(self._line("Content-Type", content_type))
-        if authorization is not None:
-            lines.append(self._line("Authorization", authorization))
+        # A client sends the same few sets of headers all its life; a token that is rotated makes new ones.
+        wanted = accept, content_type, authorization
+        lines = self._lines.get(wanted)
+        if lines is None:
+            lines = [*self._headers, self._line("Accept", accept)]
+            if content_type:
+                lines.append(self._line("Content-Type", content_type))
+            if authorization is not None:
+                lines.append(self._line("Authorization", authorization))
+            if len(self._lines) >= _LINES_KEPT:
+                self._lines = {}
+            self._lines[wanted] = lines
         return lines
-
-    def _identify(self, handle: P.Curl) -> None:
-        # As blobs: libcurl keeps what it once read from a path, so that a rotated file would never be seen.
-        ca = self.config.tls.ca_pem()
-        if ca is not None:
-            handle.setopt(P.CAINFO_BLOB, ca)
-            handle.unsetopt(P.CAPATH)  # Some builds preset it, and it would be trusted beside the blob.
-        pair = self.config.credentials.client_certificate()
-        if pair is not None:
-            handle.setopt(P.SSLCERT_BLOB, pair.certificate)
-            handle.setopt(P.SSLKEY_BLOB, pair.key)
 
     def _line(self, name: str, value: str) -> str:
         # libcurl sends CR and LF inside a value as they are: the rest of it would be a header of its own.
@@ -177,6 +215,19 @@ class Endpoint:
             msg = f"the header {name[:40]!r} for {self.peer.server} holds a character that no header may hold"
             raise ConfigError(msg)
         return line
+
+
+_NO_TRUST: Final = Trust(None, None)
+
+
+def _identify(handle: P.Curl, trust: Trust) -> None:
+    # As blobs: libcurl keeps what it once read from a path, so that a rotated file would never be seen.
+    if trust.ca is not None:
+        handle.setopt(P.CAINFO_BLOB, trust.ca)
+        handle.unsetopt(P.CAPATH)  # Some builds preset it, and it would be trusted beside the blob.
+    if trust.certificate is not None:
+        handle.setopt(P.SSLCERT_BLOB, trust.certificate.certificate)
+        handle.setopt(P.SSLKEY_BLOB, trust.certificate.key)
 
 
 def failure_of(handle: P.Curl, code: int, text: str, *, sent: bool | None = None) -> Failure:
@@ -198,10 +249,54 @@ def _milliseconds(seconds: float) -> int:
     return max(1, int(seconds * 1000))  # 0 would mean no limit.
 
 
-def parse_headers(lines: list[bytes]) -> dict[str, str]:
-    """Read the header lines of one answer; names in lower case, the last of equal names wins."""
+class Headers(Mapping[str, str]):
+    """The header lines of one answer: names in lower case, the last of equal names wins.
+
+    Nobody looks at the headers of most answers, so that they are taken apart at the first look.
+    """
+
+    __slots__ = ("_lines", "_values")
+
+    def __init__(self, lines: list[bytes]) -> None:
+        """Keep the lines; those of a proxy and of "100 Continue" may come first, each with a status line before."""
+        self._lines = lines
+        self._values: dict[str, str] | None = None
+
+    def __getitem__(self, name: str) -> str:
+        return self._parsed()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._parsed())
+
+    def __len__(self) -> int:
+        return len(self._parsed())
+
+    def __repr__(self) -> str:
+        return repr(self._parsed())
+
+    def _parsed(self) -> dict[str, str]:
+        if self._values is None:
+            self._values = _parse(self._lines)
+        return self._values
+
+
+def is_complete(lines: list[bytes]) -> bool:
+    """Whether the last head among these header lines has its end.
+
+    To libcurl a connection that ends in the middle of a head is an answer without a body.
+    """
+    if lines and lines[-1] == _END:
+        return True
+    begin = max((at for at, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0)
+    return _END in lines[begin:]  # Trailers follow it.
+
+
+def _parse(lines: list[bytes]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in b"".join(lines).decode("latin-1").split("\r\n"):
+        if line.startswith("HTTP/"):
+            headers.clear()
+            continue
         name, colon, value = line.partition(":")
         if colon:
             headers[name.strip().lower()] = value.strip()

@@ -27,6 +27,7 @@ class Fault(enum.Enum):
 
 TIMED_OUT: Final = 28
 HTTP2_LOST: Final = 16
+CUT_SHORT: Final = 18
 FAULTS: Final[dict[int, Fault]] = {
     5: Fault.CONNECT,  # the proxy's name
     6: Fault.CONNECT,  # the server's name

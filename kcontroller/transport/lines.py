@@ -11,7 +11,7 @@ LIMIT: Final = 16 * 1024 * 1024
 
 
 class LineSplitter:
-    """Collects chunks and hands out blocks of complete lines.
+    """Collects chunks and hands out complete lines.
 
     The unfinished line is kept as a list of pieces and joined once: ``tail + chunk`` would copy a long line again for
     each of its chunks.
@@ -28,26 +28,22 @@ class LineSplitter:
         self._parts: list[bytes] = []
         self._size = 0
 
-    def feed(self, chunk: bytes) -> bytes:
-        r"""Take the next bytes; returns the lines they complete, joined by ``\n`` and without the last one.
-
-        b"" means that no line is complete (or that it was empty, as a keep-alive is).
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take the next bytes; returns the lines they complete, without their line feeds. A keep-alive is an empty one.
 
         Raises:
             TransportError: a line is longer than the limit; what was collected is dropped.
         """
-        end = chunk.rfind(b"\n")
-        if end < 0:
-            self._keep(chunk)
-            return b""
-        self._check(self._size + chunk.find(b"\n"))
-        if end > self._limit:
-            self._check(max(map(len, chunk[:end].split(b"\n"))))
-        self._parts.append(chunk[:end])
-        block = b"".join(self._parts)
-        self._parts, self._size = [], 0
-        self._keep(chunk[end + 1 :])
-        return block
+        lines = chunk.split(b"\n")
+        rest = lines.pop()
+        if lines and self._parts:
+            self._keep(lines[0])
+            lines[0] = b"".join(self._parts)
+            self._parts, self._size = [], 0
+        if len(chunk) > self._limit:
+            self._check(max(map(len, lines), default=0))
+        self._keep(rest)
+        return lines
 
     @property
     def rest(self) -> bytes:

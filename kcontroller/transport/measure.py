@@ -41,6 +41,11 @@ class RequestMeter:
             child = self._seconds[verb] = self._metrics.request_seconds.labels(verb, self._host)
         child.observe(seconds)
 
+    def waited(self, seconds: float, *, verb: str) -> None:
+        """Observe the time that the client's own rate limiter took."""
+        if self._metrics is not None:
+            self._metrics.rate_limiter_seconds.labels(verb, self._host).observe(seconds)
+
     def retried(self, *, code: str, verb: str) -> None:
         """Count one attempt that follows another because of `code`."""
         if self._metrics is not None:

@@ -1,4 +1,4 @@
-"""One CurlMulti with the selector that watches its sockets and the pair that wakes it.
+"""One CurlMulti with the poller that watches its sockets and the pair that wakes it.
 
 Everything but `Multi.wake` belongs to the thread that drives it: a multi that two threads touch loses requests or ends
 the process. `select()` is never used for it; it fails above 1,024 descriptors.
@@ -7,43 +7,33 @@ the process. `select()` is never used for it; it fails above 1,024 descriptors.
 from __future__ import annotations
 
 import contextlib
-import selectors
 import socket
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pycurl as P  # noqa: N812 - half of libcurl's constants are longer than the lines they stand in
 
-_NOT_WAKE: Final = object()
-_EVENTS: Final = {
-    P.POLL_IN: selectors.EVENT_READ,
-    P.POLL_OUT: selectors.EVENT_WRITE,
-    P.POLL_INOUT: selectors.EVENT_READ | selectors.EVENT_WRITE,
-}
-_BITS: Final = {
-    selectors.EVENT_READ: P.CSELECT_IN,
-    selectors.EVENT_WRITE: P.CSELECT_OUT,
-    selectors.EVENT_READ | selectors.EVENT_WRITE: P.CSELECT_IN | P.CSELECT_OUT,
-}
+if TYPE_CHECKING:
+    from kcontroller.transport.pollers import Poller
 
 
 class Multi:
     """Drives transfers one turn at a time.
 
     Args:
-        selector: watches the sockets; closed with the multi. A poll selector costs no descriptor, epoll scales.
+        poller: watches the sockets; closed with the multi.
     """
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, poller: Poller) -> None:
         """Watch nothing but the wake pair."""
-        self._selector = selector
+        self._poller = poller
         self._due: float | None = None
         self._failure: BaseException | None = None
-        self._watched: set[int] = set()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
-        selector.register(self._reader, selectors.EVENT_READ)
+        self._wake_fd = self._reader.fileno()
+        poller.watch(self._wake_fd, P.POLL_IN)
         self._multi = P.CurlMulti()
         self._multi.setopt(P.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(P.M_TIMERFUNCTION, self._on_timer)
@@ -59,11 +49,15 @@ class Multi:
 
     def turn(self, timeout: float) -> None:
         """Wait for sockets, for libcurl's timer or for `wake`, at most `timeout` seconds, and act on what came."""
-        for key, events in self._selector.select(self._patience(timeout)):
-            if key.data is _NOT_WAKE:
-                self._act(key.fd, _BITS[events])
-            else:
+        for fd, bits in self._poller.wait(self._patience(timeout)):
+            if fd == self._wake_fd:
                 self._drain()
+            else:
+                self._act(fd, bits)
+        self.act_if_due()
+
+    def act_if_due(self) -> None:
+        """Do what libcurl's timer asks for by now, such as the first step of a transfer that was just added."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
             self._act(P.SOCKET_TIMEOUT, 0)
@@ -86,7 +80,7 @@ class Multi:
     def close(self) -> None:
         """Close the connections and all descriptors; the handles must have been removed."""
         self._multi.close()
-        self._selector.close()
+        self._poller.close()
         self._reader.close()
         self._writer.close()
 
@@ -109,15 +103,9 @@ class Multi:
     def _on_socket(self, what: int, fd: int, _multi: Any, _data: Any) -> int:
         try:
             if what == P.POLL_REMOVE:
-                # Also for descriptors that were never ours: libcurl has an eventfd of its own.
-                if fd in self._watched:
-                    self._watched.discard(fd)
-                    self._selector.unregister(fd)
-            elif fd in self._watched:
-                self._selector.modify(fd, _EVENTS[what], _NOT_WAKE)
+                self._poller.forget(fd)
             else:
-                self._selector.register(fd, _EVENTS[what], _NOT_WAKE)
-                self._watched.add(fd)
+                self._poller.watch(fd, what)
         except BaseException as error:  # noqa: BLE001
             self._failure = error
         return 0

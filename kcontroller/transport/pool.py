@@ -1,12 +1,15 @@
-"""Handles that keep their connections between requests.
+"""Handles that keep their connections between requests, shared by all that talk to one server.
 
 A handle runs one request at a time over HTTP/1.1 and has a multi of its own, because only a multi can be woken: a
 stopped request ends at once for some 15 µs more per request. Handles move between threads, one at a time.
+
+A thousand projects behind one host are one endpoint: they differ in path and headers, which belong to the request, so
+that they share a few connections. What belongs to a connection keeps them apart: scheme, host, port, proxy, what we
+trust, the name we expect, and our client certificate.
 """
 
 from __future__ import annotations
 
-import selectors
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -15,14 +18,13 @@ import pycurl as P  # noqa: N812 - see multi.py
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.faults import TIMED_OUT
 from kcontroller.transport.multi import Multi
+from kcontroller.transport.pollers import is_readable, light_poller
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable
 
     from kcontroller.process.clock import Clock
-
-# Unlike epoll it costs no descriptor, and a handle watches two or three.
-_PollSelector: Final[type[selectors.BaseSelector]] = getattr(selectors, "PollSelector", selectors.SelectSelector)
+    from kcontroller.transport.config import Config
 
 _LONGEST_TURN: Final = 60.0  # A bound only; libcurl's timers end a turn earlier.
 
@@ -32,20 +34,22 @@ class Handle:
 
     Attributes:
         curl: the handle, without options from earlier requests.
+        identity: what its connection was made with beyond the endpoint: trust and client certificate.
         idle_since: when it was given back.
         usable: False after an error inside libcurl's machinery; such a handle is not kept.
         resolving: whether the last transfer was given up before its host had an address.
     """
 
-    __slots__ = ("_fd", "_multi", "curl", "idle_since", "resolving", "usable")
+    __slots__ = ("_fd", "_multi", "curl", "identity", "idle_since", "resolving", "usable")
 
-    def __init__(self) -> None:
+    def __init__(self, identity: Hashable = None) -> None:
         """Open no connection yet."""
         self.curl = P.Curl()
+        self.identity = identity
         self.idle_since = 0.0
         self.usable = True
         self.resolving = False
-        self._multi = Multi(_PollSelector())
+        self._multi = Multi(light_poller())
         self._fd = -1
 
     def run(self, stopped: Callable[[], bool]) -> tuple[int, str] | None:
@@ -65,11 +69,15 @@ class Handle:
         return ended
 
     def _drive(self, stopped: Callable[[], bool]) -> tuple[int, str] | None:
-        while not stopped():
-            self._multi.turn(_LONGEST_TURN)
+        if stopped():
+            return None
+        self._multi.act_if_due()  # No socket is watched yet: to poll first would only give the interpreter away.
+        while True:
             for _, code, text in self._multi.finished():
                 return code, text
-        return None
+            if stopped():
+                return None
+            self._multi.turn(_LONGEST_TURN)
 
     def wake(self) -> None:
         """Make the running transfer ask whether it is stopped. Any thread."""
@@ -79,9 +87,10 @@ class Handle:
         """Demand a new connection if the old one has ended while it was idle.
 
         libcurl looks only at connections idle for a second. A GET would be repeated in silence; a write would be sent
-        into nothing, and its outcome would be unknown without need.
+        into nothing, and its outcome would be unknown without need. An idle connection has nothing to say but that it
+        ends.
         """
-        if self._fd >= 0 and _is_readable(self._fd):
+        if self._fd >= 0 and is_readable(self._fd):
             self.curl.setopt(P.FRESH_CONNECT, 1)
 
     def close(self) -> None:
@@ -90,17 +99,8 @@ class Handle:
         self._multi.close()
 
 
-def _is_readable(fd: int) -> bool:
-    # An idle connection has nothing to say but that it ends.
-    with _PollSelector() as selector:
-        selector.register(fd, selectors.EVENT_READ)
-        return bool(selector.select(0))
-
-
 class HandlePool:
-    """Idle handles, the last one used first; safe for use from many threads.
-
-    May be shared by requesters: libcurl reuses a connection only for the same host, trust and client certificate.
+    """Idle handles of one endpoint, the last one used first; safe for use from many threads.
 
     Args:
         max_idle: how many handles to keep; more may run.
@@ -117,14 +117,14 @@ class HandlePool:
         self._idle: list[Handle] = []
         self._closed = False
 
-    def take(self) -> Handle:
-        """Give out the handle used last, or a new one."""
+    def take(self, identity: Hashable = None) -> Handle:
+        """Give out the handle of that identity used last, or a new one."""
         with self._lock:
             old = self._take_old_locked()
-            handle = self._idle.pop() if self._idle else None
+            handle = self._take_locked(identity)
         for aged in old:
             aged.close()
-        return handle or Handle()
+        return handle or Handle(identity)
 
     def give_back(self, handle: Handle) -> None:
         """Keep a handle for the next request, or close it if there are enough."""
@@ -150,11 +150,50 @@ class HandlePool:
         for handle in old:
             handle.close()
 
+    def _take_locked(self, identity: Hashable) -> Handle | None:
+        for at in range(len(self._idle) - 1, -1, -1):
+            if self._idle[at].identity == identity:
+                return self._idle.pop(at)
+        return None
+
     def _take_old_locked(self) -> list[Handle]:
         limit = self._clock.monotonic() - self._idle_seconds
-        count = next((at for at, handle in enumerate(self._idle) if handle.idle_since > limit), len(self._idle))
-        old, self._idle[:count] = self._idle[:count], []
+        old = []
+        while self._idle and self._idle[0].idle_since <= limit:
+            old.append(self._idle.pop(0))
         return old
+
+
+class Pools:
+    """One pool for each endpoint, from its first user to its last; safe for use from many threads."""
+
+    def __init__(self) -> None:
+        """Know no endpoint."""
+        self._lock = threading.Lock()
+        self._pools: dict[Hashable, tuple[HandlePool, int]] = {}
+
+    def join(self, config: Config, *, clock: Clock) -> tuple[HandlePool, Callable[[], None]]:
+        """Give the pool of a server, and what its user calls when he needs it no longer, once.
+
+        The last one to leave closes it.
+        """
+        endpoint = config.origin, config.tls, config.proxy, clock
+        with self._lock:
+            pool, users = self._pools.get(endpoint) or (HandlePool(clock=clock), 0)
+            self._pools[endpoint] = pool, users + 1
+        return pool, lambda: self._leave(endpoint)
+
+    def _leave(self, endpoint: Hashable) -> None:
+        with self._lock:
+            pool, users = self._pools.pop(endpoint)
+            if users > 1:
+                self._pools[endpoint] = pool, users - 1
+                return
+        pool.close()
+
+
+SHARED: Final = Pools()
+"""The pools of the process."""
 
 
 def _close_aside(handle: Handle) -> None:

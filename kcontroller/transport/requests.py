@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 import pycurl as P  # noqa: N812 - see multi.py
 
-from kcontroller.errors import ConnectFailed, KControllerError
+from kcontroller.errors import ConnectFailed, KControllerError, RequestTimeout
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import StopToken
-from kcontroller.transport.curl import USER_AGENT, Endpoint, failure_of, parse_headers
-from kcontroller.transport.faults import error_of
+from kcontroller.process.waits import about_to_wait
+from kcontroller.transport.curl import USER_AGENT, Endpoint, Headers, failure_of, is_complete
+from kcontroller.transport.faults import CUT_SHORT, error_of
+from kcontroller.transport.limiter import DEFAULT_BURST, RateLimiter
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.messages import METHODS, HttpResponse
-from kcontroller.transport.pool import HandlePool
+from kcontroller.transport.pool import SHARED
 from kcontroller.transport.retries import Retries
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.transport.config import Config
+    from kcontroller.transport.curl import Identity
     from kcontroller.transport.messages import HttpRequest
-    from kcontroller.transport.pool import Handle
+    from kcontroller.transport.pool import Handle, Pools
 
 _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})  # A missing body is an empty one, with Content-Length: 0.
 _UNAUTHORIZED: Final = 401
@@ -42,7 +45,7 @@ class Requester:
         metrics: where to count.
         clock: the time of retries and of idle connections.
         user_agent: the header of that name.
-        pool: connections shared with other requesters, closed by their owner; by default an own one.
+        pools: where connections are shared with all that talk to the same server.
         repeats: whether a request may be sent again as `retries` says; without, its first outcome stands.
     """
 
@@ -53,20 +56,20 @@ class Requester:
         metrics: Metrics | None = None,
         clock: Clock = SYSTEM_CLOCK,
         user_agent: str = USER_AGENT,
-        pool: HandlePool | None = None,
+        pools: Pools = SHARED,
         repeats: bool = True,
     ) -> None:
         """Open no connection yet; raises ConfigError if libcurl or a header is unfit."""
         self._endpoint = Endpoint(config, user_agent=user_agent)
         self._credentials = config.credentials
         self._clock = clock
-        self._own_pool = HandlePool(clock=clock) if pool is None else None
-        self._pool = pool or self._own_pool or HandlePool(clock=clock)
         self._repeats = repeats
+        self._limiter = RateLimiter(config.qps, config.burst or DEFAULT_BURST, clock=clock) if config.qps else None
         self._meter = RequestMeter(metrics, host=config.host)
         self._stop = StopToken(clock=clock)
         self._lock = threading.Lock()
         self._running: set[Handle] = set()
+        self._pool, self._leave_pool = pools.join(config, clock=clock)
 
     def send(
         self,
@@ -116,32 +119,46 @@ class Requester:
             self._meter.took(self._clock.monotonic() - started, verb=verb)
 
     def close(self) -> None:
-        """End the running requests with Stopped and close the idle connections; later requests raise Stopped."""
+        """End the running requests with Stopped; later ones raise it. Idle connections go with their last user."""
         self._stop.stop("the connection to the cluster was closed")
         with self._lock:
             running = list(self._running)
+            leave, self._leave_pool = self._leave_pool, lambda: None
         for handle in running:
             handle.wake()
-        if self._own_pool is not None:
-            self._own_pool.close()
+        leave()
 
     def _send_authorized(
         self, request: HttpRequest, timeout: float, stop: StopToken | None, guard: Callable[[], None] | None
     ) -> HttpResponse:
+        verb = request.verb or request.method
+        timeout -= self._wait_for_turn(timeout, stop, verb)
         identity = self._identity()
-        response = self._send_once(request, identity[0], timeout, stop, guard)
+        response = self._send_once(request, identity, timeout, stop, guard)
         if response.status != _UNAUTHORIZED:
             return response
         self._credentials.invalidate()
         renewed = self._identity()
         if renewed == identity:
             return response
-        self._meter.retried(code=str(_UNAUTHORIZED), verb=request.verb or request.method)
-        return self._send_once(request, renewed[0], timeout, stop, guard)
+        self._meter.retried(code=str(_UNAUTHORIZED), verb=verb)
+        return self._send_once(request, renewed, timeout, stop, guard)
 
-    def _identity(self) -> tuple[str | None, object]:
+    def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> float:
+        if self._limiter is None:
+            return 0.0
+        seconds = self._limiter.reserve(within=timeout)
+        if seconds is None:
+            msg = f"the rate limit of {self._endpoint.peer.server} (qps, burst) has no turn for {verb} within its time"
+            raise RequestTimeout(msg, sent=False)
+        if seconds:
+            self._pause(seconds, stop)
+        self._meter.waited(seconds, verb=verb)
+        return seconds
+
+    def _identity(self) -> Identity:
         try:
-            return self._credentials.authorization(), self._credentials.client_certificate()
+            return self._endpoint.identity()
         except KControllerError:
             raise
         except Exception as error:
@@ -152,15 +169,15 @@ class Requester:
     def _send_once(
         self,
         request: HttpRequest,
-        authorization: str | None,
+        identity: Identity,
         timeout: float,
         stop: StopToken | None,
         guard: Callable[[], None] | None,
     ) -> HttpResponse:
         self._raise_if_stopped(stop)
-        handle = self._pool.take()
+        handle = self._pool.take(identity.trust)
         try:
-            once = self._prepare(handle, request, authorization, timeout, guard)
+            once = self._prepare(handle, request, identity, timeout, guard)
             if guard is not None and not request.read_only:
                 guard()
             return self._exchange(handle, request, once, stop)
@@ -171,7 +188,7 @@ class Requester:
         self,
         handle: Handle,
         request: HttpRequest,
-        authorization: str | None,
+        identity: Identity,
         timeout: float,
         guard: Callable[[], None] | None,
     ) -> _Once | None:
@@ -182,7 +199,7 @@ class Requester:
             timeout=timeout,
             accept=request.accept,
             content_type=request.content_type,
-            authorization=authorization,
+            identity=identity,
         )
         curl.setopt(P.HTTP_VERSION, P.CURL_HTTP_VERSION_1_1)
         if request.compressed:
@@ -212,6 +229,7 @@ class Requester:
             self._running.add(handle)
         withdraw = stop.on_stop(handle.wake) if stop is not None else None
         try:
+            about_to_wait()
             ended = handle.run(lambda: self._stop.stopped or (stop is not None and stop.stopped))
         finally:
             if withdraw is not None:
@@ -223,17 +241,17 @@ class Requester:
         if ended is None:
             self._raise_if_stopped(stop)
         code, text = ended or (0, "")
-        if code:
+        if code or not is_complete(lines):
             self._meter.answered(code=NO_ANSWER, method=request.method)
             raise error_of(
-                failure_of(handle.curl, code, text, sent=once.passed if once else None),
+                failure_of(handle.curl, code or CUT_SHORT, text, sent=once.passed if once else None),
                 self._endpoint.peer,
                 asked=request.method,
                 read_only=request.read_only,
             )
         status = handle.curl.getinfo(P.RESPONSE_CODE)
         self._meter.answered(code=str(status), method=request.method)
-        return HttpResponse(status, parse_headers(_last_answer(lines)), b"".join(chunks))
+        return HttpResponse(status, Headers(lines), b"".join(chunks))
 
     def _raise_if_stopped(self, stop: StopToken | None) -> None:
         if stop is not None:
@@ -241,13 +259,9 @@ class Requester:
         self._stop.raise_if_stopped()
 
     def _pause(self, seconds: float, stop: StopToken | None) -> None:
-        with StopToken(stop, clock=self._clock) as token:
-            withdraw = self._stop.on_stop(lambda: token.stop(self._stop.reason))
-            try:
-                token.wait(seconds)
-                token.raise_if_stopped()
-            finally:
-                withdraw()
+        with self._stop.child(*([stop] if stop is not None else [])) as token:
+            token.wait(seconds)
+            token.raise_if_stopped()
 
 
 class _Once:
@@ -284,11 +298,3 @@ class _Once:
                 raise refusal
             finally:
                 del refusal  # Its traceback has this frame.
-
-
-def _last_answer(lines: list[bytes]) -> list[bytes]:
-    # A proxy's reply and "100 Continue" come first, each with a status line of its own.
-    for at in range(len(lines) - 1, -1, -1):
-        if lines[at].startswith(b"HTTP/"):
-            return lines[at + 1 :]
-    return lines

@@ -12,13 +12,15 @@ a connection of its own and proves only that the server lives.
 Sharing: streams that start together wait for the first one's connection. If it turns out to speak HTTP/1.1, libcurl
 would let them wait until that stream ends, so each of them is then started anew with a connection of its own. That it
 speaks HTTP/1.1 is known from the first status, or from others that still wait although a request has gone out.
+
+Rotation: who we are is asked for at each start, of probes too. As soon as it has changed, the streams that run as who
+we were are ended, and their users open them anew: within a silence, or when the next watch is renewed.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
-import selectors
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -31,6 +33,7 @@ from kcontroller.transport.faults import TIMED_OUT, is_unsent
 from kcontroller.transport.gate import CONNECTING
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.multi import Multi
+from kcontroller.transport.pollers import EventPoller
 from kcontroller.transport.transfer import Probe, Receiver, Stream, Transfer
 
 if TYPE_CHECKING:
@@ -136,7 +139,7 @@ class StreamLoop:
 
         Closing waits for a name server that does not answer, some ten seconds; whoever joins the thread must not mind.
         """
-        multi = self._multi = Multi(selectors.DefaultSelector())
+        multi = self._multi = Multi(EventPoller())
         self._thread = threading.get_ident()
         try:
             while not self._stopping:
@@ -305,8 +308,21 @@ class StreamLoop:
             self.heard()
         self._look_at_sharing_later()
         handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._share)
+        others = list(self._running.values())
         self._running[id(handle)] = transfer
         multi.add(handle)
+        for other in others:
+            if other.identity != transfer.identity:
+                self._end_old(multi, other)
+
+    def _end_old(self, multi: Multi, transfer: Transfer) -> None:
+        """End a stream that runs with credentials or trust that have been replaced, so that it is opened anew."""
+        del self._running[id(transfer.handle)]
+        _discard(multi, transfer)
+        if transfer is self._probe:
+            self._probe = None
+        else:
+            self._end(transfer, TransportError("the credentials were renewed: the stream begins anew with them"))
 
     # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
 

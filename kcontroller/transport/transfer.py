@@ -10,13 +10,13 @@ import pycurl as P  # noqa: N812 - see multi.py
 
 from kcontroller.errors import ConnectFailed, TransportError
 from kcontroller.process.logs import Log
-from kcontroller.transport.curl import failure_of, parse_headers
-from kcontroller.transport.faults import error_of
+from kcontroller.transport.curl import Headers, failure_of
+from kcontroller.transport.faults import CUT_SHORT, error_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kcontroller.transport.curl import Endpoint
+    from kcontroller.transport.curl import Endpoint, Identity
 
 _REFUSE: Final = -1  # From a callback: end this transfer. Over HTTP/2 its siblings go on.
 _FINAL_STATUS: Final = 200
@@ -66,6 +66,7 @@ class Transfer:
         started: when it was handed to libcurl, by the loop's clock.
         status: the status of the answer once it is there.
         shared: whether the answer came by HTTP/2.
+        identity: who we were when it began.
         dead: set by the loop that found the connection dead, so that the error says so.
     """
 
@@ -75,6 +76,7 @@ class Transfer:
         self.started = 0.0
         self.status: int | None = None
         self.shared = False
+        self.identity: Identity | None = None
         self.dead = False
         self._owner = owner
         self._target = target
@@ -91,15 +93,10 @@ class Transfer:
             now: the loop's time.
             share: wait for a connection that others open and travel on it, if it turns out to be one over HTTP/2.
         """
+        identity = endpoint.identity()
         handle = P.Curl()
         try:
-            endpoint.prepare(
-                handle,
-                self._target,
-                timeout=self._timeout,
-                accept=self._accept,
-                authorization=endpoint.config.credentials.authorization(),
-            )
+            endpoint.prepare(handle, self._target, timeout=self._timeout, accept=self._accept, identity=identity)
         except BaseException:
             handle.close()
             raise
@@ -107,7 +104,7 @@ class Transfer:
         handle.setopt(P.PIPEWAIT, int(share))  # Without it, streams that start together take a connection each.
         handle.setopt(P.HEADERFUNCTION, self._on_header)
         handle.setopt(P.WRITEFUNCTION, self._on_body)
-        self.handle, self.started = handle, now
+        self.handle, self.started, self.identity = handle, now, identity
         return handle
 
     @property
@@ -142,7 +139,9 @@ class Transfer:
         if self._fault is not None:
             return self._receiver_error(self._fault)
         if not code:
-            return None
+            if self.status is not None:
+                return None
+            code = CUT_SHORT  # To libcurl a head without end is an answer without a body.
         if self.dead:
             return TransportError(f"the connection with {endpoint.peer.server} is dead: it was silent, and a probe too")
         failure = failure_of(self.handle, code, text)
@@ -180,7 +179,7 @@ class Transfer:
                 self._lines = [line]
             elif line.strip():
                 self._lines.append(line)
-            elif self.status is None:  # Else these are trailers.
+            elif self.status is None and line.endswith(b"\n"):  # Else these are trailers, or a head that was cut.
                 self._head()
         except BaseException as fault:  # noqa: BLE001
             self._fault = fault
@@ -193,7 +192,7 @@ class Transfer:
             return
         self.status = status
         self.shared = not self._lines[0].startswith(b"HTTP/1")
-        self.take_response(status, parse_headers(self._lines[1:]))
+        self.take_response(status, Headers(self._lines))
 
     def _on_body(self, chunk: bytes) -> int | None:
         if self.refuses():

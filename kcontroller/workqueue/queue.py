@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic
 from kcontroller.process.backoff import RECONCILE
 from kcontroller.workqueue.entry import NEVER, Item, R
 from kcontroller.workqueue.meter import QueueMeter
+from kcontroller.workqueue.relay import Relay
 from kcontroller.workqueue.schedule import Schedule
 from kcontroller.workqueue.waiting import Waiters
 
@@ -33,6 +34,7 @@ class WorkQueue(Generic[R]):
         backoff: seconds between the retries of one request.
         workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
         reserves: whether a cluster that is alone with work leaves one worker free: if it hangs, the others go on.
+        relay: whether workers that only compute take turns; see `relay`. Each of them then has one item at a time.
         metrics: where the ``workqueue_*`` families are; None for none.
     """
 
@@ -44,6 +46,7 @@ class WorkQueue(Generic[R]):
         backoff: Backoff = RECONCILE,
         workers: int = 1,
         reserves: bool = False,
+        relay: bool = False,
         metrics: Metrics | None = None,
     ) -> None:
         """Start empty and running."""
@@ -61,6 +64,7 @@ class WorkQueue(Generic[R]):
         self._schedule: Schedule[R] = Schedule(
             cap=max(1, workers // 4), alone=max(1, workers - 1) if reserves else math.inf, backoff=backoff
         )
+        self._relay = Relay(workers) if relay and workers > 1 else None
         self._stopped = False
 
     def add(self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "") -> None:
@@ -87,19 +91,22 @@ class WorkQueue(Generic[R]):
 
         Returns None once the queue is stopped, or when `timeout` seconds are over.
         """
-        monotonic, schedule = self._clock.monotonic, self._schedule
+        monotonic = self._clock.monotonic
         deadline = NEVER if timeout is None else monotonic() + timeout
         with self._lock:
             while not self._stopped:
                 now = monotonic()
-                item = schedule.take(now)
+                item = self._take(now)
                 if item is not None or deadline <= now:
                     break
-                self._waiters.wait(now=now, deadline=deadline, due=schedule.next_due())
+                self._waiters.wait(now=now, deadline=deadline, due=self._next_look())
             else:
                 return None
             if self._waiters.waiting:
-                self._waiters.pass_on(pickable=schedule.pickable)
+                may = self._may_take(now)
+                self._waiters.pass_on(pickable=may)
+                if not may:
+                    self._waiters.expect(self._next_look())
         if item is not None and self._meter is not None:
             self._meter.queued(item.waited)
         return item
@@ -110,18 +117,45 @@ class WorkQueue(Generic[R]):
         Raises:
             ValueError: the item is not in work: it was given back before, or comes from another queue.
         """
+        self._give_back(item, outcome, follows=False)
+
+    def exchange(self, item: Item[R], outcome: Outcome) -> Item[R] | None:
+        """Give an item back and wait for the next one: `done` and `get` in one step, for a worker's loop.
+
+        Raises:
+            ValueError: as `done`.
+        """
+        following = self._give_back(item, outcome, follows=True)
+        return self.get() if following is None else following
+
+    def let_others(self, item: Item[R]) -> None:
+        """Note that the worker of an item is about to wait: in a relay another one may start."""
+        if self._relay is not None and self._relay.runs(item):
+            with self._lock:
+                if self._relay.pause(item) and self._waiters.waiting:
+                    self._wake()
+
+    def _give_back(self, item: Item[R], outcome: Outcome, *, follows: bool) -> Item[R] | None:
         now = self._clock.monotonic()
+        following = None
         with self._lock:
             worked = self._schedule.give_back(item, outcome, now)
+            if self._relay is not None:
+                self._relay.end(item, now, more=self._schedule.pickable)
+            if follows and not self._stopped:
+                following = self._take(now)
             if self._waiters.waiting:
-                self._wake()
+                self._wake(now)
             if self._watchers:
                 self._settled.notify_all()
             idle = self._take_idle_callbacks() if self._idle_callbacks else ()
         if self._meter is not None:
             self._meter.worked(worked)
+            if following is not None:
+                self._meter.queued(following.waited)
         for callback in idle:
             callback()
+        return following
 
     def purge(self, cluster: str) -> None:
         """Forget a cluster: ready, delayed, failures, pause.
@@ -247,11 +281,34 @@ class WorkQueue(Generic[R]):
             self._idle_callbacks = [each for each in self._idle_callbacks if in_flight(each[0])]
         return idle
 
-    def _wake(self) -> None:
-        if self._schedule.pickable:
+    def _take(self, now: float) -> Item[R] | None:
+        schedule, relay = self._schedule, self._relay
+        if relay is None:
+            return schedule.take(now)
+        if not (schedule.pickable or schedule.next_due() <= now) or not relay.has_room(now):
+            return None
+        item = schedule.take(now)
+        if item is not None:
+            relay.start(item, now)
+        return item
+
+    def _may_take(self, now: float) -> bool:
+        return self._schedule.pickable and (self._relay is None or self._relay.has_room(now))
+
+    def _next_look(self) -> float:
+        """When a worker that found nothing should look again: something is due, and may be taken."""
+        schedule, relay = self._schedule, self._relay
+        if relay is None:
+            return schedule.next_due()
+        if schedule.pickable:
+            return relay.next_room()
+        return max(schedule.next_due(), relay.next_room())
+
+    def _wake(self, now: float | None = None) -> None:
+        if self._may_take(self._clock.monotonic() if now is None else now):
             self._waiters.wake()
         else:
-            self._waiters.expect(self._schedule.next_due())
+            self._waiters.expect(self._next_look())
 
     def _wait_settled(self, settled: Callable[[], bool], timeout: float) -> bool:
         deadline = self._clock.monotonic() + timeout

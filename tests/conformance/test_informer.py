@@ -8,6 +8,10 @@ import msgspec
 import pytest
 
 from kcontroller.cache.informer import Informer
+from kcontroller.client.discovery import RestMapper
+from kcontroller.cluster.cached_kind import CachedKind
+from kcontroller.controller import predicates
+from kcontroller.controller.event import Event
 from tests.unit.cache.feeds import FakeFeed, FakeStream
 from tests.unit.cache.listeners import Listener
 from tests.unit.cache.objects import PODS, bookmark, key, line, pod, status
@@ -120,7 +124,30 @@ def test_19_the_order_of_an_objects_changes_is_kept_for_every_handler(informer: 
     assert one.take() == two.take() == expected
 
 
-def test_20_we_tell_nothing_of_what_did_not_change(informer: Informer, feed: FakeFeed) -> None:
+def test_20_a_resync_reaches_only_those_who_asked_and_tells_of_objects_as_at_first(feed: FakeFeed) -> None:
+    mapper = RestMapper(None)  # type: ignore[arg-type]
+    mapper.learn(PODS)
+    kind = CachedKind(
+        PODS.gvk, PODS.gvk, feed=feed, mapper=mapper, clock=feed.clock, on_trouble=lambda _kind, _error: None
+    )
+    asked: list[Change] = []
+    others: list[Change] = []
+    kind.subscribe(asked.append, lambda: None, resync=3600)
+    kind.subscribe(others.append, lambda: None)
+    kind.start()
+    feed.run()
+    listed(feed, line("ADDED", pod("a", 5)), version=10)
+    streams = len(feed.streams)
+    feed.advance(1.1 * 3600)
+
+    assert [change.resync for change in asked] == [False, True]
+    assert (asked[1].old, asked[1].new) == (None, asked[0].new)
+    assert predicates.generation_changed().admits(Event("", "v1 Pod", asked[1]))
+    assert len(others) == 1
+    assert len(feed.streams) == streams
+
+
+def test_20_nobody_else_is_told_of_what_did_not_change(informer: Informer, feed: FakeFeed) -> None:
     listener = Listener(informer)
     listed(feed, line("ADDED", pod("a", 5)), version=10)
     listener.take()

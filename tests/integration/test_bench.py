@@ -3,83 +3,163 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from benchmarks import contenders, duel, figures, widgets
-from benchmarks.usage import Point
+from benchmarks import building, contenders, duel, figures, filling, results, tables, writer
+from benchmarks.measured import Failed, Measured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from kcontroller.testing.control_plane import ControlPlane
 
-OBJECTS = 40
+OBJECTS: Final = 40
+SYNC: Final = duel.Work(name="sync", kind="widgets", objects=OBJECTS, workers=2)
+WORKS: Final = {
+    "sync": SYNC,
+    "sync-heartbeat-pods": duel.Work(name="sync", kind="pods", objects=OBJECTS, heartbeat=True),
+    "reconcile": duel.Work(name="reconcile", kind="widgets", objects=OBJECTS, workers=2),
+    "write": duel.Work(name="write", kind="widgets", objects=OBJECTS, workers=2),
+    "write-pods": duel.Work(name="write", kind="pods", objects=OBJECTS, workers=2),
+    "latency": duel.Work(name="latency", kind="widgets", objects=OBJECTS, writes=OBJECTS, during_sync=True),
+}
+FACTS: Final[dict[str, Any]] = {
+    "bytes_on_the_wire": 1136,
+    "machine": {
+        "cores": 2,
+        "processor": "x",
+        "load": 0.1,
+        **dict.fromkeys(("python", "go", "controller-runtime", "kopf", "kube-apiserver"), "1"),
+    },
+}
 
 
-def outcome(cpu: float, objects: int = OBJECTS) -> duel.Outcome:
-    return duel.Outcome(Point(1.0, cpu / 2, 50.0, 50.0), Point(2.0, cpu, 60.0, 55.0), objects)
+def contender(*command: str) -> contenders.Contender:
+    return contenders.Contender("ours", "typed", command)
 
 
-def contender(name: str, *command: str) -> contenders.Contender:
-    return contenders.Contender(name, "typed", command)
+def script(text: str) -> contenders.Contender:
+    return contender(sys.executable, "-I", "-c", text)
+
+
+def sample() -> dict[str, Any]:
+    rounds = {
+        "ours": [{"cpu_s": cpu, "wall_s": 2.0, "rss_mb": 60.0} for cpu in (1.0, 3.0)],
+        "controller-runtime-typed": [{"cpu_s": cpu, "wall_s": 2.0, "rss_mb": 120.0} for cpu in (2.0, 3.0)],
+        "kopf": [{"cpu_s": 20.0, "wall_s": 20.0, "rss_mb": 120.0}],
+    }
+    return figures.document(WORKS["reconcile"], rounds, **FACTS)
 
 
 def test_a_ratio_is_ours_by_the_peers_of_the_same_round() -> None:
-    pair = contenders.Pair(contender("ours"), contender("peer"))
-    outcomes = {"ours": [outcome(1.0), outcome(3.0)], "peer": [outcome(2.0), outcome(3.0)]}
-    document = figures.document(duel.Work("sync", OBJECTS, 2), [pair], outcomes)
-    assert document["ratios"]["typed"]["cpu_s"] == {"median": 0.75, "min": 0.5, "max": 1.0}
-    assert "| ours / Go, typed | 0.75 (0.50-1.00) |" in figures.table(document)
+    document = sample()
+    assert document["ours"] == {"cpu_s": 2.0, "wall_s": 2.0, "rss_mb": 60.0}
+    assert document["spread"]["ours"]["cpu_s"] == [1.0, 3.0]
+    assert document["ratios"]["cpu_s"] == {"controller-runtime-typed": 0.75, "kopf": 0.05}
+    assert document["spread"]["ratios"]["cpu_s"]["controller-runtime-typed"] == [0.5, 1.0]
+    table = tables.table(document)
+    assert "| kcontroller-typed | 2.00 (1.00-3.00) | 2.00 (2.00-2.00) | 60.00 (60.00-60.00) |" in table
+    assert "| ours / controller-runtime-typed | **0.75** (0.50-1.00) |" in table
 
 
-def test_who_does_not_see_every_object_fails() -> None:
-    said = json.dumps({"synced": [1] * 4, "done": [1] * 4, "objects": OBJECTS - 1})
-    program = f"""
-import json
-said = json.loads({said!r})
-names = ("wall_s", "cpu_s", "peak_mb", "rss_mb")
-print(json.dumps({{**said, **{{name: dict(zip(names, said[name])) for name in ("synced", "done")}}}}))
-"""
-    with pytest.raises(duel.Failed, match="saw 39 of 40 objects"):
-        duel.run(contender("half", sys.executable, "-c", program), duel.Work("sync", OBJECTS, 1), {})
+def test_what_is_saved_is_drawn_and_shown_in_the_readme(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(results.README.read_text(encoding="utf-8"), encoding="utf-8")
+    for _ in range(2):  # The second replaces the first.
+        results.save(sample(), tmp_path / "results", readme)
+    text = readme.read_text(encoding="utf-8")
+    assert text.count("**reconcile, widgets: 40 objects") == 1
+    assert text.endswith(results.README.read_text(encoding="utf-8")[-100:])
+    assert results.load(tmp_path / "results") == [sample()]
+    picture = (tmp_path / "results" / "benchmarks.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 100_000
 
 
-def test_a_contender_that_dies_says_why() -> None:
-    with pytest.raises(duel.Failed, match=r"ended with 1\nno server"):
-        duel.run(contender("dead", sys.executable, "-c", "exit('no server')"), duel.Work("sync", 1, 1), {})
+def test_a_peak_of_memory_is_that_of_the_program_and_not_of_who_started_it() -> None:
+    ballast = b"x" * (100 << 20)
+    with Measured(["/bin/true"], {}, seconds=10) as process:
+        used = process.end()
+    assert len(ballast) > used.rss_mb * (1 << 20)
+    assert 0 < used.rss_mb < 20
+    assert 0 < used.cpu_s < used.wall_s < 10
+
+
+def test_cpu_is_read_while_a_program_waits() -> None:
+    text = "import sys\nfor _ in range(10**6): pass\nprint('synced', flush=True)\nsys.stdin.readline()\nprint('done')"
+    with Measured([sys.executable, "-I", "-c", text], {}, seconds=10) as process:
+        assert process.line() == "synced"
+        before = process.cpu_s()
+        process.go_on()
+        assert process.line() == "done"
+        assert 0 < before <= process.end().cpu_s
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("import json; print(json.dumps({'objects': 39}))", "ours: sync saw 39 of 40 objects"),
+        ("exit('no server')", r"ours: sync ended with 1\nno server"),
+        ("print('hello')", "ours: sync said 'hello', which is no report"),
+        ("import json; print(json.dumps({'objects': 40}), flush=True); exit('late')", r"ended with 1\nlate"),
+    ],
+)
+def test_who_does_not_do_the_work_fails(text: str, why: str) -> None:
+    with pytest.raises(Failed, match=why):
+        duel.run(script(text), SYNC, duel.Ground(None, {}))  # type: ignore[arg-type]
+
+
+def test_who_takes_too_long_is_ended() -> None:
+    command = [sys.executable, "-I", "-c", "import time; time.sleep(30)"]
+    with Measured(command, {}, seconds=0.2) as process, pytest.raises(Failed, match=r"longer than 0\.2 s"):
+        process.line()
+
+
+def test_the_time_of_a_write_has_one_name_on_all_sides() -> None:
+    ours = contenders.ROOT / "benchmarks" / "kcontroller_side.py"
+    for source in (ours, building.GO_SOURCE / "reconcilers.go"):
+        assert f'"{writer.WRITTEN}"' in source.read_text(encoding="utf-8")
 
 
 def test_the_weight_of_a_store_is_shown(tmp_path: Path) -> None:
-    command = [sys.executable, "-P", "-m", "benchmarks", "store", "--objects", "2000", "--runs", "1"]
+    command = [sys.executable, "-P", "-m", "benchmarks", "store", "--objects", "2000", "--repeat", "1", "--json"]
     environment = contenders.environment(tmp_path / "kubeconfig")
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=50)
-    assert "| 2,000, no index | 6" in done.stdout
+    document = json.loads(done.stdout)
+    weighed = document["results"][0]["indexes"]["no index"]
+    assert 600 < weighed["json_bytes"]["median"] < 800
 
 
-@pytest.mark.parametrize("mode", duel.MODES)
+@pytest.mark.parametrize("name", WORKS)
 @pytest.mark.parametrize("form", ["typed", "unstructured"])
-def test_our_side_and_the_peer_see_every_object(
-    mode: str, form: str, filled: Path, request: pytest.FixtureRequest
-) -> None:
-    work = duel.Work(mode, OBJECTS, 2)
-    command = (sys.executable, "-P", "-m", "benchmarks.kcontroller_side")
-    sides = [contenders.Contender("ours", form, command)]
-    if contenders.program().exists():  # Building it takes minutes; bin/bench does it.
-        sides.append(contenders.Contender("peer", form, (str(contenders.program()),)))
+def test_our_side_and_its_peers_do_their_work(name: str, form: str, ground: duel.Ground) -> None:
+    work = WORKS[name]
+    sides = [contenders.Contender("ours", form, contenders.OURS_COMMAND)]
+    if building.built(building.go_program()):  # Building it takes minutes; bin/bench does it.
+        sides.append(contenders.Contender("go", form, (str(building.go_program()),)))
+    if name == "reconcile" and form == "typed" and building.built(building.kopf_python()):
+        sides.append(contenders.Contender("kopf", form, contenders.kopf_command(building.kopf_python())))
     for side in sides:
-        seen: Any = duel.run(side, work, contenders.environment(filled))
-        assert seen.objects == OBJECTS
-        assert 0 < seen.synced.wall_s <= seen.done.wall_s < 30
-        assert 0 < seen.synced.cpu_s <= seen.done.cpu_s
-        assert 10 < seen.done.rss_mb < seen.done.peak_mb + 1  # The kernel counts them a few pages apart.
+        seen = duel.run(side, work, ground)
+        assert 10 < seen["rss_mb"] < 200
+        assert 0 < seen["cpu_s"] / os.cpu_count() < seen["wall_s"] < 30  # type: ignore[operator]
+        assert ("heartbeat_ms" in seen) == (work.heartbeat and side.name == "ours")
+        if work.name == "write":
+            assert 0 < seen["cpu_per_object_us"] < seen["cpu_s"] / OBJECTS * 1e6
+        if work.name == "latency":
+            assert 0 < seen["p50_ms"] <= seen["p99_ms"] < 5000
 
 
 @pytest.fixture(scope="module")
-def filled(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def ground(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> duel.Ground:
     server = control_plane.servers[0]
-    assert 900 < widgets.fill(server, OBJECTS) < 1300
-    return server.write_kubeconfig(tmp_path_factory.mktemp("bench") / "kubeconfig")
+    sizes = {kind: filling.fill(server, kind, OBJECTS) for kind in ("widgets", "gadgets", "pods")}
+    assert 900 < sizes["widgets"] < 1300
+    assert 7500 < sizes["pods"] < 8700
+    kubeconfig = server.write_kubeconfig(tmp_path_factory.mktemp("bench") / "kubeconfig")
+    return duel.Ground(server, contenders.environment(kubeconfig))

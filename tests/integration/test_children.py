@@ -80,8 +80,9 @@ def reconciler() -> SiteReconciler:
 
 
 @pytest.fixture
-def manager(start: Callable[..., Manager], reconciler: SiteReconciler) -> Manager:
-    manager = start(reconciler, ready=False)
+def manager(start: Callable[..., Manager], reconciler: SiteReconciler, namespace: str) -> Manager:
+    # Only its own: what other tests leave on the server would be worked on, and counted, too.
+    manager = start(reconciler, ready=False, namespaces=(namespace,))
     install(manager.cluster().api_reader, crd("sites", "Site"))
     assert manager.wait_ready(20), manager.pending()
     return manager
@@ -129,7 +130,7 @@ def test_a_set_of_children_is_made_kept_and_pruned_and_costs_nothing_at_rest(
     # A field, and a child, leave the set.
     site.spec.settings, site.spec.public = {"b": "2"}, False
     api.patch(site)
-    eventually(lambda: api.get_or_none(SERVICE, key) is None)
+    eventually(lambda: api.get_or_none(SERVICE, key) is None and is_ready(api, key, 2))  # The status comes last.
     assert api.get(CONFIG_MAP, key)["data"] == {"b": "2"}
     assert api.get(DEPLOYMENT, key).metadata.uid == made[DEPLOYMENT].metadata.uid
 
@@ -140,7 +141,7 @@ def test_a_set_of_children_is_made_kept_and_pruned_and_costs_nothing_at_rest(
     )
     manager.stop(grace=5)
     second = SiteReconciler()
-    successor = start(second)
+    successor = start(second, namespaces=(namespace,))
     eventually(lambda: second.count)
     assert requests_of(successor, "PATCH") == requests_of(successor, "PATCH", "POST", "PUT", "DELETE") == 1
     api = observer(successor)

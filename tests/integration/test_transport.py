@@ -53,7 +53,7 @@ class Watcher:
         assert status == 200
 
     def on_data(self, chunk: bytes) -> None:
-        lines = [line for line in self._lines.feed(chunk).split(b"\n") if line]
+        lines = [line for line in self._lines.feed(chunk) if line]
         with self.changed:
             self.events += map(json.loads, lines)
             self.changed.notify_all()

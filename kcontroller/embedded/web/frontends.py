@@ -124,7 +124,11 @@ class FrontEnd:
         return len(self._http.connections) if self._http is not None else 0
 
     def freeze(self) -> int:
-        """Show from now on what there is now, to reads and watches; returns the version. Writes still happen."""
+        """Show from now on what there is now, to watches and to reads that name a version; returns the version.
+
+        Writes still happen, and a read that names no version sees them: an API server that lags behind asks etcd for
+        it. A streaming list that must be newer has its end mark when it thaws.
+        """
         return self._thread.call(self._freeze)
 
     def thaw(self) -> None:

@@ -22,8 +22,7 @@ from kcontroller.process.logs import Log, one_line
 if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry
     from kcontroller.cache.store import Change
-    from kcontroller.cluster import Cluster
-    from kcontroller.cluster.cached_kind import KindSubscription
+    from kcontroller.cluster import CacheHandle, Cluster
     from kcontroller.multicluster.provider import Sink
     from kcontroller.transport.config import Config
 
@@ -84,7 +83,7 @@ class MiloProvider:
             raise ConfigError(msg) from error
         self._projects = projects
         self._sink: Sink | None = None
-        self._subscription: KindSubscription | None = None
+        self._cache: CacheHandle | None = None
         self._refused: set[str] = set()
         self._first: dict[str, bool] = {}  # Until all are listed: whether each Project fits.
         self._is_listed = False
@@ -102,12 +101,13 @@ class MiloProvider:
         for config in (hub.config, self._projects):
             _must_not_be_a_project(config)
         self._sink = sink
-        self._subscription = hub.cache(Project).subscribe(self._hear, self._listed)
+        self._cache = hub.cache(Project)
+        self._cache.subscribe(self._hear, self._listed)
 
     def stop(self) -> None:
         """Hear nothing more."""
-        if self._subscription is not None:
-            self._subscription.close()
+        if self._cache is not None:
+            self._cache.close()
 
     def _hear(self, change: Change) -> None:
         if self._sink is None or self._projects is None:

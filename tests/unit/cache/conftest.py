@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.cache.informer import Informer
+from kcontroller.cache.meter import InformerMeter
 from kcontroller.process.metrics import Metrics
 from tests.unit.cache.feeds import FakeFeed
 from tests.unit.cache.objects import PODS
@@ -31,7 +32,8 @@ def make(feed: FakeFeed, metrics: Metrics) -> Callable[..., Informer]:
     """Make an informer of pods on the loop."""
 
     def make(**options: Any) -> Informer:
-        return Informer(PODS, **{"feed": feed, "clock": feed.clock, "cluster": "east", "metrics": metrics, **options})
+        meter = InformerMeter(metrics, cluster="east", kind=str(PODS.gvk))
+        return Informer(PODS, **{"feed": feed, "clock": feed.clock, "meter": meter, **options})
 
     return make
 

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 class FakeStream:
     """One GET; behaves to its receiver as `transport.streams.Stream` does."""
 
-    def __init__(self, target: str, receiver: Any, timeout: float) -> None:
+    def __init__(self, target: str, receiver: Any, timeout: float, accept: str = "") -> None:
         self.target = target
+        self.accept = accept
         self.timeout = timeout
         self.closed = False
         self.swallowed: BaseException | None = None
@@ -84,8 +85,8 @@ class FakeFeed:
         self.calls: list[Callable[[], None]] = []
         self.timers: list[FakeTimer] = []
 
-    def open(self, target: str, receiver: Any, *, timeout: float) -> FakeStream:
-        stream = FakeStream(target, receiver, timeout)
+    def open(self, target: str, receiver: Any, *, timeout: float, accept: str = "application/json") -> FakeStream:
+        stream = FakeStream(target, receiver, timeout, accept)
         self.streams.append(stream)
         return stream
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted, decode, decode_page
+from kcontroller.cache import events
+from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted, decode, decode_lines, decode_page
 from kcontroller.cache.poison import UNREADABLE, Undecodable
 from kcontroller.cache.projection import Entry
 from kcontroller.errors import Expired, ServerError
@@ -169,3 +171,45 @@ def test_a_page_without_a_version_is_an_error(version: Any) -> None:
 
     with pytest.raises(ValueError):
         decode_page(body, PLAIN)
+
+
+ROUNDABOUT = {
+    "compact": b'{"type":"TYPE","object":OBJECT}',
+    "spaced": b'{ "type": "TYPE", "object": OBJECT }',
+    "turned": b'{"object":OBJECT,"type":"TYPE"}',
+    "more": b'{"type":"TYPE","object":OBJECT,"more":{}}',
+    "twice": b'{"type":"TYPE","object":{},"object":OBJECT}',
+}
+
+
+@pytest.mark.parametrize("type_", ["ADDED", "MODIFIED"])
+@pytest.mark.parametrize("form", ROUNDABOUT)
+def test_an_event_says_the_same_however_it_is_written(type_: str, form: str) -> None:
+    document = dump(pod("a", 5, spec={"type": "x"}))
+    text = ROUNDABOUT[form].replace(b"TYPE", type_.encode(), 1).replace(b"OBJECT", document)
+
+    assert decode(text, PLAIN) == Upserted(PLAIN.entry(document))
+
+
+@pytest.mark.parametrize("end", [b"", b"]", b"}]", b"}}}", b"},", b"}\x00}"])
+def test_an_event_that_does_not_end_as_it_should_is_none(end: bytes) -> None:
+    with pytest.raises(ValueError):
+        decode(b'{"type":"ADDED","object":' + dump(pod("a", 5)) + end, PLAIN)
+
+
+def test_what_is_no_event_ends_the_list_of_those_before_it() -> None:
+    good = line("ADDED", pod("a", 5)).strip()
+    for bulk in (True, False):
+        one, two = decode_lines([good, b"{}", good], PLAIN, bulk=bulk)
+        assert one == Upserted(entry("a", 5))
+        assert isinstance(two, ValueError)
+
+
+def test_a_live_event_does_not_wait_for_those_who_decode_lists() -> None:
+    lists = threading.Thread(target=lambda: decode_lines([line("ADDED", pod("a", 5)).strip()], PLAIN, bulk=True))
+    with events._bulk:
+        lists.start()
+        assert decode_lines([line("ADDED", pod("b", 6)).strip()], PLAIN, bulk=False) == [Upserted(entry("b", 6))]
+        assert lists.is_alive()
+    lists.join(10)
+    assert not lists.is_alive()

@@ -7,7 +7,10 @@ import msgspec
 import pytest
 
 from kcontroller.api.selectors import FieldSelector, LabelSelector
-from kcontroller.cache.informer import Informer, Scope, Status
+from kcontroller.cache.informer import Informer, Status
+from kcontroller.cache.meter import Health
+from kcontroller.cache.reflector import Reflector
+from kcontroller.cache.scope import Holding, Scope
 from kcontroller.errors import ConnectFailed, TransportError
 from tests.unit.cache.listeners import Listener
 from tests.unit.cache.objects import PODS, bookmark, key, line, nested, page, pod, status
@@ -626,27 +629,98 @@ def test_what_is_older_than_the_store_is_counted_and_not_told(
     assert value(metrics, "stale_answers_total") == 3
 
 
-def test_gauges_say_what_is_there(informer: Informer, feed: FakeFeed, metrics: Metrics) -> None:
-    informer.observe()
-    assert value(metrics, "synced") == 0
+def test_a_reading_says_what_is_there(informer: Informer, feed: FakeFeed, metrics: Metrics) -> None:
+    assert informer.reading().health is Health.LISTING
     synced(informer, feed, pod("a", 5), pod("b", 6))
     relist(feed, pod("a", 5), version=20)
-    informer.observe()
-
-    assert value(metrics, "synced") == 1
-    assert value(metrics, "objects") == 1
     (entry,) = informer.store.entries()
-    assert value(metrics, "bytes") == len(entry.raw)
+    reading = informer.reading()
+
+    assert (reading.health, reading.objects, reading.size) == (Health.LIVE, 1, len(entry.raw))
     assert value(metrics, "relists_total") == 1
 
 
-def test_an_informer_without_metrics_counts_nothing(make: Callable[..., Informer], feed: FakeFeed) -> None:
-    informer = make(metrics=None)
+def test_the_age_of_the_last_event_counts_bookmarks_and_the_list_is_timed_without_the_wait_before_it(
+    informer: Informer, feed: FakeFeed
+) -> None:
+    informer.start()
+    feed.stream.refuse(503)
+    feed.advance(2)
+    stream = feed.stream.respond()
+    feed.clock.advance(3)
+    stream.send(line("ADDED", pod("a", 5)), bookmark(10, mark="true"))
+    assert informer.reading().list_seconds == pytest.approx(3, abs=1.3)
+    feed.clock.advance(50)
+    assert informer.reading().age == 50
+    stream.send(bookmark(11))
+
+    assert informer.reading().age == 0
+    assert informer.reading().list_seconds < 5
+
+
+@pytest.mark.parametrize(("code", "before", "after"), [(403, 5, 5), (401, 5, 5), (404, 4, 4), (503, 3, 2)])
+def test_the_state_tells_missing_rights_and_kinds_from_passing_trouble(
+    make: Callable[..., Informer], feed: FakeFeed, code: int, before: int, after: int
+) -> None:
+    unsynced = make()
+    unsynced.start()
+    feed.stream.refuse(code)
+    assert unsynced.reading().health == before
+    unsynced.stop()
+    informer = make()
+    synced(informer, feed, pod("a", 5)).send(line("ERROR", status(410)))
+    feed.advance(2)
+    feed.stream.refuse(code)
+
+    assert informer.reading().health == after
+
+
+def test_an_informer_without_a_meter_counts_nothing(make: Callable[..., Informer], feed: FakeFeed) -> None:
+    informer = make(meter=None)
     stream = synced(informer, feed)
     stream.send(bookmark(3))
-    informer.observe()
 
     assert informer.store.version == 10
+
+
+def test_one_that_is_let_go_gives_its_memory_back_and_says_that_absence_means_nothing(
+    informer: Informer, feed: FakeFeed
+) -> None:
+    synced(informer, feed, pod("a", 5))
+    informer.let_go()
+
+    assert informer.store.entries() == []
+    assert informer.store.closed
+    assert feed.open_streams == []
+
+
+def test_the_metadata_alone_is_asked_for_and_kept_also_if_the_server_sends_more(
+    make: Callable[..., Informer], feed: FakeFeed
+) -> None:
+    informer = make(holding=Holding(metadata_only=True))
+    informer.start()
+    assert feed.stream.accept.startswith("application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,")
+    partial = pod("a", 5) | {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
+    whole = pod("b", 6, spec={"nodeName": "n"})
+    feed.stream.respond().send(line("ADDED", partial), line("ADDED", whole), bookmark(10, mark="true"))
+
+    bodies = [msgspec.json.decode(entry.raw) for entry in informer.store.entries()]
+    assert [(body["kind"], sorted(body)) for body in bodies] == [("Pod", ["apiVersion", "kind", "metadata"])] * 2
+
+
+def test_a_list_of_metadata_is_asked_for_by_its_own_name(make: Callable[..., Informer], feed: FakeFeed) -> None:
+    reflector = Reflector("/api/v1/pods", streaming=False)
+    make(holding=Holding(metadata_only=True), reflector=reflector).start()
+
+    assert feed.stream.accept.startswith("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,")
+
+
+def test_what_is_dropped_is_neither_kept_nor_shown(make: Callable[..., Informer], feed: FakeFeed) -> None:
+    informer = make(holding=Holding(drop=("spec.secret",)))
+    synced(informer, feed, pod("a", 5, spec={"secret": "x", "open": "y"}))
+
+    (entry,) = informer.store.entries()
+    assert msgspec.json.decode(entry.raw)["spec"] == {"open": "y"}
 
 
 @pytest.mark.parametrize(

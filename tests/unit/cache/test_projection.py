@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import sys
 from typing import Any
 
@@ -123,6 +124,107 @@ def test_managed_fields_are_cut_and_nothing_else() -> None:
     assert b"kubectl" not in made.raw
 
 
+MANAGED = [{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:spec": {"managedFields": {}}}}]
+
+
+@pytest.mark.parametrize("spec", [{}, {"managedFields": MANAGED}, {"text": '"managedFields":[]', "z": [MANAGED, 1]}])
+@pytest.mark.parametrize("place", [0, 2, 4])
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_managed_fields_are_cut_wherever_they_stand_and_however_they_are_written(
+    spec: Any, place: int, separators: tuple[str, str]
+) -> None:
+    document = pod("a", 5)
+    metadata = list(document["metadata"].items())
+    metadata.insert(place, ("managedFields", MANAGED))
+    for order in (("metadata", "spec"), ("spec", "metadata")):
+        parts = {"metadata": dict(metadata), "spec": spec}
+        sent = {"apiVersion": "v1", "kind": "Pod"} | {name: parts[name] for name in order}
+
+        made = PLAIN.entry(json.dumps(sent, separators=separators).encode())
+
+        assert msgspec.json.decode(made.raw) == {**document, "spec": spec}
+
+
+def test_managed_fields_under_an_escaped_name_are_cut_too() -> None:
+    spec = {"managedFields": [1], "more": "<&>"}
+    sent = dump(pod("a", 5, metadata={"managedFields": [1]}, spec=spec))
+    sent = sent.replace(b'"managedFields"', b'"managed\\u0046ields"', 1)
+
+    assert msgspec.json.decode(PLAIN.entry(sent).raw) == pod("a", 5, spec=spec)
+
+
+def test_the_rest_is_byte_for_byte_what_the_server_sent() -> None:
+    sent = b'{"kind":"Pod","apiVersion":"v1","metadata":{"name":"a","resourceVersion":"5","managedFields":[1]},"x":1.0}'
+
+    assert PLAIN.entry(sent).raw == sent.replace(b',"managedFields":[1]', b"")
+
+
+WIDGET = GVK("example.com", "v1", "Widget")
+
+
+def test_dropped_paths_are_not_in_the_cache_and_the_rest_is() -> None:
+    projection = Projection(
+        PODS.gvk,
+        ("spec.template.x", "spec.kept"),
+        drop=(
+            "data",
+            "spec.template",
+            "metadata.annotations.example\\.com/last",
+            "status.none.deeper",
+            "spec.kept.deeper",
+        ),
+    )
+    annotations = {"example.com/last": "long", "other": "short"}
+    sent = pod(
+        "a",
+        5,
+        metadata={"annotations": annotations, "managedFields": [1]},
+        data={"secret": "value"},
+        spec={"template": {"x": 1}, "kept": [1.50]},
+        status="odd",
+    )
+
+    made = projection.entry(dump(sent))
+
+    expected = pod("a", 5, metadata={"annotations": {"other": "short"}}, spec={"kept": [1.50]}, status="odd")
+    assert msgspec.json.decode(made.raw) == expected
+    assert made.fields == (None, [1.50])
+    assert made.annotations == ("other", "short")
+    assert projection.entry(made.raw) == made
+    assert projection.again(made) == made
+
+
+def test_metadata_only_keeps_the_metadata_of_what_carries_another_name() -> None:
+    projection = Projection(WIDGET, ("metadata.labels.a",), metadata_only=True)
+    metadata = {**pod("a", 5)["metadata"], "labels": {"a": "b"}}
+    partial = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
+    whole = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": metadata, "spec": {"large": 1}}
+
+    one, two = projection.entry(dump(partial)), projection.entry(dump(whole))
+
+    expected = {"kind": "Widget", "apiVersion": "example.com/v1", "metadata": metadata}
+    assert msgspec.json.decode(one.raw) == msgspec.json.decode(two.raw) == expected
+    assert one.fields == ("b",)
+    assert msgspec.json.decode(projection.entry(one.raw).raw) == expected
+
+
+def test_other_paths_leave_the_rest_of_a_projection_as_it_is() -> None:
+    wide = Projection(WIDGET, drop=("data",), metadata_only=False).with_paths(("spec.x",))
+
+    made = wide.entry(dump(pod("a", 5, data=1, spec={"x": "y"})))
+
+    assert wide.paths == ("spec.x",)
+    assert made.fields == ("y",)
+    assert b'"data"' not in made.raw
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b"3", b'{"metadata":3}', b'{"metadata":{}', b'{"spec":[' * 2000])
+def test_what_is_no_object_is_an_error_of_a_reduced_projection_too(raw: bytes) -> None:
+    for projection in (Projection(PODS.gvk, drop=("spec.a",)), Projection(PODS.gvk, metadata_only=True)):
+        with pytest.raises((ValueError, RecursionError)):
+            projection.entry(raw)
+
+
 def test_an_object_without_kind_and_version_is_stamped() -> None:
     document = pod("a", 5)
     bare = {"metadata": document["metadata"]}
@@ -159,6 +261,8 @@ def test_label_texts_are_shared() -> None:
 
     assert one.labels[0] is two.labels[0]
     assert one.labels[1] is two.labels[1]
+    named = entry("a", 5, metadata={"labels": {"app": "a"}})
+    assert named.labels[1] is named.name
     assert one.key.namespace is two.key.namespace
 
 

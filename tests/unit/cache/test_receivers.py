@@ -13,22 +13,21 @@ class Ear:
 
     mapping = PODS
 
-    def __init__(self, *, wanted: int = 1000) -> None:
+    def __init__(self) -> None:
         self.heard: list[object] = []
         self.lines: list[bytes] = []
         self.error: Exception | None = None
-        self._wanted = wanted
 
     def on_opened(self) -> None:
         self.heard.append("opened")
 
-    def on_line(self, line: bytes) -> bool:
-        if line == b"garbage":
-            raise garbled(ValueError("no event"))
-        if line == b"fault":
-            raise LookupError(line)
-        self.lines.append(line)
-        return len(self.lines) < self._wanted
+    def on_lines(self, lines: list[bytes]) -> None:
+        for line in lines:
+            if line == b"garbage":
+                raise garbled(ValueError("no event"))
+            if line == b"fault":
+                raise LookupError(line)
+            self.lines.append(line)
 
     def on_page(self, body: bytes) -> None:
         self.heard.append(body)
@@ -75,15 +74,6 @@ def test_a_watch_that_ends_inside_a_line_has_failed(ear: Ear, cut: int) -> None:
 
     complete = TEXT[:cut].endswith(b"\n")
     assert ear.heard == ["opened", "ended" if complete else "failed"]
-
-
-def test_the_rest_of_a_chunk_is_left_when_the_stream_is_no_longer_wanted() -> None:
-    ear = Ear(wanted=2)
-    receiver = WatchReceiver(ear)
-    receiver.on_response(200, {})
-    receiver.on_data(b"1\n2\n3\n4\n")
-
-    assert ear.lines == [b"1", b"2"]
 
 
 def test_a_line_that_is_no_event_ends_the_stream(ear: Ear) -> None:

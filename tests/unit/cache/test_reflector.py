@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from kcontroller.cache.actions import OpenWatch, Timer
-from kcontroller.cache.reflector import LIST_SECONDS, Reflector, State
+from kcontroller.cache.reflector import Reflector, State
+from kcontroller.cache.targets import LIST_SECONDS
 from tests.unit.cache.traces import Still, Trace, play, read, run, write
 
 PATH = Path(__file__).parents[2] / "traces" / "reflector.txt"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key, ResourceMapping
-from kcontroller.cache.informer import Scope
 from kcontroller.cache.projection import Entry, Projection
+from kcontroller.cache.scope import Scope
 from kcontroller.cache.store import Store
 from kcontroller.errors import NotSynced, UnlistedNamespace
 
@@ -63,7 +63,9 @@ class HeldKind:
         self.held = informers or (HeldInformer(),)
         self.synced = synced
 
-    def informers(self, namespace: str) -> tuple[HeldInformer, ...]:
+    def informers(
+        self, namespace: str, *, metadata: bool = False, paths: Sequence[str] = ()
+    ) -> tuple[HeldInformer, ...]:
         if not self.synced:
             raise NotSynced("not synced yet")
         if not namespace:
@@ -76,6 +78,9 @@ class HeldKind:
     def covering(self, namespace: str, labels: Mapping[str, str]) -> HeldInformer | None:
         return next((each for each in self.held if each.covers(namespace, labels)), None)
 
+    def covering_key(self, _gvk: object, key: Key, labels: Mapping[str, str]) -> HeldInformer | None:
+        return self.covering(key.namespace, labels)
+
 
 class Wire:
     """The API server, as far as a reader or a writer notices."""
@@ -85,12 +90,12 @@ class Wire:
         self.asked: list[tuple[str, KindRef, object]] = []
         self.error: Exception | None = None
 
-    def get(self, kind: KindRef, key: Key, subresource: str = "") -> bytes:
-        self.asked.append(("get", kind, (key, subresource)))
+    def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
+        self.asked.append(("get metadata" if metadata else "get", kind, (key, subresource)))
         return self.answer
 
-    def list(self, kind: KindRef, selection: Selection) -> Sequence[bytes]:
-        self.asked.append(("list", kind, selection))
+    def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:
+        self.asked.append(("list metadata" if metadata else "list", kind, selection))
         return [self.answer]
 
     def write(self, write: Write) -> bytes:

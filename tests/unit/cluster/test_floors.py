@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
+from kcontroller.api.selectors import LabelSelector
 from kcontroller.cluster.floors import READ_SECONDS, Floors, Promise
 from kcontroller.errors import StaleRead, WouldDeadlock
+from kcontroller.process.waits import on_wait
 from kcontroller.testing.clock import VirtualClock
 from tests.unit.cluster.held import GVK, A, Call, HeldInformer
 
@@ -23,7 +25,13 @@ class Fixture:
         self.informer = HeldInformer()
         self.on_loop = False
         self.stale = 0
-        self.floors = Floors(clock=self.clock, on_loop_thread=lambda: self.on_loop, on_stale=self._count)
+        self.waited: list[float] = []
+        self.floors = Floors(
+            clock=self.clock,
+            on_loop_thread=lambda: self.on_loop,
+            on_stale=self._count,
+            on_waited=self.waited.append,
+        )
 
     def _count(self) -> None:
         self.stale += 1
@@ -40,11 +48,18 @@ class Fixture:
         where: Any = informer or self.informer
         self.floors.record(GVK, key, Promise(where, version, uid, finalized, where.store.resets))
 
-    def read(self, key: Key = A) -> Call:
-        return Call(lambda: self.floors.await_key(GVK, key))
+    def await_key(self, key: Key = A) -> None:
+        self.floors.await_key(GVK, key, self.informer)  # type: ignore[arg-type]
 
-    def list(self, namespace: str = "") -> Call:
-        return Call(lambda: self.floors.await_kind(GVK, namespace))
+    def await_kind(self, namespace: str = "", *others: HeldInformer) -> None:
+        informers: Any = (self.informer, *others)
+        self.floors.await_kind(GVK, namespace, informers)
+
+    def read(self, key: Key = A) -> Call:
+        return Call(lambda: self.await_key(key))
+
+    def list(self, namespace: str = "", *others: HeldInformer) -> Call:
+        return Call(lambda: self.await_kind(namespace, *others))
 
     def give_up(self, call: Call) -> object:
         self.clock.wait_for_waiters(1)
@@ -58,15 +73,15 @@ def world() -> Fixture:
 
 
 def test_without_a_promise_nobody_waits(world: Fixture) -> None:
-    world.floors.await_key(GVK, A)
-    world.floors.await_kind(GVK, "")
+    world.await_key(A)
+    world.await_kind("")
 
 
 @pytest.mark.parametrize("seen", [10, 11])
 def test_a_version_that_was_seen_is_a_kept_promise(world: Fixture, seen: int) -> None:
     world.promise(version=10)
     world.informer.store.advance(seen)
-    world.floors.await_key(GVK, A)
+    world.await_key(A)
 
     assert world.floors._open == {}
 
@@ -110,9 +125,9 @@ def test_once_a_read_gave_up_others_do_so_at_once_until_the_next_event(world: Fi
     world.promise(OTHER, version=11)
     world.give_up(world.read())
     with pytest.raises(StaleRead):
-        world.floors.await_key(GVK, OTHER)
+        world.await_key(OTHER)
     with pytest.raises(StaleRead):
-        world.floors.await_kind(GVK, "")
+        world.await_kind("")
     assert world.stale == 3
 
     world.informer.put("c", 9)
@@ -127,7 +142,7 @@ def test_staleness_of_one_kind_does_not_touch_another(world: Fixture) -> None:
     world.promise(version=10)
     world.floors.record(pods, A, Promise(informer, 5))  # type: ignore[arg-type]
     world.give_up(world.read())
-    reading = Call(lambda: world.floors.await_key(pods, A))
+    reading = Call(lambda: world.floors.await_key(pods, A, informer))  # type: ignore[arg-type]
     world.clock.wait_for_waiters(1)
     informer.store.advance(5)
 
@@ -171,7 +186,7 @@ def test_or_followed_by_another_of_its_name(world: Fixture) -> None:
     world.informer.put("a", 5)
     world.promise(uid="uid-a")
     world.informer.put("a", 8, uid="new")
-    world.floors.await_key(GVK, A)
+    world.await_key(A)
 
 
 def test_the_last_finalizer_is_gone_only_with_the_object(world: Fixture) -> None:
@@ -280,7 +295,7 @@ def test_a_promise_of_the_new_time_replaces_one_of_the_old(world: Fixture) -> No
     world.informer.store.replace([], 500, reset=True)
     world.promise(version=501)
     world.informer.store.advance(501)
-    world.floors.await_key(GVK, A)
+    world.await_key(A)
 
 
 def test_an_ordinary_relist_keeps_promises_open(world: Fixture) -> None:
@@ -307,19 +322,53 @@ def test_a_list_waits_for_every_key_of_the_kind(world: Fixture) -> None:
 
 def test_a_list_of_a_namespace_waits_for_that_one_only(world: Fixture) -> None:
     world.promise(Key("other", "b"), version=12)
-    world.floors.await_kind(GVK, "default")
+    world.await_kind("default")
 
 
 def test_a_list_does_not_wait_for_other_kinds(world: Fixture) -> None:
     world.promise(version=12)
-    world.floors.await_kind(gvk_of("v1 Pod"), "")
+    world.floors.await_kind(gvk_of("v1 Pod"), "", (world.informer,))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "held", "waits"),
+    [
+        ({"app": "db"}, None, False),
+        ({"app": "web"}, None, True),
+        (None, None, True),  # A deletion, say.
+        ({"app": "db"}, {"app": "web"}, True),
+        ({"app": "db"}, {"app": "db"}, False),
+    ],
+)
+def test_a_list_by_labels_waits_for_what_matches_before_or_after_the_write(
+    world: Fixture, written: dict[str, str] | None, held: dict[str, str] | None, *, waits: bool
+) -> None:
+    if held is not None:
+        world.informer.put("a", 5, labels=held)
+    informer: Any = world.informer
+    world.floors.record(GVK, A, Promise(informer, 10, labels=written))
+    listing = Call(lambda: world.floors.await_kind(GVK, "", (informer,), LabelSelector.of("app=web")))
+    if waits:
+        world.clock.wait_for_waiters(1)
+        world.informer.store.advance(10)
+
+    assert listing.outcome is None
+    assert len(world.waited) == waits
+
+
+def test_of_two_writes_with_other_labels_nobody_knows_what_the_cache_shows_between_them(world: Fixture) -> None:
+    informer: Any = world.informer
+    world.floors.record(GVK, A, Promise(informer, 10, labels={"app": "web"}))
+    world.floors.record(GVK, A, Promise(informer, 11, labels={"app": "db"}))
+
+    assert world.floors._open[GVK, A].labels is None
 
 
 def test_all_waits_of_a_list_take_a_second_together(world: Fixture) -> None:
     slow, dead = HeldInformer("x"), HeldInformer("y")
     world.promise(Key("x", "a"), version=10, informer=slow)
     world.promise(Key("y", "b"), version=10, informer=dead)
-    listing = world.list()
+    listing = world.list("", slow, dead)
     world.clock.wait_for_waiters(1)
     world.clock.advance(0.6)
     slow.store.advance(10)
@@ -333,6 +382,46 @@ def test_all_waits_of_a_list_take_a_second_together(world: Fixture) -> None:
     assert isinstance(listing.outcome, StaleRead)
 
 
+# ---- other informers, and what is counted ----------------------------------------------------------------------------
+
+
+def test_an_informer_that_began_after_the_write_has_nothing_to_catch_up_with(world: Fixture) -> None:
+    world.promise(version=10, informer=HeldInformer())
+    world.await_key()
+    world.await_kind()
+
+    assert world.waited == []
+
+
+def test_what_a_read_waited_is_told_whether_it_gave_up_or_not(world: Fixture) -> None:
+    world.promise(version=10)
+    reading = world.read()
+    world.clock.wait_for_waiters(1)
+    world.clock.advance(0.25)
+    world.informer.store.advance(10)
+    assert reading.outcome is None
+    world.promise(version=20)
+    world.give_up(world.read())
+
+    assert world.waited == pytest.approx([0.25, READ_SECONDS])
+
+
+def test_a_read_that_waits_lets_another_worker_go_on(world: Fixture) -> None:
+    told: list[str] = []
+    world.promise(version=10)
+
+    def read() -> None:
+        on_wait(lambda: told.append(threading.current_thread().name))
+        world.await_key()
+
+    reading = Call(read)
+    world.clock.wait_for_waiters(1)
+    world.informer.store.advance(10)
+
+    assert reading.outcome is None
+    assert len(told) == 1
+
+
 # ---- threads ---------------------------------------------------------------------------------------------------------
 
 
@@ -343,16 +432,16 @@ def test_the_loop_thread_would_wait_for_itself(world: Fixture) -> None:
     with pytest.raises(
         WouldDeadlock, match="waiting for an own write of v1 ConfigMap default/a on the thread that must"
     ):
-        world.floors.await_key(GVK, A)
+        world.await_key(A)
     with pytest.raises(WouldDeadlock):
-        world.floors.await_kind(GVK, "")
+        world.await_kind("")
 
 
 def test_the_loop_thread_may_read_what_has_come(world: Fixture) -> None:
     world.promise(version=10)
     world.informer.store.advance(10)
     world.on_loop = True
-    world.floors.await_key(GVK, A)
+    world.await_key(A)
 
 
 def test_many_threads_may_write_read_and_give_up_at_once() -> None:
@@ -369,9 +458,9 @@ def test_many_threads_may_write_read_and_give_up_at_once() -> None:
                 world.promise(key, version=number)
                 try:
                     if number % 2:
-                        world.floors.await_key(GVK, key)
+                        world.await_key(key)
                     else:
-                        world.floors.await_kind(GVK, "n")
+                        world.await_kind("n")
                 except StaleRead:
                     pass
         except BaseException as error:  # noqa: BLE001 - for the main thread
@@ -391,7 +480,7 @@ def test_many_threads_may_write_read_and_give_up_at_once() -> None:
         thread.join(10)
 
     assert errors == []
-    world.floors.await_kind(GVK, "")
+    world.await_kind("")
     assert world.floors._open == {}
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import pytest
@@ -182,3 +183,76 @@ def test_what_is_read_belongs_to_the_reader(world: World) -> None:
     first["metadata"]["labels"]["app"] = "changed"
 
     assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["labels"]["app"] == "web"
+
+
+def test_the_metadata_of_a_whole_object_is_read_from_the_same_bytes(world: World) -> None:
+    body = json.loads(world.reader.get(CONFIG_MAP, A, metadata=True))
+    listed = [json.loads(each) for each in world.reader.list(CONFIG_MAP, Selection("default"), metadata=True)]
+
+    assert body == {
+        name: json.loads(world.reader.get(CONFIG_MAP, A))[name] for name in ("apiVersion", "kind", "metadata")
+    }
+    assert body in listed
+    assert world.wire.asked == []
+
+
+def test_the_metadata_of_a_kind_that_nobody_declared_is_asked_of_the_server(world: World) -> None:
+    world.reader.get("v1 Secret", A, metadata=True)
+    world.reader.list("v1 Secret", Selection(), metadata=True)
+
+    assert [verb for verb, _kind, _what in world.wire.asked] == ["get metadata", "list metadata"]
+
+
+def test_an_object_in_several_informers_is_listed_once_as_it_was_last_seen() -> None:
+    slow, fast = HeldInformer(), HeldInformer()
+    world = World(slow, fast)
+    slow.put("a", 1)
+    slow.put("b", 2)
+    fast.put("a", 3)
+    fast.put("c", 4)
+
+    bodies = [json.loads(body)["metadata"] for body in world.reader.list(CONFIG_MAP, Selection())]
+    assert sorted((each["name"], each["resourceVersion"]) for each in bodies) == [("a", "3"), ("b", "2"), ("c", "4")]
+
+
+def test_an_object_is_looked_for_in_every_informer_that_may_hold_it() -> None:
+    one, other = HeldInformer(), HeldInformer()
+    world = World(one, other)
+    other.put("a", 3)
+
+    assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["name"] == "a"
+
+
+def test_who_loses_the_informer_in_the_middle_of_a_read_asks_the_server() -> None:
+    informer = HeldInformer()
+    world = World(informer)
+    informer.put("a", 3)
+    informer.store.close()
+
+    assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["name"] == "live"
+    assert len(world.reader.list(CONFIG_MAP, Selection())) == 1
+    assert [verb for verb, _kind, _what in world.wire.asked] == ["get", "list"]
+
+
+def test_a_list_never_shows_half_of_a_replacement() -> None:
+    """Both generations have a hundred objects, and none in common."""
+    informer = HeldInformer()
+    world = World(informer)
+    generations = [[informer.entry(f"{name}{number}", 5) for number in range(100)] for name in "xy"]
+    informer.store.replace(generations[0], 10)
+    done = threading.Event()
+
+    def replace() -> None:
+        for turn in range(200):
+            informer.store.replace(generations[turn % 2], 10 + turn)
+        done.set()
+
+    thread = threading.Thread(target=replace)
+    thread.start()
+    try:
+        while not done.is_set():
+            names = world.names()
+            assert len(names) == 100
+            assert len({name[0] for name in names}) == 1
+    finally:
+        thread.join(10)

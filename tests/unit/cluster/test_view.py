@@ -80,7 +80,7 @@ def test_all_else_is_the_clusters_own(cluster: Cluster) -> None:
 
     assert view.itself is cluster
     assert (view.name, view.config, view.leaving) == (cluster.name, cluster.config, cluster.leaving)
-    assert view.cache(NAMESPACE) is cluster.cache(NAMESPACE)
+    assert view.cache(NAMESPACE).kind is cluster.cache(NAMESPACE).kind
     assert repr(view) == repr(cluster)
     with pytest.raises(AttributeError):
         _ = view.nothing_of_that_name
@@ -91,3 +91,32 @@ def test_writes_are_owned_by_the_controller(cluster: Cluster) -> None:
 
     made = cluster.api_reader.get(NAMESPACE, Key("", "a"))
     assert [entry["manager"] for entry in made.data["metadata"]["managedFields"]] == ["controller"]
+
+
+class Seen:
+    def __init__(self) -> None:
+        self.what: list[tuple[object, Key, bool]] = []
+
+    def saw(self, objects: object, kind: object, key: Key, version: int) -> None:
+        self.what.append((kind, key, version > 0))
+
+    def wrote(self, key: Key, promise: object) -> None:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("which", ["its client", "one made of it", "that of another cluster"])
+def test_the_reconcile_hears_of_tracked_reads_in_whatever_cluster(cluster: Cluster, which: str) -> None:
+    seen = Seen()
+    terms = Terms("controller", tracker=seen)
+    client = CLIENTS[which](ClusterView(cluster, terms), ClustersView(Only(cluster), terms))
+    client.get(NAMESPACE, Key("", "default"), track=True)
+    client.with_options(dry_run=True).get_or_none(NAMESPACE, Key("", "nope"), track=True)
+    client.get(NAMESPACE, Key("", "default"))
+
+    assert seen.what == [(NAMESPACE, Key("", "default"), True), (NAMESPACE, Key("", "nope"), False)]
+
+
+@pytest.mark.parametrize("which", ["api_reader", "client"])
+def test_outside_of_a_reconcile_nothing_can_be_tracked(cluster: Cluster, which: str) -> None:
+    with pytest.raises(ValueError, match=r"v1 Namespace default cannot be tracked here: track=True is for ctx.client"):
+        getattr(cluster, which).get(NAMESPACE, Key("", "default"), track=True)

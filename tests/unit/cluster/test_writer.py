@@ -16,6 +16,10 @@ DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 STATUS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {"uid": "uid-a"}}
 
 
+def nobody(_gvk: object, _key: object, _labels: object) -> None:
+    return None
+
+
 def promised(
     answer: dict[str, Any] | bytes, *, kind: HeldKind | None = None, cached: bool = True, **write: Any
 ) -> dict[Key, Promise]:
@@ -23,7 +27,7 @@ def promised(
     held = kind or HeldKind()
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
     body = answer if isinstance(answer, bytes) else dump(answer)
-    writer = PromisingWriter(Wire(body), floors, lambda _gvk: held if cached else None)  # type: ignore[arg-type,return-value]
+    writer = PromisingWriter(Wire(body), floors, held.covering_key if cached else nobody)  # type: ignore[arg-type]
     given = {"verb": "patch", "kind": CONFIG_MAP, "key": A, **write}
     assert writer.write(Write(**given)) == body
     return {key: promise for (_, key), promise in floors._open.items()}
@@ -86,8 +90,8 @@ def test_these_promise_nothing(write: dict[str, Any]) -> None:
     held = {"cached": False} if "cached" in write else {}
     body = document("a", 10)
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
-    kinds = None if held else HeldKind()
-    writer = PromisingWriter(Wire(dump(body)), floors, lambda _gvk: kinds)  # type: ignore[arg-type,return-value]
+    kinds = nobody if held else HeldKind().covering_key
+    writer = PromisingWriter(Wire(dump(body)), floors, kinds)  # type: ignore[arg-type]
     writer.write(Write(**{"verb": "patch", "kind": CONFIG_MAP, "key": A, **kind, **rest}))
 
     assert floors._open == {}
@@ -128,7 +132,7 @@ def test_a_write_that_failed_promises_nothing() -> None:
     wire = Wire()
     wire.error = OutcomeUnknown("lost")
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
-    writer = PromisingWriter(wire, floors, lambda _gvk: HeldKind())  # type: ignore[arg-type,return-value]
+    writer = PromisingWriter(wire, floors, HeldKind().covering_key)  # type: ignore[arg-type]
 
     with pytest.raises(OutcomeUnknown):
         writer.write(Write("patch", CONFIG_MAP, A))
@@ -144,7 +148,10 @@ def test_the_promise_knows_in_which_time_of_the_server_it_was_made() -> None:
 
 def test_the_kind_is_that_of_the_write() -> None:
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
-    writer = PromisingWriter(Wire(dump(document("a", 10))), floors, lambda gvk: HeldKind() if gvk == GVK else None)  # type: ignore[arg-type,return-value]
+    asked: list[object] = []
+    writer = PromisingWriter(
+        Wire(dump(document("a", 10, labels={"app": "web"}))), floors, lambda *about: asked.append(about)
+    )
     writer.write(Write("patch", GVK, A))
 
-    assert set(floors._open) == {(GVK, A)}
+    assert asked == [(GVK, A, {"app": "web"})]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Key
+    from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Selection, Write
     from kcontroller.controller import Builder, Context, Request, Result
     from kcontroller.controller.controller import Controller
@@ -92,13 +93,27 @@ class FakeSubscription:
 
 
 class FakeCachedKind:
+    """What is kept of a kind, and every handle of it."""
+
     def __init__(self) -> None:
         self.subscriptions: list[FakeSubscription] = []
         self.paths: list[str] = []
+        self.holdings: list[Holding | None] = []
+        self.resyncs: list[float] = []
+        self.users = 0
 
-    def subscribe(self, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> FakeSubscription:
+    def subscribe(
+        self, handler: Callable[[Change], None], on_synced: Callable[[], None], *, resync: float = 0.0
+    ) -> FakeSubscription:
         self.subscriptions.append(FakeSubscription(handler, on_synced))
+        self.resyncs.append(resync)
         return self.subscriptions[-1]
+
+    def close(self) -> None:
+        self.users -= 1
+        if not self.users:
+            for subscription in self.subscriptions:
+                subscription.close()
 
     def index(self, paths: Sequence[str]) -> None:
         self.paths += paths
@@ -154,11 +169,14 @@ class FakeCluster:
         self.clients: list[tuple[str, StopToken | None, Deadline | None]] = []
         self.guards: list[Callable[[], None] | None] = []
         self.leaving = StopToken()
-        self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
+        self.client = self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
 
-    def cache(self, kind: KindRef) -> FakeCachedKind:
-        return self.kinds.setdefault(gvk_of(kind), FakeCachedKind())
+    def cache(self, kind: KindRef, holding: Holding | None = None) -> FakeCachedKind:
+        found = self.kinds.setdefault(gvk_of(kind), FakeCachedKind())
+        found.holdings.append(holding)
+        found.users += 1
+        return found
 
     def is_namespaced(self, kind: KindRef) -> bool | None:
         return gvk_of(kind) not in self._cluster_scoped
@@ -171,6 +189,7 @@ class FakeCluster:
         stop: StopToken | None,
         deadline: Deadline | None,
         guard: Callable[[], None] | None = None,
+        tracker: object = None,
     ) -> Client:
         assert cached
         self.clients.append((field_owner, stop, deadline))
@@ -178,7 +197,7 @@ class FakeCluster:
         return Client(Ports(self.server, self.server, self.server, self.name))
 
     def tell(self, kind: KindRef, *changes: Change) -> None:
-        self.cache(kind).tell(*changes)
+        self.kinds.setdefault(gvk_of(kind), FakeCachedKind()).tell(*changes)
 
     def synced(self) -> None:
         for kind in self.kinds.values():

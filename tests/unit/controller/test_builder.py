@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.api.codec import gvk_of
+from kcontroller.api.models import Model, Resource
+from kcontroller.cache.scope import Holding
 from kcontroller.controller import Builder, Controller, ObjectReconciler, Reconciler, predicates
 from kcontroller.controller.builder import ControllerOptions
 from kcontroller.controller.controller import name_of
@@ -119,3 +121,60 @@ def test_a_controller_is_named_by_its_reconciler_else_its_kind_else_its_class() 
     assert name_of(reconciler, Builder().for_(APPS)) == "deployment"
     reconciler.name = "mine"  # type: ignore[misc]
     assert name_of(reconciler, Builder().for_(APPS)) == "mine"
+
+
+# ---- what is kept --------------------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_of_a_kind_is_said_once_for_each() -> None:
+    builder = Builder().for_(POD).cache(POD, labels="app=web", namespaces=["b", "a"]).cache(CONFIG_MAP)
+
+    assert builder.holdings == {
+        gvk_of(POD): Holding.of(labels="app=web", namespaces=["a", "b"]),
+        gvk_of(CONFIG_MAP): Holding(),
+    }
+    with pytest.raises(ValueError, match="cache was called twice for v1 Pod; say everything in one call"):
+        builder.cache(gvk_of(POD), metadata_only=True)
+
+
+def test_what_nobody_hears_of_is_kept_for_reads() -> None:
+    builder = Builder().for_(POD).owns("v1 Secret").cache(POD).cache(CONFIG_MAP).index("v1 Node", "spec.x")
+
+    assert builder.read_only_kinds == (CONFIG_MAP, "v1 Node")
+
+
+class Planet(Resource[Model, Model], group="example.com", version="v1", plural="planets", namespaced=False):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"kind": Planet, "namespaces": ["a"]}, "example.com/v1 Planet is cluster-scoped"),
+        ({"kind": POD, "labels": "a in"}, "label selector 'a in' is malformed"),
+        ({"kind": "pod"}, "'pod' is not a kind"),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_with_its_name(given: dict[str, Any], error: str) -> None:
+    with pytest.raises(ValueError, match=error):
+        Builder().cache(**given)
+
+
+def test_an_index_of_what_is_left_out_is_refused() -> None:
+    builder = Builder().for_(POD).index(POD, "spec.nodeName").cache(POD, metadata_only=True)
+
+    with pytest.raises(ValueError, match=r"v1 Pod is indexed by 'spec\.nodeName', which cache leaves out"):
+        builder.build()
+
+
+def test_a_resync_is_of_its_declaration() -> None:
+    builder = Builder().for_(POD, resync=60).owns(CONFIG_MAP).watches("v1 Secret", lambda _cluster, _obj: [], resync=5)
+    declarations, _, _ = builder.build()
+
+    assert [(each.kind, each.resync) for each in declarations] == [(POD, 60), ("v1 Secret", 5), (CONFIG_MAP, 0)]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.5, -1, float("nan"), float("inf")])
+def test_a_resync_shorter_than_a_second_is_refused(seconds: float) -> None:
+    with pytest.raises(ValueError, match="resync must be at least 1 second"):
+        Builder().owns(POD, resync=seconds)

@@ -11,6 +11,7 @@ from kcontroller.api.keys import Key, Request
 from kcontroller.controller import Builder, Controller, predicates
 from kcontroller.testing.polling import eventually
 from kcontroller.workqueue import LOW_PRIORITY
+from kcontroller.workqueue.relay import PATIENCE
 from tests.unit.controller.fakes import (
     CONFIG_MAP,
     POD,
@@ -128,7 +129,7 @@ def test_an_owned_object_that_changes_hands_names_both(host: FakeHost, cluster: 
 
 
 def lane_of(controller: Controller, cluster: str = "") -> Lane:
-    return controller._engaged[cluster][0]._lane
+    return controller._engaged[cluster]._sources[0]._lane
 
 
 def finish(lane: Lane) -> None:
@@ -395,7 +396,7 @@ def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_
     told: list[str] = []
     controller = Controller(Scripted(), host)
     controller.engage(cluster, on_synced=lambda: told.append("first"))  # type: ignore[arg-type]
-    late = controller._engaged[""][0]._on_synced
+    late = controller._engaged[""]._sources[0]._on_synced
     controller.disengage("")
     controller.engage(FakeCluster(), on_synced=lambda: told.append("second"))  # type: ignore[arg-type]
     controller.queue.add(Request("", "n", "x"))
@@ -403,7 +404,7 @@ def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_
 
     assert controller.queue.get(timeout=0) is None
     assert controller.waiting_for() == ("",)
-    controller._engaged[""][0]._on_synced()
+    controller._engaged[""]._sources[0]._on_synced()
     assert controller.queue.get(timeout=0) is not None
     assert controller.waiting_for() == ()
     assert told == ["second"]
@@ -411,18 +412,20 @@ def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_
 
 def test_what_was_engaged_in_part_is_let_go_of(host: FakeHost, cluster: FakeCluster) -> None:
     class Half(FakeCluster):
-        def cache(self, kind: Any) -> Any:
-            if kind == POD and CONFIG_MAP_KIND in self.kinds and self.kinds[CONFIG_MAP_KIND].subscriptions:
+        def cache(self, kind: Any, holding: Any = None) -> Any:
+            if kind == POD:
                 raise ValueError("no such kind")
-            return super().cache(kind)
+            return super().cache(kind, holding)
 
     half = Half()
-    controller = Controller(Scripted(setup=lambda builder: builder.for_(CONFIG_MAP).owns(POD)), host)
+    setup = Scripted(setup=lambda builder: builder.for_(CONFIG_MAP).watches(POD, lambda _cluster, _obj: []))
+    controller = Controller(setup, host)
     with pytest.raises(ValueError, match="no such kind"):
         controller.engage(half)  # type: ignore[arg-type]
     controller.disengage("")
 
     assert [each.closed for each in half.kinds[CONFIG_MAP_KIND].subscriptions] == [True]
+    assert half.kinds[CONFIG_MAP_KIND].users == 0
     assert controller.waiting_for() == ()
     assert controller.queue._schedule._shares == {}
 
@@ -453,8 +456,12 @@ def test_a_controller_has_as_many_workers_as_it_says(host: FakeHost, cluster: Fa
     host.run(Controller(scripted, host, max_concurrent_reconciles=1))
     cluster.tell(CONFIG_MAP, *(added(entry(name)) for name in "abcd"))
     cluster.synced()
-    scripted.wait_for_calls(4)
 
+    def all_are_inside() -> bool:
+        host.clock.advance(PATIENCE)  # Nobody sees that the reconciles wait; they only last.
+        return len(scripted.calls) == 4
+
+    eventually(all_are_inside)
     assert {f"kc-worker-scripted-{number}" for number in range(4)} <= set(host.threads.alive())
 
 

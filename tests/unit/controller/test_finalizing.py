@@ -54,8 +54,7 @@ class Run:
 
 
 def context(cluster: FakeCluster) -> Context:
-    client = cluster.client_for("x", stop=None, deadline=None)
-    return Context(REQUEST, cluster, client, None, Log("x"), (), None, StopToken(), None)  # type: ignore[arg-type]
+    return Context(REQUEST, cluster, None, Log("x"), (), None, StopToken(), None)  # type: ignore[arg-type]
 
 
 def going(*finalizers: str) -> dict[str, Any]:

@@ -59,9 +59,8 @@ def cluster() -> FakeCluster:
 
 
 def reconcile(reconciler: ObjectReconciler[Any], cluster: FakeCluster) -> Result | None:
-    client = cluster.client_for("x", stop=None, deadline=None)
     return reconciler.reconcile(
-        Context(REQUEST, cluster, client, None, Log("x"), (), None, StopToken(), None),  # type: ignore[arg-type]
+        Context(REQUEST, cluster, None, Log("x"), (), None, StopToken(), None),  # type: ignore[arg-type]
         REQUEST,
     )
 

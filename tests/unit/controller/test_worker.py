@@ -416,6 +416,8 @@ def test_the_context_is_that_of_the_requests_cluster(host: FakeHost) -> None:
     assert ctx.clusters.get("us").itself is host.known["us"]
     assert ctx.request == scripted.calls[0]
     assert set(ctx.reasons) <= {"ConfigMap added", "ConfigMap updated"}
+    assert host.known["eu"].clients == []  # Who needs no client pays for none.
+    assert ctx.client is ctx.client
     assert host.known["eu"].clients == [("scripted", ctx.stop, ctx.deadline)]
 
 
@@ -466,7 +468,7 @@ def test_the_guard_is_before_the_writes_of_controllers_that_need_the_lease(
             builder.options(needs_leader_election=needs)
 
     host.guard = guard
-    controller = started(host, Which(giving(None)))
+    controller = started(host, Which(lambda ctx, _request: ctx.client and None))
     controller.queue.add(A)
     settle(controller, host)
 

@@ -49,9 +49,9 @@ def create(server: EmbeddedServer, name: str) -> None:
     assert status == 201, answer
 
 
-def names(server: EmbeddedServer, port: int = 0) -> list[str]:
+def names(server: EmbeddedServer, port: int = 0, *, query: str = "") -> list[str]:
     with closing(connect(server, port)) as connection:
-        connection.request("GET", CONFIG_MAPS, headers={"Authorization": f"Bearer {server.token}"})
+        connection.request("GET", CONFIG_MAPS + query, headers={"Authorization": f"Bearer {server.token}"})
         listed = json.load(connection.getresponse())
     return [item["metadata"]["name"] for item in listed["items"]]
 
@@ -62,11 +62,11 @@ def connect(server: EmbeddedServer, port: int = 0) -> http.client.HTTPSConnectio
 
 
 @contextmanager
-def watch(server: EmbeddedServer, port: int = 0, version: int = 0) -> Iterator[Callable[[], Any]]:
-    """Watch from now on; gives what reads the next event, None at the end."""
+def watch(server: EmbeddedServer, port: int = 0, version: int = 0, *, query: str = "") -> Iterator[Callable[[], Any]]:
+    """Watch from now on, or as a query says; gives what reads the next event, None at the end."""
     version = version or server.call(lambda: server.api.backend.store.version)
     with closing(connect(server, port)) as connection:
-        path = f"{CONFIG_MAPS}?watch=1&resourceVersion={version}"
+        path = CONFIG_MAPS + (query or f"?watch=1&resourceVersion={version}")
         connection.request("GET", path, headers={"Authorization": f"Bearer {server.token}"})
         answer = connection.getresponse()
         assert answer.status == 200
@@ -210,8 +210,8 @@ def test_a_frozen_front_end_shows_what_was(server: EmbeddedServer) -> None:
     with server.front_end() as front, watch(server, front.port) as event:
         assert front.freeze() == front.frozen
         create(server, "after")
-        assert names(server, front.port) == ["before"]
-        assert names(server) == ["after", "before"]
+        assert names(server, front.port, query="?resourceVersion=0") == ["before"]
+        assert names(server, front.port) == names(server) == ["after", "before"]
         with closing(connect(server, front.port)) as connection:
             body, token = json.dumps({"metadata": {"name": "through"}}), {"Authorization": f"Bearer {server.token}"}
             connection.request("POST", CONFIG_MAPS, body, token)
@@ -219,6 +219,19 @@ def test_a_frozen_front_end_shows_what_was(server: EmbeddedServer) -> None:
         front.thaw()
         assert [name_of(event()), name_of(event())] == [("ADDED", "after"), ("ADDED", "through")]
         assert names(server, front.port) == ["after", "before", "through"]
+
+
+def test_a_streaming_list_on_a_frozen_front_end_ends_when_it_has_what_was_asked_for(server: EmbeddedServer) -> None:
+    create(server, "before")
+    query = "?watch=1&allowWatchBookmarks=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"
+    with server.front_end() as front:
+        front.freeze()
+        create(server, "after")
+        with watch(server, front.port, query=query) as event:
+            assert name_of(event()) == ("ADDED", "before")
+            front.thaw()
+            assert name_of(event()) == ("ADDED", "after")
+            assert event()["type"] == "BOOKMARK"
 
 
 def test_connections_of_one_front_end_can_be_cut(server: EmbeddedServer) -> None:

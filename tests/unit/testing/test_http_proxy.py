@@ -12,7 +12,7 @@ import pytest
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.errors import OutcomeUnknown, RequestTimeout
-from kcontroller.testing.http_faults import HoldAnswer, Truncate
+from kcontroller.testing.http_faults import Answer, HoldAnswer, Truncate
 from kcontroller.testing.http_proxy import HttpFaultProxy
 from kcontroller.testing.pipes import BY_RST
 from kcontroller.testing.polling import eventually
@@ -368,3 +368,55 @@ def test_who_connects_in_the_moment_of_its_end_is_cut(target: Server) -> None:
         with client, contextlib.suppress(ConnectionResetError):
             client.settimeout(1)
             assert client.recv(1) == b""
+
+
+# ---- the test's own answers and events -------------------------------------------------------------------------------
+
+
+def test_an_answer_is_given_instead_of_the_servers(proxy: HttpFaultProxy, client: Client, target: Server) -> None:
+    seen = len(target.seen)
+    proxy.add(Answer(b'{"a":1}', 203), query="limit=1", times=1)
+    answer = client.ask("GET", "/api/v1/pods?limit=1")
+
+    assert (answer.status, answer.read()) == (203, b'{"a":1}')
+    assert len(target.seen) == seen
+    assert client.status("GET", "/api/v1/pods?limit=2") == 201
+
+
+def test_lines_are_put_into_open_watches_which_may_end_in_order(proxy: HttpFaultProxy, client: Client) -> None:
+    answer = client.ask("GET", "/api/v1/pods?watch=1")
+    assert answer.readline() == b"first\n"
+
+    assert proxy.tell(b"second\n", path_prefix="/api/v1/secrets") == 0
+    assert proxy.tell(b"second\n") == 1
+    assert answer.readline() == b"second\n"
+    assert proxy.tell(b"last\n", end=True) == 1
+    assert answer.read() == b"last\n"
+    assert eventually(lambda: proxy.tell(b"") == 0)
+
+
+def test_the_proxy_may_lead_to_another_server(
+    proxy: HttpFaultProxy, client: Client, target: Server, serving: ssl.SSLContext
+) -> None:
+    with Server(lambda call: call.reply(200, b"other"), serving) as other:
+        proxy.lead_to(other.url, ca_pem=CA)
+
+        assert client.ask("GET", "/").read() == b"other"
+
+
+def test_what_was_asked_and_told_is_recorded_where_it_is_asked_for(target: Server) -> None:
+    with HttpFaultProxy(target.url, ca_pem=CA, record=True) as proxy:
+        client = Client(proxy)
+        client.status("POST", "/api/v1/pods")
+        assert client.ask("GET", "/api/v1/pods?watch=1&limit=").readline() == b"first\n"
+        write, watch = proxy.exchanges
+        client.connection.close()
+
+    assert (write.method, write.path, write.status, bytes(write.body)) == ("POST", "/api/v1/pods", 201, b"")
+    assert (watch.is_watch, watch.query, bytes(watch.body)) == (True, {"watch": "1", "limit": ""}, b"first\n")
+
+
+def test_nothing_is_recorded_otherwise(proxy: HttpFaultProxy, client: Client) -> None:
+    client.status("GET", "/")
+
+    assert proxy.exchanges == ()

@@ -16,12 +16,21 @@ from kcontroller.transport.credentials import (
     basic,
     bearer,
 )
+from tests.unit.transport.scripted import AUTHORITY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-CERTIFICATE = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
-KEY = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+
+def issue() -> tuple[bytes, bytes]:
+    issued = AUTHORITY.issue_cert("me@example.com")
+    return issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes()
+
+
+def write(folder: Path, certificate: bytes, key: bytes) -> tuple[Path, Path]:
+    (folder / "c").write_bytes(certificate)
+    (folder / "k").write_bytes(key)
+    return folder / "c", folder / "k"
 
 
 @pytest.fixture
@@ -96,16 +105,40 @@ def test_a_token_file_with_a_line_break_inside_keeps_the_last_token(tmp_path: Pa
 
 
 def test_certificate_files_are_read_again_after_five_seconds(tmp_path: Path, clock: VirtualClock) -> None:
-    certificate, key = tmp_path / "c", tmp_path / "k"
-    certificate.write_text(CERTIFICATE)
-    key.write_text(KEY)
+    old, new = issue(), issue()
+    certificate, key = write(tmp_path, *old)
     credentials = CertificateFiles(certificate, key, what="user", clock=clock)
     first = credentials.client_certificate()
     clock.advance(5.0)
     assert credentials.client_certificate() is first
-    certificate.write_text(CERTIFICATE.replace("AAAA", "BBBB"))
+    write(tmp_path, *new)
     clock.advance(5.0)
-    assert b"BBBB" in credentials.client_certificate().certificate
+    assert credentials.client_certificate() == ClientCertificate(*new)
+
+
+def test_a_certificate_without_its_key_is_not_taken(tmp_path: Path, clock: VirtualClock) -> None:
+    old, new = issue(), issue()
+    certificate, key = write(tmp_path, *old)
+    credentials = CertificateFiles(certificate, key, what="user", clock=clock)
+    credentials.client_certificate()
+    certificate.write_bytes(new[0])
+    clock.advance(5.0)
+    assert credentials.client_certificate() == ClientCertificate(*old)
+    key.write_bytes(new[1])
+    clock.advance(5.0)
+    assert credentials.client_certificate() == ClientCertificate(*new)
+
+
+def test_a_pair_of_which_one_was_read_before_the_rotation_is_not_taken(tmp_path: Path, clock: VirtualClock) -> None:
+    old, new = issue(), issue()
+    certificate, key = write(tmp_path, *old)
+    credentials = CertificateFiles(certificate, key, what="user", clock=clock)
+    credentials.client_certificate()
+    write(tmp_path, *new)
+    credentials._key.invalidate()  # As if the moment to look again had come between the two files.
+    assert credentials.client_certificate() == ClientCertificate(*old)
+    clock.advance(5.0)
+    assert credentials.client_certificate() == ClientCertificate(*new)
 
 
 def test_joined_credentials_take_the_header_of_one_and_the_certificate_of_another() -> None:

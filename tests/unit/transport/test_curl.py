@@ -8,7 +8,7 @@ import pytest
 from kcontroller.errors import ConfigError
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
-from kcontroller.transport.curl import Endpoint, check_build, check_target, parse_headers
+from kcontroller.transport.curl import Endpoint, Headers, check_build, check_target
 from kcontroller.transport.messages import HttpRequest
 
 if TYPE_CHECKING:
@@ -86,7 +86,13 @@ def test_the_path_of_the_server_comes_first(serve: Any, connect: Any, configure:
 
 
 def test_the_last_of_equal_headers_wins_and_names_are_lower_case() -> None:
-    assert parse_headers([b"A: 1\r\n", b"a:  2 \r\n", b"B: x: y\r\n", b"nonsense\r\n"]) == {"a": "2", "b": "x: y"}
+    assert Headers([b"A: 1\r\n", b"a:  2 \r\n", b"B: x: y\r\n", b"nonsense\r\n"]) == {"a": "2", "b": "x: y"}
+
+
+def test_only_the_headers_of_the_last_answer_count() -> None:
+    proxied = [b"HTTP/1.1 200 Connected\r\n", b"Via: 1\r\n", b"\r\n", b"HTTP/1.1 404 No\r\n", b"A: 1\r\n", b"\r\n"]
+
+    assert Headers(proxied) == {"a": "1"}
 
 
 def test_the_proxy_of_the_environment_is_not_used(serve: Any, connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,17 +13,17 @@ from kcontroller.transport.lines import LineSplitter
 @given(st.lists(st.sampled_from([b"a", b"bc", b"\n", b"d\ne", b"\n\n", b""])))
 def test_what_goes_in_comes_out_however_it_was_cut(chunks: list[bytes]) -> None:
     splitter = LineSplitter()
-    lines = [line for chunk in chunks for line in splitter.feed(chunk).split(b"\n") if line]
+    lines = [line for chunk in chunks for line in splitter.feed(chunk) if line]
 
     whole = b"".join(chunks)
     assert [*lines, *filter(None, [splitter.rest])] == [line for line in whole.split(b"\n") if line]
 
 
-def test_a_block_holds_all_lines_that_are_complete() -> None:
+def test_a_chunk_gives_all_lines_that_it_completes() -> None:
     splitter = LineSplitter()
 
-    assert splitter.feed(b'{"a":') == b""
-    assert splitter.feed(b'1}\n{"b":2}\n{"c"') == b'{"a":1}\n{"b":2}'
+    assert splitter.feed(b'{"a":') == []
+    assert splitter.feed(b'1}\n{"b":2}\n\n{"c"') == [b'{"a":1}', b'{"b":2}', b""]
     assert splitter.rest == b'{"c"'
 
 
@@ -39,7 +39,7 @@ def test_a_line_above_the_limit_is_an_error_that_says_so(chunks: list[bytes]) ->
 
 
 def test_many_lines_in_one_chunk_may_together_exceed_the_limit() -> None:
-    assert LineSplitter(limit=5).feed(b"12345\n12345\n") == b"12345\n12345"
+    assert LineSplitter(limit=5).feed(b"12345\n12345\n") == [b"12345", b"12345"]
 
 
 def test_a_line_in_many_pieces_is_not_copied_for_each_of_them() -> None:

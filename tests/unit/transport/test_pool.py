@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.transport.config import ClientCertificate
+from kcontroller.transport.config import ClientCertificate, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials
 from kcontroller.transport.messages import HttpRequest
-from kcontroller.transport.pool import HandlePool
+from kcontroller.transport.pool import HandlePool, Pools
+from kcontroller.transport.requests import Requester
 from tests.unit.transport.scripted import AUTHORITY
 
 GET = HttpRequest("GET", "/api")
@@ -65,38 +70,58 @@ def test_a_handle_with_a_broken_loop_is_not_kept() -> None:
 
 
 def test_an_idle_handle_does_not_hold_the_last_answer(serve: Any, connect: Any) -> None:
-    pool = HandlePool()
-    body = connect(serve(), pool=pool).send(GET).body
+    body = connect(serve()).send(GET).body
 
     assert not [it for it in gc.get_referrers(body) if isinstance(it, list)]
-    pool.close()
 
 
-def test_a_shared_pool_is_its_owners_to_close(serve: Any, connect: Any) -> None:
-    pool = HandlePool()
-    requester = connect(serve(), pool=pool)
-    requester.send(GET)
-    requester.close()
+def test_a_thousand_projects_behind_one_host_share_a_few_connections(serve: Any, connect: Any, configure: Any) -> None:
+    server = serve()
+    projects = [
+        Requester(replace(configure(server).with_server(f"{server.url}/projects/p{number}"), credentials=token))
+        for number, token in enumerate([StaticCredentials(f"Bearer {number % 7}") for number in range(1000)])
+    ]
+    with ThreadPoolExecutor(4) as workers:
+        list(workers.map(lambda requester: requester.send(GET), projects))
 
-    assert len(pool._idle) == 1
-    pool.close()
+    assert server.connections <= 4
+    assert {seen.target for seen in server.seen} == {f"/projects/p{number}/api" for number in range(1000)}
+    assert len({seen.headers["authorization"] for seen in server.seen}) == 7
+    for requester in projects:
+        requester.close()
 
 
-def test_requesters_that_share_a_pool_share_connections(serve: Any, connect: Any) -> None:
-    server, pool = serve(), HandlePool()
-    for _ in range(3):
-        connect(server, pool=pool).send(GET)
+def test_the_last_to_leave_closes_the_connections(serve: Any, configure: Any) -> None:
+    server, pools = serve(), Pools()
+    first, second = (Requester(configure(server), pools=pools) for _ in range(2))
+    first.send(GET)
+    first.close()
+    first.close()
+    second.send(GET)
 
     assert server.connections == 1
-    pool.close()
+    second.close()
+    server.wait_for(lambda: not server._open)
 
 
-def test_requesters_of_different_trust_do_not_share_connections(serve: Any, connect: Any) -> None:
-    server, pool = serve(), HandlePool()
+def test_different_client_certificates_do_not_share_connections(serve: Any, connect: Any) -> None:
+    server = serve()
     issued = AUTHORITY.issue_cert("me@example.com")
     pair = ClientCertificate(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
-    connect(server, pool=pool).send(GET)
-    connect(server, pool=pool, config={"credentials": StaticCredentials(certificate=pair)}).send(GET)
+    anonymous = connect(server)
+    known = connect(server, config={"credentials": StaticCredentials(certificate=pair)})
+    for requester in (anonymous, known, anonymous, known):
+        requester.send(GET)
+
+    assert [seen.connection for seen in server.seen] == [1, 2, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "change", [{"tls": TLSConfig(verify=False)}, {"tls": TLSConfig(AUTHORITY.cert_pem.bytes(), "localhost")}]
+)
+def test_different_trust_does_not_share_connections(serve: Any, connect: Any, change: dict[str, Any]) -> None:
+    server = serve()
+    connect(server).send(GET)
+    connect(server, config=change).send(GET)
 
     assert server.connections == 2
-    pool.close()

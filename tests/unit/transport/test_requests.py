@@ -249,6 +249,16 @@ def test_a_write_on_a_new_connection_that_ends_is_unknown_too(serve: Any, connec
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("size", range(1, 40))
+def test_a_write_whose_answer_ends_in_its_head_is_unknown(serve: Any, connect: Any, size: int) -> None:
+    def begin_a_head(call: Call) -> None:
+        call.send(b"HTTP/1.1 201 Created\r\nA: b\r\nContent-Length: 2\r\n\r\n{}"[:size])
+        call.close()
+
+    with pytest.raises(OutcomeUnknown):
+        connect(serve(begin_a_head)).send(POST)
+
+
 def test_a_write_whose_answer_is_cut_short_is_unknown(serve: Any, connect: Any) -> None:
     def script(call: Call) -> None:
         call.send(b"HTTP/1.1 201 Created\r\nContent-Length: 100\r\n\r\n{")
@@ -430,6 +440,33 @@ def test_a_stop_ends_a_silent_request_at_once(serve: Any, connect: Any) -> None:
 
     with soon(0.1, lambda: stop.stop("lease lost")), pytest.raises(Stopped, match="lease lost"):
         requester.send(POST, stop=stop)
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_a_stop_ends_an_answer_that_does_not_go_on_within_100_ms(
+    serve: Any, connect: Any, request_: HttpRequest
+) -> None:
+    begun = threading.Event()
+
+    def begin(call: Call) -> None:
+        call.begin()
+        call.chunk(b'{"kind"')
+        begun.set()
+        call.hold()
+
+    requester, stop, stopped = connect(serve(begin)), StopToken(), []
+
+    def stop_when_begun() -> None:
+        begun.wait(10)
+        stopped.append(time.monotonic())
+        stop.stop("lease lost")
+
+    thread = threading.Thread(target=stop_when_begun)
+    thread.start()
+    with pytest.raises(Stopped, match="lease lost"):
+        requester.send(request_, stop=stop)
+    assert time.monotonic() - stopped[0] < 0.1
+    thread.join(10)
 
 
 def test_a_stop_ends_a_handshake_with_a_black_hole_at_once() -> None:
@@ -777,3 +814,54 @@ def test_requests_are_counted_as_client_go_counts_them(serve: Any, connect: Any)
         f'rest_client_request_duration_seconds_count{{{host},verb="POST"}} 1.0',
     ):
         assert line in text
+
+
+# The client's own rate limit.
+
+
+def test_a_rate_limit_lets_a_burst_pass_and_then_one_by_one(serve: Any, connect: Any) -> None:
+    clock, metrics = VirtualClock(), Metrics()
+    server = serve()
+    requester = connect(server, config={"qps": 2.0, "burst": 3}, clock=clock, metrics=metrics)
+    for _ in range(3):
+        requester.send(GET)
+    started = clock.monotonic()
+    with ThreadPoolExecutor(1) as workers:
+        fourth = workers.submit(requester.send, replace(GET, verb="list"))
+        clock.wait_for_waiters(1)
+        assert len(server.seen) == 3
+        clock.advance(0.5)
+        fourth.result(10)
+
+    assert clock.monotonic() - started == 0.5
+    wait = f'rest_client_rate_limiter_duration_seconds_sum{{host="127.0.0.1:{server.port}",verb="list"}} 0.5'
+    assert wait in metrics.render().decode()
+
+
+def test_a_turn_that_does_not_come_in_time_is_a_timeout_that_was_not_sent(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server, config={"qps": 0.1, "burst": 1}, clock=VirtualClock())
+    requester.send(GET)
+
+    with pytest.raises(RequestTimeout, match="rate limit") as caught:
+        requester.send(POST, timeout=9.0)
+    assert (caught.value.sent, len(server.seen)) == (False, 1)
+
+
+def test_a_stop_ends_the_wait_for_a_turn(serve: Any, connect: Any) -> None:
+    stop = StopToken()
+    requester = connect(serve(), config={"qps": 0.1, "burst": 1})
+    requester.send(GET)
+
+    with soon(0.05, stop.stop), pytest.raises(Stopped):
+        requester.send(GET, stop=stop)
+
+
+def test_without_a_rate_nobody_waits(serve: Any, connect: Any) -> None:
+    server, metrics = serve(), Metrics()
+    requester = connect(server, clock=VirtualClock(), metrics=metrics)
+    for _ in range(30):
+        requester.send(GET)
+
+    assert len(server.seen) == 30
+    assert "rate_limiter_duration_seconds_count" not in metrics.render().decode()

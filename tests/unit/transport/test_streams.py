@@ -199,6 +199,53 @@ def test_a_refused_token_is_invalidated_and_the_refusal_told(serve: Any, start_l
     assert (receiver.status, token.invalidated) == (401, 1)
 
 
+class Rotated:
+    """A token that is replaced by hand."""
+
+    def __init__(self) -> None:
+        self.token = "1"
+
+    def authorization(self) -> str:
+        return f"Bearer {self.token}"
+
+    def client_certificate(self) -> None:
+        return None
+
+    def invalidate(self) -> None: ...
+
+
+def test_streams_of_replaced_credentials_are_ended_when_the_next_one_begins(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    token, old, new = Rotated(), recorder(), recorder()
+    server = serve(watch)
+    running = start_loop(server, config={"credentials": token})
+    open_on(running, old)
+    old.wait_for(lambda it: it.status == 200)
+    token.token = "2"
+    open_on(running, new)
+
+    assert "credentials were renewed" in str(old.wait_for_end())
+    new.wait_for(lambda it: it.status == 200)
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer 1", "Bearer 2"]
+
+
+def test_streams_of_replaced_credentials_are_ended_after_a_silence(serve: Any, start_loop: Any, recorder: Any) -> None:
+    def script(call: Call) -> None:
+        if call.request.target == "/version":
+            call.reply()
+        else:
+            watch(call)
+
+    token, old = Rotated(), recorder()
+    running = start_loop(serve(script), config={"credentials": token}, silence=0.05)
+    open_on(running, old)
+    old.wait_for(lambda it: it.status == 200)
+    token.token = "2"
+
+    assert "credentials were renewed" in str(old.wait_for_end())
+
+
 # What receivers may do.
 
 

@@ -1,0 +1,41 @@
+"""The side of Kopf in `bin/bench reconcile`: an event handler that sees each object once.
+
+It runs in an environment of its own, with the same Python as ours.
+
+``python kopf_side.py WORK`` takes its work as JSON and prints how many objects it saw as one line of JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import Any
+
+import kopf
+
+KINDS = {
+    "widgets": (("bench.example.com", "v1", "widgets"), lambda spec: spec["replicas"]),
+    "pods": (("", "v1", "pods"), lambda spec: len(spec["containers"])),
+}
+
+
+def main(work: dict[str, Any]) -> None:
+    """Run an operator until it has seen every object."""
+    kind, size = KINDS[work["kind"]]
+    seen: set[tuple[str | None, str | None]] = set()
+    done = asyncio.Event()
+
+    @kopf.on.event(*kind)
+    def read(name: str | None, namespace: str | None, spec: kopf.Spec, **_: Any) -> None:
+        assert size(spec) > 0
+        seen.add((namespace, name))
+        if len(seen) == work["objects"]:
+            done.set()
+
+    kopf.run(clusterwide=True, standalone=True, stop_flag=done)
+    print(json.dumps({"objects": len(seen)}))
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,112 @@
+"""Those who want to hear of a kind."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.cache.store import Change
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kcontroller.api.keys import Key
+    from kcontroller.cache.feed import Stoppable
+    from kcontroller.cache.informer import Informer, Subscription
+    from kcontroller.cluster.cached_kind import CachedKind
+
+RESYNC_SPREAD: Final = 0.1
+"""A resync comes this much earlier or later, so that those of a fleet do not meet (controller-runtime)."""
+
+_SLICE: Final = 256  # So many objects are told again in one turn of the loop: some 2 ms.
+
+
+class KindSubscription:
+    """One subscriber of a kind, over all of its informers.
+
+    Args:
+        kind: the kind.
+        handler: hears of every change, on the loop thread.
+        on_synced: called once, when the handler has heard of every object that there was at the start.
+        resync: tell the handler of every object again after so many seconds, and so on; 0 for never.
+    """
+
+    def __init__(
+        self,
+        kind: CachedKind,
+        handler: Callable[[Change], None],
+        on_synced: Callable[[], None],
+        *,
+        resync: float = 0.0,
+    ) -> None:
+        self._kind = kind
+        self._handler = handler
+        self._on_synced: Callable[[], None] | None = on_synced
+        self._resync = resync
+        self._informers: tuple[Informer, ...] = ()
+        self._parts: tuple[Subscription, ...] = ()
+        self._unsynced = 0
+        self._timer: Stoppable | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """Hear nothing more; any thread, harmless when repeated."""
+        self._closed = True
+        self._kind.call(self._detach)
+
+    # ---- for the kind, on the loop thread ------------------------------------------------------------------------
+
+    def attach(self, informers: Iterable[Informer]) -> None:
+        """Join the informers; what other informers have told of before is gone."""
+        if self._closed:
+            return
+        left, self._informers = self._informers, tuple(informers)
+        for part in self._parts:
+            part.close()
+        self._unsynced = len(self._informers)
+        for informer in left:
+            for entry in informer.store.entries():
+                self._tell(Change(entry, None, unseen=True))
+        self._parts = tuple(informer.subscribe(self._tell, self._part_synced) for informer in self._informers)
+        if self._resync and self._timer is None:
+            self._resync_later()
+
+    def _tell(self, change: Change) -> None:
+        if not self._closed:
+            self._handler(change)
+
+    def _part_synced(self) -> None:
+        self._unsynced -= 1
+        if not self._unsynced and not self._closed and self._on_synced is not None:
+            on_synced, self._on_synced = self._on_synced, None
+            on_synced()
+
+    def _detach(self) -> None:
+        for part in self._parts:
+            part.close()
+        if self._timer is not None:
+            self._timer.stop()
+        self._parts, self._informers = (), ()
+        self._kind.left(self)
+
+    # ---- resync --------------------------------------------------------------------------------------------------
+
+    def _resync_later(self) -> None:
+        seconds = self._resync * random.uniform(1 - RESYNC_SPREAD, 1 + RESYNC_SPREAD)  # noqa: S311 - spreads load
+        self._timer = self._kind.call_later(seconds, self._resync_all)
+
+    def _resync_all(self) -> None:
+        known = [(informer, entry.key) for informer in self._informers for entry in informer.store.entries()]
+        self._resync_slice(known, 0)
+
+    def _resync_slice(self, known: list[tuple[Informer, Key]], start: int) -> None:
+        if self._closed:
+            return
+        for informer, key in known[start : start + _SLICE]:
+            entry = informer.store.get(key)  # As it is now; it may have changed or gone since the last slice.
+            if entry is not None:
+                self._tell(Change(None, entry, resync=True))
+        if start + _SLICE < len(known):
+            self._kind.call(lambda: self._resync_slice(known, start + _SLICE))
+        else:
+            self._resync_later()
