@@ -24,8 +24,8 @@ class ManagerOptions:
             provider: a reconcile that hangs in one cluster must leave some for the others.
         reconcile_timeout: seconds one reconcile may take; 0 is no limit.
         namespaces: cache only these; () caches all.
-        read_own_writes: whether reads from the cache, and the next reconcile of a request, wait until the cache shows what
-            was written here; without it a reconcile may decide by a state from before its own last write.
+        read_own_writes: whether reads from the cache, and the next reconcile of a request, wait until the cache shows
+            what was written here; without it a reconcile may decide by a state from before its own last write.
         leader_election: work only while this process holds a Lease; None works at once.
         switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
             ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.

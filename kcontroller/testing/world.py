@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
     from kcontroller.api.objects import KubeObject
-    from kcontroller.client.ports import Reader, Write, Writer
     from kcontroller.cache.scope import Holding
+    from kcontroller.client.ports import Reader, Write, Writer
     from kcontroller.cluster import CacheHandle
     from kcontroller.cluster.kind_view import KindView
     from kcontroller.cluster.tracked import Tracker

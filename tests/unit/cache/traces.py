@@ -8,7 +8,8 @@ A trace is a title and steps. A step is the time, what happened, and below it th
             > timer 10
     0.2   added a@5
 
-``start any-version`` begins with that option. ``KC_REWRITE_TRACES=1`` writes the actions anew; read the difference before you keep it.
+``start any-version`` begins with that option. ``KC_REWRITE_TRACES=1`` writes the actions anew; read the difference
+before you keep it.
 """
 
 from __future__ import annotations

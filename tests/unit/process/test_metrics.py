@@ -42,7 +42,12 @@ def test_the_names_and_labels_are_those_that_dashboards_know() -> None:
 
 
 def test_what_is_new_lives_under_our_own_name() -> None:
-    known = (*CONTROLLER_RUNTIME, "rest_client_request_duration_seconds", "rest_client_request_retries")
+    known = (
+        *CONTROLLER_RUNTIME,
+        "rest_client_request_duration_seconds",
+        "rest_client_request_retries",
+        "rest_client_rate_limiter_duration_seconds",
+    )
 
     assert [name for name in families(Metrics()) if name not in known and not name.startswith("kcontroller_")] == []
 
