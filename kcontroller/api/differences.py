@@ -44,6 +44,8 @@ def merge_diff(before: dict[str, Any], after: dict[str, Any]) -> dict[str, Any]:
     patch: dict[str, Any] = {name: None for name in before if name not in after}
     for name, value in after.items():
         old = before.get(name)
+        if value is old and value is not None:
+            continue  # What `rebase` left alone is the same object.
         if isinstance(value, dict) and isinstance(old, dict):
             inner = merge_diff(old, value)
             if inner:
