@@ -73,21 +73,21 @@ class _Witness:
 
     @contextlib.contextmanager
     def _listening(self, controller: Controller) -> Iterator[None]:
-        """Hear of every item that is given back; the queue itself keeps no record."""
+        """Hear of every item that is given back, by `done` or `exchange`; the queue itself keeps no record."""
         queue: Any = controller.queue
-        done = queue.done
+        give_back = queue._give_back  # noqa: SLF001 - what both have in common
 
-        def heard(item: Item[Any], outcome: Any) -> None:
+        def heard(item: Item[Any], outcome: Any, *, follows: bool) -> Any:
             with self._lock:
                 self._done[controller.name, item.request] += 1
                 self._reasons[controller.name, item.request] = item.reasons
-            done(item, outcome)
+            return give_back(item, outcome, follows=follows)
 
-        queue.done = heard
+        queue._give_back = heard  # noqa: SLF001
         try:
             yield
         finally:
-            del queue.done
+            del queue._give_back  # noqa: SLF001
 
     def activity(self) -> tuple[int, Counter[str]]:
         """What grows whenever something is done."""
