@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.dependencies import Dependencies
 from kcontroller.controller.mapping import Lane
+from kcontroller.controller.own_writes import OwnWrites
 from kcontroller.controller.sources import ClusterSources
 from kcontroller.controller.tally import Tally
 from kcontroller.controller.worker import Declared, Worker
@@ -30,12 +31,6 @@ _log: Final = Log("kcontroller.controller")
 
 def _nothing() -> None:
     """Wait for nothing."""
-
-
-def _let_go(sources: ClusterSources | None, then: Callable[[], None]) -> None:
-    if sources is not None:
-        sources.close()
-    then()
 
 
 class Controller:
@@ -85,6 +80,7 @@ class Controller:
             self.name, clock=host.clock, workers=self._workers, reserves=many_clusters, relay=True, metrics=host.metrics
         )
         self._dependencies = Dependencies(self.queue)
+        self._own_writes = OwnWrites(host.clock, host.metrics.own_write_holds.labels(self.name).inc)
         self._stop = StopToken(clock=host.clock)
         self._worker = Worker(
             self.name,
@@ -96,6 +92,7 @@ class Controller:
                 builder.for_kind, builder.owned_kinds, needs_leader_election=options.needs_leader_election
             ),
             dependencies=self._dependencies,
+            own_writes=self._own_writes,
             tally=Tally(host.metrics, self.name, workers=self._workers, in_flight=lambda: self.queue.in_flight),
             stop=self._stop,
             timeout=timeout,
@@ -140,7 +137,18 @@ class Controller:
             sources.stop()
         self._dependencies.forget(name)
         self.queue.purge(name)
-        self.queue.when_idle(name, lambda: _let_go(sources, on_idle))
+        self.queue.when_idle(name, lambda: self._let_go(name, sources, on_idle))
+
+    def _let_go(self, name: str, sources: ClusterSources | None, on_idle: Callable[[], None]) -> None:
+        with self._lock:
+            is_back = name in self._engaged
+        if not is_back:
+            # A reconcile that was running when the cluster left may have read and written until now.
+            self._dependencies.forget(name)
+            self._own_writes.forget(name)
+        if sources is not None:
+            sources.close()
+        on_idle()
 
     def waiting_for(self) -> tuple[str, ...]:
         """The clusters whose first objects are not all queued yet; also a map function that hangs shows here."""

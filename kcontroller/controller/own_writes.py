@@ -28,12 +28,12 @@ _MANY: Final = 1024
 class _Open:
     """What the cache does not show yet."""
 
-    __slots__ = ("began", "looked", "promises")
+    __slots__ = ("began", "look", "promises")
 
     def __init__(self, promises: tuple[tuple[Key, Promise], ...], began: float) -> None:
         self.promises = promises
         self.began = began
-        self.looked = _FIRST_LOOK
+        self.look = _FIRST_LOOK
 
 
 class OwnWrites:
@@ -72,14 +72,20 @@ class OwnWrites:
             return 0.0
         remaining = found.began + HELD_SECONDS - self._clock.monotonic()
         if remaining > 0 and not all(promise.kept(key) for key, promise in found.promises):
-            if found.looked == _FIRST_LOOK:
+            look = found.look
+            if look == _FIRST_LOOK:
                 self._on_hold()
-            found.looked *= 2
-            return min(found.looked, remaining)
+            found.look *= 2
+            return min(look, remaining)
         with self._lock:
             if self._open.get(request) is found:
                 del self._open[request]
         return 0.0
+
+    def forget(self, cluster: str) -> None:
+        """Forget what the requests of a cluster wrote that has left: a promise pins all that was cached of it."""
+        with self._lock:
+            self._open = {request: found for request, found in self._open.items() if request.cluster != cluster}
 
     def __len__(self) -> int:
         """Count the requests that wait, or have not come again."""

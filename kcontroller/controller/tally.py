@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.process.metrics import Metrics
 
-    _Ending: TypeAlias = tuple[str, str, bool, bool]  # Cluster, label, terminal, panic.
+    _Ending: TypeAlias = tuple[str | None, str, bool, bool]  # Cluster, label, terminal, panic.
 
 
 class Tally:
@@ -42,8 +42,8 @@ class Tally:
         self._ended: Counter[_Ending] = Counter()
         metrics.before_collecting(self._publish)
 
-    def ended(self, verdict: Verdict, cluster: str, *, seconds: float) -> None:
-        """Count the end of a reconcile."""
+    def ended(self, verdict: Verdict, cluster: str | None, *, seconds: float) -> None:
+        """Count the end of a reconcile; `cluster` is None for one that has left, whose series are gone for good."""
         with self._lock:
             self._ended[cluster, verdict.label, verdict.terminal, verdict.panic] += 1
             self._seconds.observe(seconds)
@@ -62,7 +62,8 @@ class Tally:
             ended, self._ended = self._ended, Counter()
         for (cluster, label, terminal, panic), count in ended.items():
             self._total[label].inc(count)
-            self._by_cluster.labels(cluster, label).inc(count)
+            if cluster is not None:
+                self._by_cluster.labels(cluster, label).inc(count)
             self._errors.inc(count if label == "error" else 0)
             self._terminal.inc(count if terminal else 0)
             self._panics.inc(count if panic else 0)

@@ -15,7 +15,6 @@ from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 from kcontroller.controller.context import Context
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
-from kcontroller.controller.own_writes import OwnWrites
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, described, fields
 from kcontroller.process.stop import Deadline
@@ -29,14 +28,13 @@ if TYPE_CHECKING:
     from kcontroller.controller.dependencies import Dependencies, Reads
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
+    from kcontroller.controller.own_writes import OwnWrites
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.controller.tally import Tally
     from kcontroller.process.stop import StopToken
     from kcontroller.workqueue import Item, WorkQueue
 
 _PACKAGE: Final = Path(__file__).parents[1]
-
-_NOT_YET: Final = Outcome.drop()  # Its failures stay as they were, and what was added meanwhile counts.
 
 _log: Final = Log("kcontroller.controller")
 
@@ -66,6 +64,7 @@ class Worker:
         host: clusters and clock.
         declared: what `setup` said.
         dependencies: what requests have read with ``track=True``.
+        own_writes: what requests have written last.
         tally: the controller's metrics.
         stop: stops when running reconciles should end.
         timeout: seconds a reconcile may take; 0 is no limit.
@@ -81,6 +80,7 @@ class Worker:
         host: Host,
         declared: Declared,
         dependencies: Dependencies,
+        own_writes: OwnWrites,
         tally: Tally,
         stop: StopToken,
         timeout: float,
@@ -93,7 +93,7 @@ class Worker:
         self._host = host
         self._declared = declared
         self._dependencies = dependencies
-        self._own_writes = OwnWrites(host.clock, host.metrics.own_write_holds.labels(name).inc)
+        self._own_writes = own_writes
         self._tally = tally
         self._stop = stop
         self._timeout = timeout
@@ -113,12 +113,13 @@ class Worker:
     def _work(self, item: Item[Request]) -> Outcome:
         delay = self._own_writes.delay(item.request)
         if delay:
-            return self._hold_back(item, delay)
-        cluster = item.request.cluster
+            return Outcome.hold(delay)
         with fields(**self._log_fields(item.request)):
             began = self._host.clock.monotonic()
             reads = self._dependencies.begin(item.request)
-            verdict, error = self._judge(item, reads)
+            cluster = self._cluster_of(item.request)
+            # A cluster that left while the request waited leaves nothing to reconcile.
+            verdict, error = (DONE, None) if cluster is None else self._judge(item, cluster, reads)
             reads.settle(cut_short=verdict is None)
             if reads.written is not None:
                 self._own_writes.note(item.request, reads.written)
@@ -127,23 +128,22 @@ class Worker:
                 self._tally.took(seconds)
                 _log.debug("cut short: %s", error)
                 return FORGET
-            self._tally.ended(verdict, cluster, seconds=seconds)
+            is_there = cluster is not None and not cluster.leaving.stopped
+            self._tally.ended(verdict, item.request.cluster if is_there else None, seconds=seconds)
             if verdict is not DONE:
                 _report(verdict, error, item)
             return verdict.outcome
 
-    def _hold_back(self, item: Item[Request], delay: float) -> Outcome:
-        for reason in item.reasons or ("",):
-            self._queue.add(item.request, priority=item.priority, after=delay, reason=reason)
-        return _NOT_YET
-
-    def _judge(self, item: Item[Request], reads: Reads) -> tuple[Verdict | None, BaseException | None]:
-        """Call the Reconciler; no verdict on what was cut short because the process, its lease or the cluster goes."""
+    def _cluster_of(self, request: Request) -> Cluster | None:
         try:
-            cluster = self._host.clusters.get(item.request.cluster)
+            return self._host.clusters.get(request.cluster)
         except ClusterNotFound:
-            # The cluster left while its request waited; there is nothing to reconcile any more.
-            return DONE, None
+            return None
+
+    def _judge(
+        self, item: Item[Request], cluster: Cluster, reads: Reads
+    ) -> tuple[Verdict | None, BaseException | None]:
+        """Call the Reconciler; no verdict on what was cut short because the process, its lease or the cluster goes."""
         deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
         guard = self._host.guard if self._declared.needs_leader_election else None
         stop = self._stop.child(cluster.leaving, deadline=deadline)

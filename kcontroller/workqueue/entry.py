@@ -119,6 +119,12 @@ class Entry:
         self.clear()
         return item
 
+    def take_back(self, item: Item[Any]) -> None:
+        """Add what an item had, before what has come since."""
+        since = [reason for reason in self.reasons if reason not in item.reasons]
+        self.reasons = (*item.reasons, *since)[:MAX_REASONS]
+        self.adds += item.adds
+
     def clear(self) -> None:
         """Forget what was collected for the next time."""
         self.due = NEVER

@@ -20,7 +20,8 @@ OVERFLOW: Final = "exceeded_cardinality_limit"
 class QueueMeter:
     """Writes the `workqueue_*` families; the queue's name is both labels, as in controller-runtime.
 
-    `queued` and `worked` take seconds and are called once per item; everything else waits for a `Reading`.
+    `queued` and `worked` take seconds and are called once per item, with the queue's lock held; everything else waits
+    for a `Reading`.
     """
 
     def __init__(self, metrics: Metrics, name: str) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one reconcile ended; make it with one of the four class methods.
+    """How one reconcile ended; make it with one of the five class methods.
 
     ======== ============== ==================== ================================
     outcome  failures       added again          after (controller-runtime)
@@ -21,21 +21,24 @@ class Outcome:
     after    set to 0       in `delay` seconds   RequeueAfter
     retry    one more       in backoff seconds   an error, or Requeue
     drop     as they were   no                   a terminal error
+    hold     as they were   in `delay` seconds   no reconcile yet
     ======== ============== ==================== ================================
 
-    Adds that came while the item was in work count in all four cases; the earliest time and the higher priority win.
+    Adds that came while the item was in work count in all five cases; the earliest time and the higher priority win.
 
     Attributes:
         forgets: whether the failures are reset.
         fails: whether this was one more failure; the queue then chooses the delay.
         delay: seconds until the item is added again, or None if it is not, or if the queue chooses.
         priority: the priority of the new add; None keeps the one the item had.
+        holds: whether the item was not worked on, and comes again with its reasons and what else it had.
     """
 
     forgets: bool
     fails: bool
     delay: float | None = None
     priority: int | None = None
+    holds: bool = False
 
     def __post_init__(self) -> None:
         """Refuse a delay that no clock reaches."""
@@ -66,6 +69,15 @@ class Outcome:
     def drop(cls) -> Self:
         """Report a failure that no retry heals; as in controller-runtime the failures so far stay counted."""
         return cls(False, False)
+
+    @classmethod
+    def hold(cls, seconds: float) -> Self:
+        """Report that it is too early: the item comes again in `seconds` as if nobody had taken it.
+
+        Raises:
+            ValueError: `seconds` is negative or not finite.
+        """
+        return cls(False, False, seconds, holds=True)
 
 
 FORGET: Final = Outcome.forget()

@@ -107,8 +107,8 @@ class WorkQueue(Generic[R]):
                 self._waiters.pass_on(pickable=may)
                 if not may:
                     self._waiters.expect(self._next_look())
-        if item is not None and self._meter is not None:
-            self._meter.queued(item.waited)
+            if item is not None and self._meter is not None:
+                self._meter.queued(item.waited)
         return item
 
     def done(self, item: Item[R], outcome: Outcome) -> None:
@@ -149,10 +149,10 @@ class WorkQueue(Generic[R]):
             if self._watchers:
                 self._settled.notify_all()
             idle = self._take_idle_callbacks() if self._idle_callbacks else ()
-        if self._meter is not None:
-            self._meter.worked(worked)
-            if following is not None:
-                self._meter.queued(following.waited)
+            if self._meter is not None:
+                self._meter.worked(worked)
+                if following is not None:
+                    self._meter.queued(following.waited)
         for callback in idle:
             callback()
         return following
@@ -166,6 +166,8 @@ class WorkQueue(Generic[R]):
         with self._lock:
             dropped = self._schedule.purge(cluster)
             self._settled.notify_all()
+            if self._waiters.waiting:
+                self._wake()  # Another cluster may be alone with work now, and no longer capped.
         del dropped  # Freeing a million entries takes a while; the lock need not wait for it.
 
     def pause(self, cluster: str) -> None:

@@ -240,9 +240,11 @@ class Schedule(Generic[R]):
             delay = self._backoff.delay(entry.failures)
         if delay is None:
             return
-        if delay > 0:
-            self._retries += 1
-        entry.note("retry" if outcome.fails else "requeue")
+        if outcome.holds:
+            entry.take_back(item)
+        else:
+            self._retries += delay > 0
+            entry.note("retry" if outcome.fails else "requeue")
         entry.want(now + delay, item.priority if outcome.priority is None else outcome.priority)
 
     def _place(self, entry: Entry, now: float) -> None:

@@ -68,7 +68,7 @@ def test_it_looks_ever_more_rarely_and_goes_on_in_the_end(world: World) -> None:
         delays.append(delay)
         world.clock.advance(delay)
 
-    assert delays[:3] == [0.01, 0.02, 0.04]
+    assert delays[:3] == [0.005, 0.01, 0.02]
     assert sum(delays) == pytest.approx(HELD_SECONDS)
     assert len(delays) < 10
     assert world.held == 1
@@ -81,3 +81,12 @@ def test_requests_that_never_come_again_are_forgotten(world: World) -> None:
     world.wrote(10)
 
     assert len(world.writes) == 1
+
+
+def test_what_a_cluster_that_left_has_promised_is_let_go(world: World) -> None:
+    world.wrote(10, Request("eu", "default", "web"))
+    world.wrote(10)
+    world.writes.forget("eu")
+
+    assert len(world.writes) == 1
+    assert world.writes.delay(WEB) > 0

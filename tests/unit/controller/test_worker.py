@@ -429,6 +429,8 @@ def test_a_request_of_a_cluster_that_has_left_is_dropped(host: FakeHost) -> None
 
     assert scripted.calls == []
     assert totals(host) == {"success": 1.0}
+    # Its series went with it, and a name that never was one would stay for good.
+    assert 'cluster="gone"' not in host.metrics.render().decode()
 
 
 def test_a_cluster_that_leaves_cuts_its_reconciles_short_and_that_is_no_error(host: FakeHost, records: Any) -> None:

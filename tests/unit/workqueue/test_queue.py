@@ -423,3 +423,20 @@ def test_an_item_may_be_done_after_stop_and_is_not_requeued(queue: Queue, clock:
     clock.advance(1)
 
     assert (len(queue), queue.in_flight, queue._schedule._shares) == (0, 0, {})
+
+
+def test_an_item_that_is_held_comes_again_as_it_was(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A, reason="one")
+    queue.done(take(queue), Outcome.retry())
+    clock.advance(1)
+    queue.add(A, priority=7, reason="two")
+    item = take(queue)
+    queue.add(A, priority=3, after=60, reason="three")
+    queue.done(item, Outcome.hold(5))
+    assert queue.get(timeout=0) is None
+    clock.advance(5)
+    again = take(queue)
+
+    assert (again.priority, again.failures) == (7, 1)
+    assert again.reasons == (*item.reasons, "three")
+    assert again.adds == item.adds + 1

@@ -344,3 +344,17 @@ def test_workers_that_come_and_go_leave_no_one_asleep_beside_work() -> None:
         call.answer()
 
     assert len(done) == total
+
+
+def test_a_purge_wakes_who_may_take_what_the_cap_kept_back(clock: VirtualClock) -> None:
+    """The cluster that is left is alone with work, and no longer capped."""
+    queue: Queue = Queue("purged", clock=clock, workers=4)
+    for number in range(3):
+        queue.add(Request("south", "default", str(number)))
+    queue.add(NORTH)
+    taken = [take(queue), take(queue)]  # One of each cluster: a quarter of four workers is one.
+    assert {item.request.cluster for item in taken} == {"north", "south"}
+    (call,) = waiting_gets(queue, clock, 1)
+    queue.purge("north")
+
+    assert getattr(answered(call), "cluster", None) == "south"
