@@ -101,7 +101,7 @@ def _compare(
     work = duel.Work(name=name, **options)
     facts = machine.facts()
     try:
-        chosen = contenders.choose(peer for peer in peers if peer != "kopf" or name == "reconcile")
+        chosen = contenders.choose(peer for peer in peers if contenders.takes_part(peer, name))
         with ControlPlane() as plane:
             size = _fill(plane, work)
             ground = duel.Ground(plane.servers[0], contenders.environment(plane.kubeconfig))
@@ -117,6 +117,15 @@ def _fill(plane: ControlPlane, work: duel.Work) -> float:
     if work.during_sync:
         filling.fill(plane.servers[0], "gadgets", work.objects)
     return filling.fill(plane.servers[0], work.kind, work.objects)
+
+
+@main.command()
+def build() -> None:
+    """Build the peers; the other commands build those that they need."""
+    try:
+        contenders.choose(contenders.PEERS)
+    except building.CannotBuild as error:
+        raise click.ClickException(str(error)) from None
 
 
 @main.command()

@@ -14,7 +14,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 ROOT: Final = Path(__file__).parents[1]
-PEERS: Final = ("controller-runtime-typed", "controller-runtime-unstructured", "kopf")
+PEERS: Final = (
+    "controller-runtime-typed",
+    "controller-runtime-typed-stripped",
+    "controller-runtime-unstructured",
+    "kopf",
+    "kopf-async",
+)
+
+UNSTRUCTURED: Final = "controller-runtime-unstructured"
+"""The peer that our unstructured side is compared with; all are compared with our typed side."""
+
+_ONLY: Final = {
+    "controller-runtime-typed-stripped": ("sync", "reconcile"),
+    "kopf": ("reconcile",),
+    "kopf-async": ("reconcile",),
+}
+_KOPF_FORMS: Final = {"kopf": "def", "kopf-async": "async"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +39,7 @@ class Contender:
 
     Attributes:
         name: ``ours``, ``ours_unstructured``, or one of `PEERS`.
-        form: ``typed`` or ``unstructured``.
+        form: ``typed`` or ``unstructured``; controller-runtime's also ``typed-stripped``; Kopf's ``def`` or ``async``.
         command: what starts it, without its work.
     """
 
@@ -39,28 +55,36 @@ OURS: Final = {
 }
 
 
-def ours_for(peer: str) -> str:
-    """Name our side of the same form; Kopf's handlers get dicts, and are compared with our typed side."""
-    return "ours_unstructured" if peer == "controller-runtime-unstructured" else "ours"
+def takes_part(peer: str, benchmark: str) -> bool:
+    """Whether a peer can do the work of a benchmark, and does something there that another peer does not."""
+    return benchmark in _ONLY.get(peer, (benchmark,))
+
+
+def is_slow(contender: Contender) -> bool:
+    """Whether it needs so long that it takes part in few rounds."""
+    return contender.name in _KOPF_FORMS
 
 
 def choose(peers: Iterable[str]) -> tuple[Contender, ...]:
-    """Put every peer right behind our side of its form, and build those that are not there yet.
+    """Put our side and the peers in their order, and build those that are not there yet.
+
+    Our unstructured side takes part if its peer does, right before it.
 
     Raises:
         building.CannotBuild: a peer cannot be built.
     """
     chosen = {"ours": OURS["ours"]}
     for name in peers:
-        chosen.setdefault(ours_for(name), OURS[ours_for(name)])
+        if name == UNSTRUCTURED:
+            chosen["ours_unstructured"] = OURS["ours_unstructured"]
         chosen[name] = _peer(name)
     return tuple(chosen.values())
 
 
 def _peer(name: str) -> Contender:
-    if name == "kopf":
-        return Contender(name, "unstructured", kopf_command(building.build_kopf()))
-    return Contender(name, name.rpartition("-")[2], (str(building.build_go_program()),))
+    if name in _KOPF_FORMS:
+        return Contender(name, _KOPF_FORMS[name], kopf_command(building.build_kopf()))
+    return Contender(name, name.removeprefix("controller-runtime-"), (str(building.build_go_program()),))
 
 
 def kopf_command(python: Path) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmarks import filling, writer
-from benchmarks.contenders import ROOT
+from benchmarks.contenders import ROOT, is_slow
 from benchmarks.measured import Failed, Measured
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def race(
     found: dict[str, list[Figures]] = {contender.name: [] for contender in contenders}
     for number in range(repeat + 1):
         for contender in contenders if number % 2 else reversed(contenders):
-            if contender.name == "kopf" and not 0 < number <= kopf_repeat:
+            if is_slow(contender) and not 0 < number <= kopf_repeat:
                 continue
             figures = run(contender, work, ground)
             if number:
@@ -105,7 +105,7 @@ def _run(contender: Contender, work: Work, ground: Ground) -> Figures:
     # The mark is another for each process, so that each has something to write.
     order = {**asdict(work), "form": contender.form, "mark": time.time_ns() // 1_000_000}
     with Measured([*contender.command, json.dumps(order)], ground.environment, seconds=_SECONDS) as process:
-        synced = _phases(process, work, ground)
+        begun = _phases(process, work, ground)
         text = process.line()
         used = process.end()
     said = _report(text)
@@ -114,10 +114,13 @@ def _run(contender: Contender, work: Work, ground: Ground) -> Figures:
         raise Failed(msg)
     figures = asdict(used)
     if work.name == "write":
-        figures["cpu_per_object_us"] = (used.cpu_s - synced) / work.objects * 1e6
+        figures["cpu_per_object_us"] = (used.cpu_s - begun["cpu_s"]) / work.objects * 1e6
     if work.name == "latency":
-        figures |= _percentiles(said["latencies_ms"], work)
-        if work.during_sync and not said.get("syncs"):
+        figures |= _percentiles(said.get("latencies_ms", ()), work)
+        figures["pace_ms"] = begun["pace_ms"]
+    if work.during_sync:
+        figures["syncs"] = said.get("syncs", 0)
+        if not figures["syncs"]:
             msg = "did not sync the other kind"
             raise Failed(msg)
     if "heartbeat_ms" in said:
@@ -125,21 +128,19 @@ def _run(contender: Contender, work: Work, ground: Ground) -> Figures:
     return figures
 
 
-def _phases(process: Measured, work: Work, ground: Ground) -> float:
-    """Go with the process through what it tells; returns the CPU that it had used when it was synced."""
+def _phases(process: Measured, work: Work, ground: Ground) -> Figures:
+    """Go with the process through what it tells; returns the CPU that it had used when it was synced, and the pace."""
     if work.name not in {"write", "latency"}:
-        return 0.0
+        return {}
     if (line := process.line()) != "synced":
         msg = f"said {line!r} where it should have said that it is synced"
         raise Failed(msg)
     used = process.cpu_s()
     process.go_on()
-    if work.name == "latency":
-        _write(ground.server, work)
-    return used
+    return {"cpu_s": used, **(_write(ground.server, work) if work.name == "latency" else {})}
 
 
-def _write(server: ApiServer, work: Work) -> None:
+def _write(server: ApiServer, work: Work) -> Figures:
     order = {
         "url": server.url,
         "token": server.token,
@@ -159,6 +160,8 @@ def _write(server: ApiServer, work: Work) -> None:
     if done.returncode:
         msg = f"the writer ended with {done.returncode}\n{done.stderr.strip()[-2000:]}"
         raise Failed(msg)
+    kept: Figures = json.loads(done.stdout)
+    return kept
 
 
 def _report(text: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.contenders import OURS, PEERS, ours_for
+from benchmarks.contenders import PEERS, UNSTRUCTURED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +14,20 @@ if TYPE_CHECKING:
 
     Rounds = Mapping[str, Sequence[Figures]]
 
+RESULTS: Final = {
+    "cpu_s": "CPU s",
+    "wall_s": "wall s",
+    "rss_mb": "peak MiB",
+    "cpu_per_object_us": "CPU µs per object",
+    "p50_ms": "p50 ms",
+    "p99_ms": "p99 ms",
+    "heartbeat_ms": "longest beat ms",
+}
+"""What a benchmark may have measured, and what that is called in a table; less is better."""
+
+CONDITIONS: Final = {"pace_ms": "pace of the writer ms", "syncs": "syncs beside it"}
+"""Under what it was measured; has no ratios."""
+
 _DIGITS: Final = 4
 
 
@@ -21,8 +35,9 @@ def document(work: Work, rounds: Rounds, **facts: Any) -> dict[str, Any]:
     """Make the document of one benchmark.
 
     Every figure is the median of its rounds, every ratio the median of the ratios of ours by the peer's of the same
-    round, so that what slowed a whole round down does not count. ``spread`` has the same shape with the smallest and
-    the largest instead. A figure that a benchmark does not have is left out.
+    round, so that what slowed a whole round down does not count. ``ratios`` are those of our typed side by every peer,
+    ``unstructured`` has our other side and its ratios by the peer of its form. ``spread`` has the same shape with the
+    smallest and the largest instead. A figure that a benchmark does not have is None.
 
     Args:
         work: what was done.
@@ -43,26 +58,32 @@ def document(work: Work, rounds: Rounds, **facts: Any) -> dict[str, Any]:
 
 
 def _figures(rounds: Rounds, combine: Callable[[Iterable[float]], Any]) -> dict[str, Any]:
-    ratios: dict[str, dict[str, Any]] = {}
-    for peer in filter(rounds.__contains__, PEERS):
-        # A peer that takes part in some rounds takes part in the first ones.
-        pairs = list(zip(rounds[ours_for(peer)], rounds[peer], strict=False))
-        for name in _common(pairs):
-            ratios.setdefault(name, {})[peer] = _rounded(combine([ours[name] / its[name] for ours, its in pairs]))
-    return {
-        **{ours: _combined(rounds[ours], combine) for ours in OURS if ours in rounds},
-        "peers": {peer: _combined(rounds[peer], combine) for peer in PEERS if peer in rounds},
-        "ratios": ratios,
+    peers = [peer for peer in PEERS if peer in rounds]
+    found = {
+        **_side(rounds, "ours", peers, combine),
+        "peers": {peer: _combined(rounds[peer], combine) for peer in peers},
     }
+    if "ours_unstructured" in rounds:
+        found["unstructured"] = _side(rounds, "ours_unstructured", [UNSTRUCTURED], combine)
+    return found
+
+
+def _side(rounds: Rounds, side: str, peers: Iterable[str], combine: Callable[[Iterable[float]], Any]) -> dict[str, Any]:
+    ratios: dict[str, dict[str, Any]] = {name: {} for name in RESULTS}
+    for peer in peers:
+        # A peer that takes part in some rounds takes part in the first ones.
+        pairs = list(zip(rounds[side], rounds[peer], strict=False))
+        for name, of_peers in ratios.items():
+            both = [(ours[name], its[name]) for ours, its in pairs if name in ours and name in its]
+            of_peers[peer] = _rounded(combine([ours / its for ours, its in both])) if both else None
+    return {"ours": _combined(rounds[side], combine), "ratios": ratios}
 
 
 def _combined(of_one: Sequence[Figures], combine: Callable[[Iterable[float]], Any]) -> dict[str, Any]:
-    return {name: _rounded(combine([figures[name] for figures in of_one])) for name in of_one[0]}
-
-
-def _common(pairs: Sequence[tuple[Figures, Figures]]) -> list[str]:
-    ours, its = pairs[0]
-    return [name for name in ours if name in its]
+    return {
+        name: _rounded(combine([figures[name] for figures in of_one])) if name in of_one[0] else None
+        for name in (*RESULTS, *CONDITIONS)
+    }
 
 
 def _reach(figures: Iterable[float]) -> list[float]:

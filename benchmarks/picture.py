@@ -33,6 +33,11 @@ _BARS: Final = {
     "p50_ms": ("p50", "#2f81f7"),
     "p99_ms": ("p99", "#8250df"),
 }
+_OTHERS: Final = {
+    "controller-runtime-typed-stripped": (("cpu_s", "rss_mb"), "typed-stripped = 1"),
+    "kopf": (("cpu_s",), "Kopf = 1"),
+    "kopf-async": (("cpu_s",), "Kopf, async = 1"),
+}
 _SHOWN: Final = {
     "sync": ("cpu_s", "wall_s", "rss_mb"),
     "reconcile": ("cpu_s", "wall_s", "rss_mb"),
@@ -62,8 +67,8 @@ def draw(documents: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _bars(document: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The measures that are shown of a document, each with the peer."""
-    kopf = [("cpu_s", "kopf")] if "kopf" in document["peers"] else []
-    return [*((name, PEER) for name in _SHOWN[document["name"]]), *kopf]
+    others = [(name, peer) for peer, (names, _) in _OTHERS.items() if peer in document["peers"] for name in names]
+    return [*((name, PEER) for name in _SHOWN[document["name"]]), *others]
 
 
 def _heading(document: Mapping[str, Any]) -> str:
@@ -77,7 +82,7 @@ def _draw(axes: Axes, document: Mapping[str, Any], height: float, name: str, pee
     axes.barh(height, ratio, height=0.72, color=colour)
     axes.errorbar(ratio, height, xerr=[[ratio - least], [most - ratio]], color=_INK, capsize=3, linewidth=1.2)
     margin = axes.get_yaxis_transform()
-    text = label if peer == PEER else f"{label}, {peer.capitalize()} = 1"
+    text = label if peer == PEER else f"{label}, {_OTHERS[peer][1]}"
     axes.text(-0.01, height, text, transform=margin, color=_INK, fontsize=8, ha="right", va="center")
     axes.text(1.01, height, f"{ratio:.2f}", transform=margin, color=_INK, fontsize=8, va="center", fontweight="bold")
 

@@ -51,7 +51,7 @@ def _stem(document: dict[str, Any]) -> str:
         parts.append(document["kind"])
     if document.get("during_sync"):
         parts.append("during-sync")
-    if "heartbeat_ms" in document.get("ours", {}):
+    if document.get("ours", {}).get("heartbeat_ms") is not None:
         parts.append("heartbeat")
     if (objects := document.get("objects", _USUAL)) != _USUAL:
         parts.append(str(objects))

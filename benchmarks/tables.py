@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.figures import CONDITIONS, RESULTS
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-MEASURES: Final = {
-    "cpu_s": "CPU s",
-    "wall_s": "wall s",
-    "rss_mb": "peak MiB",
-    "cpu_per_object_us": "CPU µs per object",
-    "p50_ms": "p50 ms",
-    "p99_ms": "p99 ms",
-    "heartbeat_ms": "longest beat ms",
-}
-"""What a benchmark may have measured, and the heading of its column."""
 
 _WHOLE: Final = 100  # From here on, digits behind the point say nothing.
 
@@ -29,36 +20,40 @@ def title(document: Mapping[str, Any]) -> str:
 
 def table(document: Mapping[str, Any]) -> str:
     """Show a document: a row for each contender, then one for each ratio, every cell with its spread."""
-    shown = [name for name in MEASURES if name in document["ours"]]
+    ours, spread, headings = document["ours"], document["spread"], RESULTS | CONDITIONS
+    shown = [name for name in headings if ours[name] is not None]
     rows = [
-        ["median (smallest to largest)", *(MEASURES[name] for name in shown)],
+        ["median (smallest to largest)", *(headings[name] for name in shown)],
         ["---"] * (len(shown) + 1),
-        *_contenders(document, shown),
-        *_ratios(document, shown),
+        _contender("kcontroller-typed", ours, spread["ours"], shown),
+        *(_contender(name, its, spread["peers"][name], shown) for name, its in document["peers"].items()),
+        *_ratios("typed", document, spread, shown),
     ]
+    if "unstructured" in document:
+        other, reach = document["unstructured"], spread["unstructured"]
+        rows.insert(3, _contender("kcontroller-unstructured", other["ours"], reach["ours"], shown))
+        rows += _ratios("unstructured", other, reach, shown)
     head = f"{title(document)}: {document['objects']:,} objects, {document['workers']} workers"
-    return "\n".join([f"**{head}, rounds: {document['rounds']['ours']}**", "", *map(_row, rows)])
+    rounds = f"rounds: {document['rounds']['ours']}"
+    return "\n".join([f"**{head}, {rounds}**", "", *map(_row, rows)])
 
 
-def _contenders(document: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
-    spread = document["spread"]
-    ours = [(name, document[name], spread[name]) for name in ("ours", "ours_unstructured") if name in document]
-    peers = [(name, figures, spread["peers"][name]) for name, figures in document["peers"].items()]
-    named = {"ours": "kcontroller-typed", "ours_unstructured": "kcontroller-unstructured"}
-    return [
-        [named.get(name, name), *(_cell(figures.get(each), reach.get(each)) for each in shown)]
-        for name, figures, reach in [*ours, *peers]
-    ]
+def _contender(name: str, figures: Mapping[str, Any], spread: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
+    return [name, *(_cell(figures[each], spread[each]) for each in shown)]
 
 
-def _ratios(document: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
-    ratios, spread = document["ratios"], document["spread"]["ratios"]
+def _ratios(form: str, side: Mapping[str, Any], spread: Mapping[str, Any], shown: Sequence[str]) -> list[list[str]]:
+    """The rows of one of our sides: by each peer that it is compared with."""
+    ratios, reach = side["ratios"], spread["ratios"]
+    measured = [name for name in shown if name in RESULTS]
+    rest = [""] * (len(shown) - len(measured))
     return [
         [
-            f"ours / {peer}",
-            *(_cell(ratios.get(each, {}).get(peer), spread.get(each, {}).get(peer), bold="**") for each in shown),
+            f"ours, {form} / {peer}",
+            *(_cell(ratios[name][peer], reach[name][peer], bold="**") for name in measured),
+            *rest,
         ]
-        for peer in document["peers"]
+        for peer in ratios["cpu_s"]
     ]
 
 

@@ -3,7 +3,7 @@
 The time of a write is taken right before its request is sent, so that what the server and its store take counts, for
 all contenders alike. It is the machine's time of day (CLOCK_REALTIME), in nanoseconds.
 
-``python -m benchmarks.writer`` takes its order as JSON on its standard input.
+``python -m benchmarks.writer`` takes its order as JSON on its standard input and prints the pace that it kept.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 import ssl
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -27,8 +27,11 @@ PACE_S: Final = 0.005
 _OK: Final = 200
 
 
-def write(url: str, token: str, ca_pem: str, paths: Sequence[str], *, pace_s: float) -> None:
-    """Patch the objects at these paths, one every `pace_s` seconds.
+def write(url: str, token: str, ca_pem: str, paths: Sequence[str], *, pace_s: float) -> float:
+    """Patch the objects at these paths, one every `pace_s` seconds; a slow server makes it fall behind.
+
+    Returns:
+        The pace that it kept: the mean time from one write to the next, in seconds.
 
     Raises:
         RuntimeError: the server refused one.
@@ -38,9 +41,10 @@ def write(url: str, token: str, ca_pem: str, paths: Sequence[str], *, pace_s: fl
     connection = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=60, context=trust)
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
     connection.connect()
-    start = time.monotonic()
+    start = last = time.monotonic()
     for number, path in enumerate(paths):
         time.sleep(max(0.0, start + number * pace_s - time.monotonic()))
+        last = time.monotonic()
         body = json.dumps({"metadata": {"annotations": {WRITTEN: str(time.time_ns())}}})
         connection.request("PATCH", path, body, headers)
         answer = connection.getresponse()
@@ -49,12 +53,8 @@ def write(url: str, token: str, ca_pem: str, paths: Sequence[str], *, pace_s: fl
             msg = f"patching {path}: {answer.status} {text[:300].decode(errors='replace')}"
             raise RuntimeError(msg)
     connection.close()
-
-
-def main(order: dict[str, Any]) -> None:
-    """Do what is ordered."""
-    write(**order)
+    return (last - start) / max(1, len(paths) - 1)
 
 
 if __name__ == "__main__":
-    main(json.load(sys.stdin))
+    print(json.dumps({"pace_ms": write(**json.load(sys.stdin)) * 1e3}))

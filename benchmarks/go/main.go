@@ -14,11 +14,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 	metrics "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -34,6 +36,8 @@ type work struct {
 	Writes     int    `json:"writes"`
 	DuringSync bool   `json:"during_sync"`
 	Mark       int64  `json:"mark"`
+
+	strip bool // Cut managedFields before an object is kept: form "typed-stripped".
 }
 
 // report is the last line that the process prints.
@@ -51,7 +55,7 @@ func synced() {
 	}
 }
 
-func newManager() (ctrl.Manager, error) {
+func (w *work) newManager() (ctrl.Manager, error) {
 	ctrl.SetLogger(zap.New())
 	config, err := ctrl.GetConfig()
 	if err != nil {
@@ -62,8 +66,13 @@ func newManager() (ctrl.Manager, error) {
 		return nil, err
 	}
 	addWidgets(scheme)
+	kept := cache.Options{}
+	if w.strip {
+		kept.DefaultTransform = cache.TransformStripManagedFields()
+	}
 	return ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
+		Cache:   kept,
 		Metrics: metrics.Options{BindAddress: "0"},
 		// Off by default: without it each read of an unstructured object asks the server.
 		Client: client.Options{Cache: &client.CacheOptions{Unstructured: true}},
@@ -72,7 +81,7 @@ func newManager() (ctrl.Manager, error) {
 
 // run does the work from the start of a manager to its orderly end.
 func (w *work) run() (report, error) {
-	manager, err := newManager()
+	manager, err := w.newManager()
 	if err != nil {
 		return report{}, err
 	}
@@ -119,6 +128,7 @@ func (w *work) task(manager ctrl.Manager) (func(context.Context) (report, error)
 func main() {
 	var w work
 	err := json.Unmarshal([]byte(os.Args[1]), &w)
+	w.Form, w.strip = strings.CutSuffix(w.Form, "-stripped")
 	if err == nil {
 		var result report
 		if result, err = w.run(); err == nil {

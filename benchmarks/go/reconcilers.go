@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -17,6 +19,7 @@ import (
 
 const (
 	syncedPoll = 5 * time.Millisecond
+	patience   = 60 * time.Second
 	written    = "bench.example.com/written"
 )
 
@@ -37,30 +40,57 @@ func countAll(ctx context.Context, from cache.Cache, object client.Object) (int,
 	return heard, nil
 }
 
-// seen counts different requests and tells when there are enough.
+// seen keeps the first figure of each different request and tells when there are enough.
 type seen struct {
-	lock  sync.Mutex
-	names map[ctrl.Request]struct{}
-	want  int
-	all   chan struct{}
+	lock    sync.Mutex
+	figures map[ctrl.Request]float64
+	want    int
+	all     chan struct{}
 }
 
 func newSeen(want int) *seen {
-	return &seen{names: map[ctrl.Request]struct{}{}, want: want, all: make(chan struct{})}
+	return &seen{figures: map[ctrl.Request]float64{}, want: want, all: make(chan struct{})}
 }
 
-// add says whether the request is a new one.
-func (s *seen) add(request ctrl.Request) bool {
+// add counts the request with its figure if it is a new one.
+func (s *seen) add(request ctrl.Request, figure float64) {
 	s.lock.Lock()
 	defer s.lock.Unlock()
-	if _, known := s.names[request]; known {
-		return false
+	if _, known := s.figures[request]; known {
+		return
 	}
-	s.names[request] = struct{}{}
-	if len(s.names) == s.want {
+	s.figures[request] = figure
+	if len(s.figures) == s.want {
 		close(s.all)
 	}
-	return true
+}
+
+func (s *seen) list() []float64 {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return slices.Collect(maps.Values(s.figures))
+}
+
+func (s *seen) count() int {
+	s.lock.Lock()
+	defer s.lock.Unlock()
+	return len(s.figures)
+}
+
+// wait waits until there are enough, or no new one has come for long, and says how many there are.
+func (s *seen) wait() int {
+	for before := -1; ; {
+		select {
+		case <-s.all:
+			return s.count()
+		case <-time.After(patience):
+			count := s.count()
+			if count == before {
+				return count
+			}
+			before = count
+		}
+	}
 }
 
 // task is a Reconciler that knows when its work is done.
@@ -94,14 +124,11 @@ func (r *reader) read(ctx context.Context, request ctrl.Request) (client.Object,
 	if r.kind.size(object) < 1 {
 		return nil, fmt.Errorf("%s is empty", request)
 	}
-	r.seen.add(request)
+	r.seen.add(request, 0)
 	return object, nil
 }
 
-func (r *reader) wait(context.Context) (report, error) {
-	<-r.seen.all
-	return report{Objects: r.seen.want}, nil
-}
+func (r *reader) wait(context.Context) (report, error) { return report{Objects: r.seen.wait()}, nil }
 
 // patcher patches the status of each object once, and is done when all of that is in memory.
 type patcher struct {
@@ -119,7 +146,7 @@ func (p *patcher) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Res
 		return ctrl.Result{}, err
 	}
 	if p.kind.marked(object) == p.mark {
-		p.seen.add(request)
+		p.seen.add(request, 0)
 		return ctrl.Result{}, nil
 	}
 	before := object.DeepCopyObject().(client.Object)
@@ -127,20 +154,15 @@ func (p *patcher) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Res
 	return ctrl.Result{}, p.Status().Patch(ctx, object, client.MergeFrom(before))
 }
 
-func (p *patcher) wait(context.Context) (report, error) {
-	<-p.seen.all
-	return report{Objects: p.seen.want}, nil
-}
+func (p *patcher) wait(context.Context) (report, error) { return report{Objects: p.seen.wait()}, nil }
 
 // listener notes how long after a write the reconcile of it starts.
 type listener struct {
 	reader
-	started   int64
-	written   *seen
-	work      *work
-	cache     cache.Cache
-	lock      sync.Mutex
-	latencies []float64
+	started int64
+	written *seen
+	work    *work
+	cache   cache.Cache
 }
 
 func (l *listener) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
@@ -151,30 +173,21 @@ func (l *listener) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Re
 	}
 	// What an earlier contender's writer left is older than this process.
 	if at, _ := strconv.ParseInt(object.GetAnnotations()[written], 10, 64); at > l.started {
-		l.note(request, float64(now-at)/1e6)
+		l.written.add(request, float64(now-at)/1e6)
 	}
 	return ctrl.Result{}, nil
 }
 
-func (l *listener) note(request ctrl.Request, latency float64) {
-	l.lock.Lock()
-	defer l.lock.Unlock()
-	if len(l.latencies) < l.work.Writes {
-		l.latencies = append(l.latencies, latency)
-	}
-	l.written.add(request)
-}
-
 func (l *listener) wait(ctx context.Context) (report, error) {
-	<-l.seen.all
+	objects := l.seen.wait()
 	other, stop := context.WithCancel(ctx)
 	defer stop()
 	syncs := make(chan int, 1)
 	go func() { syncs <- l.syncOther(other) }()
 	synced()
-	<-l.written.all
+	l.written.wait()
 	stop()
-	return report{Objects: l.seen.want, Latencies: l.latencies, Syncs: <-syncs}, nil
+	return report{Objects: objects, Latencies: l.written.list(), Syncs: <-syncs}, nil
 }
 
 // syncOther syncs another kind over and over, and says how often.

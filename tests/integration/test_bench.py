@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from benchmarks import building, contenders, duel, figures, filling, results, tables, writer
+from benchmarks import building, contenders, duel, figures, filling, kcontroller_side, results, tables, writer
 from benchmarks.measured import Failed, Measured
+from kcontroller import Request
+from kcontroller.testing import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,21 +53,61 @@ def script(text: str) -> contenders.Contender:
 def sample() -> dict[str, Any]:
     rounds = {
         "ours": [{"cpu_s": cpu, "wall_s": 2.0, "rss_mb": 60.0} for cpu in (1.0, 3.0)],
+        "ours_unstructured": [{"cpu_s": 1.5, "wall_s": 2.0, "rss_mb": 60.0}] * 2,
         "controller-runtime-typed": [{"cpu_s": cpu, "wall_s": 2.0, "rss_mb": 120.0} for cpu in (2.0, 3.0)],
+        "controller-runtime-unstructured": [{"cpu_s": 6.0, "wall_s": 4.0, "rss_mb": 240.0}] * 2,
         "kopf": [{"cpu_s": 20.0, "wall_s": 20.0, "rss_mb": 120.0}],
     }
     return figures.document(WORKS["reconcile"], rounds, **FACTS)
 
 
+def present(figures_of_one: dict[str, Any]) -> dict[str, Any]:
+    return {name: figure for name, figure in figures_of_one.items() if figure is not None}
+
+
 def test_a_ratio_is_ours_by_the_peers_of_the_same_round() -> None:
     document = sample()
-    assert document["ours"] == {"cpu_s": 2.0, "wall_s": 2.0, "rss_mb": 60.0}
+    assert present(document["ours"]) == {"cpu_s": 2.0, "wall_s": 2.0, "rss_mb": 60.0}
     assert document["spread"]["ours"]["cpu_s"] == [1.0, 3.0]
-    assert document["ratios"]["cpu_s"] == {"controller-runtime-typed": 0.75, "kopf": 0.05}
+    assert document["ratios"]["cpu_s"]["controller-runtime-typed"] == 0.75
     assert document["spread"]["ratios"]["cpu_s"]["controller-runtime-typed"] == [0.5, 1.0]
     table = tables.table(document)
     assert "| kcontroller-typed | 2.00 (1.00-3.00) | 2.00 (2.00-2.00) | 60.00 (60.00-60.00) |" in table
-    assert "| ours / controller-runtime-typed | **0.75** (0.50-1.00) |" in table
+    assert "| ours, typed / controller-runtime-typed | **0.75** (0.50-1.00) |" in table
+
+
+def test_all_ratios_are_those_of_ours_and_the_unstructured_side_stands_apart() -> None:
+    document = sample()
+    cpu = {"controller-runtime-typed": 0.75, "controller-runtime-unstructured": 0.3333, "kopf": 0.05}
+    assert document["ratios"]["cpu_s"] == cpu
+    assert document["ratios"]["p99_ms"] == dict.fromkeys(cpu)
+    assert set(document["peers"]) == set(cpu)
+    assert document["unstructured"]["ours"]["cpu_s"] == 1.5
+    assert document["unstructured"]["ratios"]["cpu_s"] == {"controller-runtime-unstructured": 0.25}
+    assert document["spread"]["unstructured"]["ratios"]["cpu_s"] == {"controller-runtime-unstructured": [0.25, 0.25]}
+
+
+def test_every_figure_has_its_name_and_is_null_where_it_was_not_measured() -> None:
+    document = sample()
+    names = {*figures.RESULTS, *figures.CONDITIONS}
+    for side in (document["ours"], document["unstructured"]["ours"], *document["peers"].values()):
+        assert set(side) == names
+        assert set(present(side)) == {"cpu_s", "wall_s", "rss_mb"}
+
+
+def test_the_first_figure_of_a_request_stays() -> None:
+    seen = kcontroller_side.Seen(2)
+    for name, figure in (("a", 1.0), ("a", 50.0), ("b", 3.0)):
+        seen.add(Request(cluster="", namespace="n", name=name), figure)
+    assert seen.wait() == 2
+    assert sorted(seen.figures()) == [1.0, 3.0]
+
+
+def test_who_sees_too_few_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kcontroller_side, "_PATIENCE_SECONDS", 0.001)
+    seen = kcontroller_side.Seen(2)
+    seen.add(Request(cluster="", namespace="n", name="a"))
+    assert seen.wait() == 1
 
 
 def test_what_is_saved_is_drawn_and_shown_in_the_readme(tmp_path: Path) -> None:
@@ -137,22 +180,52 @@ def test_the_weight_of_a_store_is_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", WORKS)
 @pytest.mark.parametrize("form", ["typed", "unstructured"])
-def test_our_side_and_its_peers_do_their_work(name: str, form: str, ground: duel.Ground) -> None:
+@pytest.mark.parametrize("side", ["ours", "controller-runtime"])
+def test_our_side_and_controller_runtimes_do_their_work(name: str, form: str, side: str, ground: duel.Ground) -> None:
     work = WORKS[name]
-    sides = [contenders.Contender("ours", form, contenders.OURS_COMMAND)]
-    if building.built(building.go_program()):  # Building it takes minutes; bin/bench does it.
-        sides.append(contenders.Contender("go", form, (str(building.go_program()),)))
-    if name == "reconcile" and form == "typed" and building.built(building.kopf_python()):
-        sides.append(contenders.Contender("kopf", form, contenders.kopf_command(building.kopf_python())))
-    for side in sides:
-        seen = duel.run(side, work, ground)
-        assert 10 < seen["rss_mb"] < 200
-        assert 0 < seen["cpu_s"] / os.cpu_count() < seen["wall_s"] < 30  # type: ignore[operator]
-        assert ("heartbeat_ms" in seen) == (work.heartbeat and side.name == "ours")
-        if work.name == "write":
-            assert 0 < seen["cpu_per_object_us"] < seen["cpu_s"] / OBJECTS * 1e6
-        if work.name == "latency":
-            assert 0 < seen["p50_ms"] <= seen["p99_ms"] < 5000
+    command = contenders.OURS_COMMAND if side == "ours" else (str(the_built(building.go_program())),)
+    before = syncs_of_gadgets(ground)
+    seen = does_its_work(contenders.Contender(side, form, command), work, ground)
+    assert ("heartbeat_ms" in seen) == (work.heartbeat and side == "ours")
+    if work.name == "write":
+        assert 0 < seen["cpu_per_object_us"] < seen["cpu_s"] / OBJECTS * 1e6
+    if work.name == "latency":
+        assert 0 < seen["p50_ms"] <= seen["p99_ms"] < 5000
+        assert seen["pace_ms"] >= writer.PACE_S * 1e3 * 0.99
+        # Each of them asked the server for all objects.
+        eventually(lambda: syncs_of_gadgets(ground) - before == seen["syncs"] > 0)
+
+
+@pytest.mark.parametrize("name", ["sync", "reconcile"])
+def test_controller_runtime_can_cut_managed_fields(name: str, ground: duel.Ground) -> None:
+    command = (str(the_built(building.go_program())),)
+    does_its_work(contenders.Contender("controller-runtime", "typed-stripped", command), WORKS[name], ground)
+
+
+@pytest.mark.parametrize("form", ["def", "async"])
+def test_kopf_does_its_work(form: str, ground: duel.Ground) -> None:
+    command = contenders.kopf_command(the_built(building.kopf_python()))
+    does_its_work(contenders.Contender("kopf", form, command), WORKS["reconcile"], ground)
+
+
+def the_built(program: Path) -> Path:
+    if not building.built(program):
+        pytest.skip("the peers are not built; `bin/bench build` does it, in minutes at first")
+    return program
+
+
+def does_its_work(side: contenders.Contender, work: duel.Work, ground: duel.Ground) -> duel.Figures:
+    seen = duel.run(side, work, ground)
+    assert 10 < seen["rss_mb"] < 200
+    assert 0 < seen["cpu_s"] / (os.cpu_count() or 1) < seen["wall_s"] < 30
+    return seen
+
+
+def syncs_of_gadgets(ground: duel.Ground) -> int:
+    """How often the server was asked for all gadgets; it counts a watch, which begins with the list, at its end."""
+    _status, text = ground.server.request("GET", "/metrics")
+    asked = re.findall(r'^apiserver_request_total\{.*resource="gadgets",.*verb="WATCH".*\} (\d+)$', text, re.MULTILINE)
+    return sum(map(int, asked))
 
 
 @pytest.fixture(scope="module")
