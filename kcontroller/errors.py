@@ -196,7 +196,7 @@ class TooManyRequests(ApiError):
 
 
 class ServerError(ApiError):
-    """Any 5xx."""
+    """Any 5xx. A write that is answered so may have happened."""
 
 
 _BY_STATUS: Final[dict[int, type[ApiError]]] = {

@@ -10,6 +10,8 @@
     projection.py  bytes to `Entry`: canonical JSON, the header, the declared paths
     store.py       the entries, their indexes, and the version they stand at
     receivers.py   pieces of an answer to lines and pages
+    subscribers.py  those who hear of the changes; a late one is told of what there is in turns of the loop
+    turns.py       bulk work of the process: one thread at a time, a few objects each
     informer.py    runs a reflector on a cluster's loop and tells the subscribers what changed
 
 Guarantees:

@@ -13,7 +13,7 @@ from kcontroller.api.keys import Key
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from kcontroller.cache.packing import Codec
+    from kcontroller.cache.packing import Codec, Plain
 
 
 class Owner(msgspec.Struct, frozen=True, gc=False, rename="camel"):
@@ -41,7 +41,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         owners: its owner references.
         fields: values of the projection's declared paths, in their order.
         stored: its canonical JSON, as `codec` packed it.
-        codec: unpacks it; None if it is the JSON itself.
+        codec: unpacks it; None if it is the JSON itself, and packing was not tried.
     """
 
     namespace: str
@@ -55,7 +55,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     owners: tuple[Owner, ...]
     fields: tuple[Any, ...]
     stored: bytes
-    codec: Codec | None = None
+    codec: Codec | Plain | None = None
 
     def __hash__(self) -> int:
         """Not of all fields: those of a declared path may be lists."""

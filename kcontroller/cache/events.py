@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from kcontroller.api.versions import parse_version
 from kcontroller.cache.poison import TOO_DEEP, UNREADABLE, Undecodable, shallow, undecodable
+from kcontroller.cache.turns import BULK, in_turns
 from kcontroller.client.answers import list_page, status_error
 
 if TYPE_CHECKING:
@@ -67,7 +68,6 @@ class _BookmarkObject(msgspec.Struct):
     metadata: _BookmarkMetadata
 
 
-_bulk: Final = threading.Lock()
 _decode_line = msgspec.json.Decoder(_Line).decode
 _decode_bookmark = msgspec.json.Decoder(_BookmarkObject).decode
 
@@ -134,11 +134,10 @@ def decode_lines(lines: Iterable[bytes], projection: Projection, *, bulk: bool) 
     Args:
         lines: none of them empty.
         projection: makes the entries.
-        bulk: they are part of a list. One thread of the process decodes lists at a time: whoever has a live event has
-            then one rival for the interpreter, and not one for each cluster that starts.
+        bulk: they are part of a list, see `turns`; what the network brings at once is a turn.
     """
     if bulk:
-        with _bulk:
+        with BULK:
             return _decode_lines(lines, projection)
     return _decode_lines(lines, projection)
 
@@ -159,8 +158,8 @@ def decode_page(body: bytes, projection: Projection) -> Page:
         (version, token, items), cut = list_page(body), False
     except RecursionError:
         (version, token, items), cut = list_page(shallow(body)), True
-    with _bulk:
-        return Page(parse_version(version), token, [_read(item, projection, cut=cut) for item in items])
+    read = partial(_read, projection=projection, cut=cut)
+    return Page(parse_version(version), token, list(in_turns(read, items)))
 
 
 def _read(raw: msgspec.Raw, projection: Projection, *, cut: bool, deleted: bool = False) -> Entry | Undecodable:

@@ -46,6 +46,11 @@ class Index:
             if len(found) == 1:
                 (self._found[value],) = found
 
+    def drain(self) -> None:
+        """Free it value by value."""
+        while self._found:
+            self._found.popitem()
+
     def content(self) -> dict[str, set[Entry]]:
         """All of it, for checks."""
         return {value: set(self.find(value)) for value in self._found}

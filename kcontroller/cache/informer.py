@@ -33,7 +33,8 @@ from kcontroller.cache.projection import Projection
 from kcontroller.cache.receivers import PageReceiver, WatchReceiver, garbled
 from kcontroller.cache.reflector import Reflector, State
 from kcontroller.cache.scope import Holding, Scope
-from kcontroller.cache.store import Change, Store
+from kcontroller.cache.store import Store
+from kcontroller.cache.subscribers import Subscribers, raiser
 from kcontroller.client.metadata import PARTIAL_LIST, PARTIAL_OBJECT
 from kcontroller.process.logs import Log
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from kcontroller.cache.actions import Action, Storing
     from kcontroller.cache.feed import Closable, Feed, Stoppable
     from kcontroller.cache.poison import Undecodable
+    from kcontroller.cache.store import Change
+    from kcontroller.cache.subscribers import Subscription
     from kcontroller.process.clock import Clock
 
 _SPARE_SECONDS: Final = 30.0  # A watch gets this much longer than the server was asked for; libcurl's last net.
@@ -65,34 +68,6 @@ class Status(msgspec.Struct, frozen=True):
 
     synced: bool = False
     trouble: str = ""
-
-
-class Subscription:
-    """One subscriber of an informer."""
-
-    __slots__ = ("_closed", "_handler", "_informer", "_on_synced")
-
-    def __init__(self, informer: Informer, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> None:
-        self._informer = informer
-        self._on_synced: Callable[[], None] | None = on_synced
-        self._handler = handler
-        self._closed = False
-
-    def tell(self, change: Change) -> None:
-        """Tell the handler, unless closed; for the informer."""
-        if not self._closed:
-            self._handler(change)
-
-    def synced(self) -> None:
-        """Say once that the handler has heard of every object there was; for the informer."""
-        on_synced, self._on_synced = self._on_synced, None
-        if on_synced is not None and not self._closed:
-            on_synced()
-
-    def close(self) -> None:
-        """Hear nothing more, not even the rest of what is being told. Loop thread only; harmless when repeated."""
-        self._closed = True
-        self._informer.unsubscribe(self)
 
 
 class Informer:
@@ -144,7 +119,7 @@ class Informer:
         self._reflector = reflector or Reflector(
             path, selectors=self.scope.query(), any_version=self.holding.any_version
         )
-        self._subscriptions: list[Subscription] = []
+        self._subscribers = Subscribers(feed)
         self._stream: Closable | None = None
         self._timer: Stoppable | None = None
         self._lists = 0
@@ -164,7 +139,7 @@ class Informer:
         self._close_stream()
         if self._timer is not None:
             self._timer.stop()
-        self._subscriptions.clear()
+        self._subscribers.clear()
 
     def let_go(self) -> None:
         """Stop, and give the memory back."""
@@ -178,22 +153,7 @@ class Informer:
 
         `on_synced` is called once, after the handler has heard of the last object of the beginning.
         """
-        subscription = Subscription(self, handler, on_synced)
-        self._subscriptions.append(subscription)
-        if self._lists:
-            self._tell([subscription], (Change(None, entry, initial=True) for entry in self.store.entries()))
-            subscription.synced()
-        return subscription
-
-    def unsubscribe(self, subscription: Subscription) -> None:
-        """Take a subscriber off; harmless when repeated."""
-        if subscription in self._subscriptions:
-            self._subscriptions.remove(subscription)
-
-    @property
-    def subscribers(self) -> int:
-        """How many listen."""
-        return len(self._subscriptions)
+        return self._subscribers.add(handler, on_synced, self.store.entries() if self._lists else None)
 
     def add_paths(self, paths: Iterable[str]) -> None:
         """Keep and index further JSON paths, also of the objects that are here already."""
@@ -261,7 +221,7 @@ class Informer:
     def on_fault(self, error: Exception) -> None:
         """Something of ours raised, and nobody knows what was left undone: end the loop rather than go on."""
         self.stop()
-        self._feed.call(_raiser(error))
+        self._feed.call(raiser(error))
 
     # ---- what the reflector answers ------------------------------------------------------------------------------
 
@@ -295,11 +255,11 @@ class Informer:
     def _change_store(self, action: Storing) -> None:
         match action:
             case Apply(Upserted(entry)):
-                self._tell(self._subscriptions, self.store.upsert(entry))
+                self._subscribers.tell(self.store.upsert(entry))
             case Apply(Deleted(entry)):
-                self._tell(self._subscriptions, self.store.delete(entry))
+                self._subscribers.tell(self.store.delete(entry))
             case Forget(key, version):
-                self._tell(self._subscriptions, self.store.forget(key, version))
+                self._subscribers.tell(self.store.forget(key, version))
             case Advance(version):
                 self.store.advance(version)
             case Replace():
@@ -319,10 +279,9 @@ class Informer:
         known = (self.store.get(key) for key in action.kept if not action.reset)
         entries = [*action.entries, *(entry for entry in known if entry is not None)]
         changes = self.store.replace(entries, action.version, reset=action.reset, initial=first)
-        self._tell(self._subscriptions, changes)
+        self._subscribers.tell(changes)
         self._set_status(Status(synced=True), None)
-        for subscription in tuple(self._subscriptions):
-            subscription.synced()
+        self._subscribers.synced()
 
     def _skip(self, item: Undecodable) -> None:
         self._meter.count("informer_undecodable")
@@ -332,16 +291,6 @@ class Informer:
             _log.warning(
                 "an object cannot be decoded and is skipped: %s", item.why, kind=str(self.mapping.gvk), object=name
             )
-
-    def _tell(self, subscriptions: list[Subscription], changes: Iterable[Change]) -> None:
-        # Who joins meanwhile is told of the whole store when it does.
-        audience = tuple(subscriptions)
-        for change in changes:
-            for subscription in audience:
-                try:
-                    subscription.tell(change)
-                except Exception as error:  # noqa: BLE001 - handed to the loop, which ends with it
-                    self._feed.call(_raiser(error))
 
     def _set_status(self, status: Status, error: Exception | None) -> None:
         self.error = error
@@ -372,10 +321,3 @@ class Informer:
 
     def _now(self) -> float:
         return self._clock.monotonic()
-
-
-def _raiser(error: Exception) -> Callable[[], None]:
-    def raise_it() -> None:
-        raise error
-
-    return raise_it

@@ -1,7 +1,8 @@
 """Compression of cached JSON: the objects of one kind say mostly the same, and share a zstd dictionary that says it.
 
-A kind is watched until `ENTRIES` entries or `BYTES` of JSON went by; then its dictionary is made of some of them. What
-came before stays as it is until the next list, or the end of the one under way. A text is packed once and unpacked for
+A kind is watched until `ENTRIES` objects or `BYTES` of their JSON went by, each counted once however often it changes;
+then its dictionary is made of some of them. What came before stays as it is until the next list, or the end of the one
+under way. A text is packed once and unpacked for
 each read; ADR 0013 has the figures.
 """
 
@@ -71,6 +72,17 @@ class Codec:
         return text
 
 
+class Plain:
+    """Stands for a text that does not get smaller, so that nobody tries again."""
+
+    def unpack(self, text: bytes) -> bytes:
+        """Give it back."""
+        return text
+
+
+PLAIN: Final = Plain()
+
+
 class Packing:
     """What the process knows of the texts of one kind.
 
@@ -83,35 +95,36 @@ class Packing:
         self._worthwhile = worthwhile
         self._learning = threading.Lock()
         self._learnt = False
-        self._entries = 0
+        self._seen: set[int] = set()
         self._bytes = 0
         self._samples: list[bytes] = []
 
-    def pack(self, text: bytes) -> tuple[bytes, Codec | None]:
-        """Pack a text, if the time has come and it gets smaller; the codec is the one that unpacks it."""
+    def pack(self, text: bytes, identity: str) -> tuple[bytes, Codec | Plain | None]:
+        """Pack the text of an object, if it gets smaller; the codec unpacks it, None before the time has come."""
         codec = self.codec
         if codec is None:
             if not self._learnt:
-                self._learn(text)
+                self._learn(text, hash(identity))
             return text, None
         packed = codec.pack(text)
-        return (packed, codec) if len(packed) < len(text) else (text, None)
+        return (packed, codec) if len(packed) < len(text) else (text, PLAIN)
 
-    def _learn(self, text: bytes) -> None:
+    def _learn(self, text: bytes, identity: int) -> None:
         with self._learning:
-            if self._learnt:
+            if self._learnt or identity in self._seen:
                 return
-            self._entries += 1
+            self._seen.add(identity)
             self._bytes += len(text)
             # Spread over all that goes by: neighbours are of one namespace, and alike.
-            progress = max(self._entries / ENTRIES, self._bytes / BYTES)
+            progress = max(len(self._seen) / ENTRIES, self._bytes / BYTES)
             if len(self._samples) < progress * _SAMPLES:
                 self._samples.append(text[:_SAMPLE_BYTES])
             if progress < 1 or len(self._samples) < _FEWEST_SAMPLES:
                 return
             self._learnt = True
             samples, self._samples = self._samples, []
-            if self._bytes >= self._entries * self._worthwhile:
+            seen, self._seen = len(self._seen), set()
+            if self._bytes >= seen * self._worthwhile:
                 self.codec = make_codec(samples)
 
 

@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Owner", "Projection", "pairs"]
 
-_MANAGED: Final = b'"managedFields":'
+_MANAGED: Final = b'managedFields"'  # Inside of a string a backslash stands before the quote.
 _ESCAPED_LETTER: Final = re.compile(rb"\\u00[4-7]")
+_AFTER: Final = (b'{"', b',"')
 _WITHOUT_MANAGED: Final = Cut([("metadata", "managedFields")])
-_KEPT: Final = frozenset({"apiVersion", "kind", "metadata"})
+_PARTIAL: Final = frozenset({"apiVersion", "kind", "metadata"})
 _ABSENT: Final = msgspec.Raw()
 
 
@@ -113,9 +114,11 @@ class Projection:
         found = _decode(text)
         meta = found.metadata
         text = self._canonical(text, found)
+        if not text.isascii():
+            text.decode()  # What is not decoded here must not fail every read later.
         name = meta.name
         version = parse_version(meta.resource_version)
-        stored, codec = (text, None) if self._packing is None else self._packing.pack(text)
+        stored, codec = (text, None) if self._packing is None else self._packing.pack(text, meta.uid or name)
         return Entry(
             intern(meta.namespace),
             name,
@@ -136,14 +139,14 @@ class Projection:
         raw = entry.raw
         stored, codec = (entry.stored, entry.codec)
         if codec is None and self._packing is not None:
-            stored, codec = self._packing.pack(raw)
+            stored, codec = self._packing.pack(raw, entry.uid or entry.name)
         fields = self._reader.values(raw, pairs(entry.labels))
         return msgspec.structs.replace(entry, fields=fields, stored=stored, codec=codec)
 
     def _reduced(self, text: bytes, cut: Cut) -> bytes:
         members = cut.of(text)
         if self._metadata_only:
-            members = {name: value for name, value in members.items() if name in _KEPT}
+            members = {name: value for name, value in members.items() if name in _PARTIAL}
             members |= {"apiVersion": self._api_version, "kind": self._kind}
         return text_of(members)
 
@@ -164,11 +167,13 @@ class Projection:
 def _spliced(text: bytes, managed: msgspec.Raw) -> bytes:
     """Cut managedFields out where they stand; b"" if that is not beyond doubt."""
     value = memoryview(managed)
-    start = text.find(_MANAGED)
-    end = start + len(_MANAGED) + len(value)
-    # Written as an API server writes it, and only once in the whole text.
-    if start < 0 or not text.startswith(value, start + len(_MANAGED)) or text.find(_MANAGED, end) >= 0:
-        return b""
+    name = text.find(_MANAGED)
+    if name < 0 or text.find(_MANAGED, name + 1) >= 0:
+        return b""  # Only if there is one in the whole text it is that of the metadata.
+    start, colon = name - 1, name + len(_MANAGED)
+    end = colon + 1 + len(value)
+    if text[start - 1 : name] not in _AFTER or text[colon : colon + 1] != b":" or not text.startswith(value, colon + 1):
+        return b""  # Not written as an API server writes it.
     if b"\\u00" in text and _ESCAPED_LETTER.search(text):
         return b""  # The one that counts may be under a name that is not written out.
     if text.startswith(b",", end):

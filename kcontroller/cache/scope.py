@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.cache.paths import steps_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_DOT: Final = re.compile(r"(?<!\\)\.")
 # What predicates, handlers, indexes, finalizers and own writes go by.
-_KEPT: Final = frozenset(
+_INDISPENSABLE: Final = frozenset(
     (
         *("apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace", "metadata.uid", "metadata.labels"),
         *("metadata.resourceVersion", "metadata.generation", "metadata.deletionTimestamp", "metadata.finalizers"),
@@ -77,10 +76,10 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
             msg = f"namespaces are names, such as ['default'], and [] for all; got {list(self.namespaces or ())}"
             raise ValueError(msg)
         for path in self.drop:
-            if not all(_DOT.split(path)):
+            if not all(steps_of(path)):
                 msg = f"{path!r} is not a path to drop; write it like 'spec.template' or 'metadata.annotations'"
                 raise ValueError(msg)
-            if path in _KEPT:
+            if path in _INDISPENSABLE:
                 msg = f"{path!r} cannot be dropped: controllers go by it"
                 raise ValueError(msg)
 

@@ -12,6 +12,7 @@ import msgspec
 
 from kcontroller.cache.entry import EntryMap
 from kcontroller.cache.indexes import Index, index_values
+from kcontroller.cache.turns import in_turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -73,6 +74,16 @@ class _Content:
         self.size -= len(entry.stored)
         for index, field in zip(self.indexes.values(), entry.fields, strict=True):
             index.remove(entry, field)
+
+    def drain(self) -> None:
+        """Free it bit by bit, when nobody else has it: at once it would hold up every thread of the process."""
+        self.drain_indexes()
+        self.entries.drain()
+
+    def drain_indexes(self) -> None:
+        """Free the indexes alone."""
+        for index in self.indexes.values():
+            index.drain()
 
 
 class Store:
@@ -188,6 +199,7 @@ class Store:
             self._version = version
             self._resets += reset
             self._wake_locked()
+        before.drain_indexes()
         return _differences(before.entries, fresh.entries, reset=reset, initial=initial)
 
     def advance(self, version: int) -> None:
@@ -197,20 +209,21 @@ class Store:
 
     def reproject(self, projection: Projection) -> None:
         """Give every entry the fields of another projection; the versions stay."""
-        fresh = self._build(projection, map(projection.again, self.entries()))
+        fresh = self._build(projection, in_turns(projection.again, self.entries()))
         with self._changed:
             self._projection = projection
             before, self._content = self._content, fresh
-        before.entries.drain()
+        before.drain()
 
     def close(self) -> None:
         """The informer was let go: give the memory back. Who waits looks again; what was promised means nothing."""
         nothing = _Content(self._projection.paths)
         with self._changed:
             self._closed = True
-            self._content = nothing
+            before, self._content = self._content, nothing
             self._resets += 1
             self._wake_locked()
+        before.drain()
 
     def wait_until(self, reached: Callable[[], bool], *, timeout: float, clock: Clock) -> bool:
         """Wait until `reached`, which must only look at this store, is true; False if `timeout` seconds ran out."""
@@ -241,12 +254,12 @@ class Store:
 
     def _build(self, projection: Projection, entries: Iterable[Entry]) -> _Content:
         # An index may have been declared, or a codec made, while the list was under way.
-        width, codec = len(projection.paths), projection.codec
+        width, packed = len(projection.paths), projection.codec is not None
         return _Content(
             projection.paths,
             (
                 entry
-                if len(entry.fields) == width and (codec is None or entry.codec is codec)
+                if len(entry.fields) == width and (entry.codec is not None or not packed)
                 else projection.again(entry)
                 for entry in entries
             ),

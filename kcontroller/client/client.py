@@ -6,6 +6,7 @@ explicit patch sends the difference between the object as it was read and as it 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from msgspec.structs import replace
@@ -139,14 +140,20 @@ class Client:
         """Create the object; the server's answer is put into it.
 
         A name is made of ``generateName`` here, by the server's rule, so that a lost answer can be settled by reading.
+        If it stays open whether the object was created, it keeps that name.
 
         Raises:
             AlreadyExists: an object of that name exists.
             Invalid: it does not pass validation.
+            OutcomeUnknown: also where an object of the name that you gave exists after a lost answer; it may be
+                another writer's.
         """
         if not obj.metadata.name and obj.metadata.generate_name:
-            return create_named(obj, self.create)
-        return self._writes.send(obj, "create", codec.encode(wished(obj)))
+            return create_named(obj, partial(self._create, fresh_name=True))
+        return self._create(obj)
+
+    def _create(self, obj: K, *, fresh_name: bool = False) -> K:
+        return self._writes.send(obj, "create", codec.encode(wished(obj)), fresh_name=fresh_name)
 
     def update(self, obj: K) -> K:
         """Replace the object as a whole, on condition that it has not changed since it was read; prefer `patch`.

@@ -10,7 +10,7 @@ from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
 from kcontroller.client.discovery import REQUEST_SECONDS
 from kcontroller.client.metadata import PARTIAL_LIST, PARTIAL_OBJECT, reduced
 from kcontroller.client.settling import is_open, settle
-from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, RequestTimeout, TransportError
+from kcontroller.errors import Expired, KindNotServed, NotCached, NotFound, RequestTimeout, ServerError, TransportError
 from kcontroller.process.stop import StopToken
 from kcontroller.transport.messages import HttpRequest
 
@@ -99,7 +99,7 @@ class DirectPort:
                 return items
 
     def write(self, write: Write) -> bytes:
-        """Send a write; returns the body of the answer. An answer that was lost is settled, see `settling`."""
+        """Send a write; returns the body of the answer. An open outcome is settled, see `settling`."""
         resource = self._resolve(write.kind)
         if write.verb == "create" and not write.subresource:
             path = creation_path(resource, write.key)
@@ -118,7 +118,7 @@ class DirectPort:
 
         try:
             return send()
-        except TransportError as lost:
+        except (TransportError, ServerError) as lost:
             if not is_open(lost):
                 raise
             return settle(write, lost, read=lambda: self.get(write.kind, write.key), again=send, pause=self._pause)
@@ -144,6 +144,8 @@ class DirectPort:
         return self._mapper.resolve(kind, timeout=self._seconds_left(f"discovery of {gvk_of(kind)}"), stop=self._stop)
 
     def _pause(self, seconds: float) -> None:
+        if self._deadline is not None:
+            seconds = min(seconds, max(0.0, self._deadline.remaining()))  # What is sent next says that time is over.
         with StopToken(*([self._stop] if self._stop else [])) as token:
             token.wait(seconds)
             token.raise_if_stopped()

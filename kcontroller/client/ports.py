@@ -54,6 +54,7 @@ class Write(msgspec.Struct, frozen=True):
         content_type: how the server reads the body.
         subresource: "" for the object itself.
         query: parameters such as ``fieldManager``.
+        fresh_name: whether the name was made for this create alone, see `generated_names`.
     """
 
     verb: str
@@ -63,6 +64,7 @@ class Write(msgspec.Struct, frozen=True):
     content_type: str = "application/json"
     subresource: str = ""
     query: tuple[tuple[str, str], ...] = ()
+    fresh_name: bool = False
 
     @property
     def dry_run(self) -> bool:

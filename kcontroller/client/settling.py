@@ -1,22 +1,36 @@
-"""Writes whose answer was lost: read what became of them, and repeat only what cannot happen twice.
+"""Writes whose outcome is open: read what became of them, and repeat only what cannot do harm twice.
 
 A connection that ends after a write was sent leaves it open whether the write has happened, or will in a moment: the
-server may still be at work. So a reading that does not show it proves nothing, and the write is sent again only where
-the server itself refuses the second one, or would not notice it:
+server may still be at work. So does an answer of 5xx: the API server gives one when its store did not answer in time,
+and so does whatever stands before it. A reading that does not show the write proves nothing. What is done:
 
-* **create**: happened if the object is there and carries what was sent; a name is given once.
-* **update**: happened if the object equals what was sent; a resourceVersion is replaced once.
-* **merge patch**: happened if the object shows every value of it; setting the same values twice is setting them once.
-* **apply**: sent again, since it owns the same fields again.
-* **delete** of an object that was read: happened if its uid is gone or terminating; a uid is deleted once.
+* **create** under a name that was made for it (`generated_names`): happened if an object of that name has its
+  generateName. If there is none, it is sent again under the same name, which is given once.
+* **create** under any other name: sent again if there is no such object. If there is one it may be another writer's,
+  and it stays open: of two replicas that create a lock, one must not be told that it has made the other's.
+* **update** or **merge patch** of a resourceVersion: while the object has that version, nothing was written, and it is
+  sent again; the server takes it once. With another version it happened if the object shows it, else it is a
+  `Conflict`.
+* **update** or **merge patch** without a resourceVersion: happened if the object shows it, else it stays open: sent
+  again, it could undo what another writer did since.
+* **apply**: sent again. It says what should be; like any forced apply it may undo a later one of the same fields.
+* **delete** of an object that was read: sent again until no object of its name has its uid. A second one asks of the
+  same object what the first one did.
 
-An object that has changed meanwhile and does not show the write is a `Conflict`, and one that is gone is `NotFound`:
-both are true whatever became of the write, and whoever wrote knows what to do about them. What is not in the list (a
-JSON patch, a delete by name alone, other subresources, a dry run) stays `OutcomeUnknown`, for the next reconcile.
+"Shows" is strict: a server that has changed what was sent (a default, a webhook) makes a conflict, not a success. That
+an object has changed meanwhile, has been replaced, or is gone, is true whatever became of the write: `Conflict` and
+`NotFound`. But a repetition that is refused tells nothing of the first sending, which may be why it is refused: the
+object is read once more, and if it does not show the write it stays open, caused by the refusal. Only the conflict of
+an apply stands: who owns a field does not depend on it.
+
+What is not in the list (a JSON patch, a delete by name alone, other subresources, a dry run) stays open at once; so do
+events, whose senders repeat them under the same name, and seldom have the right to read them. Open means that how the
+write ended is raised as it was: `OutcomeUnknown`, `RequestTimeout` or `ServerError`.
 """
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -25,12 +39,15 @@ from kcontroller.api import patches
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.differences import same
 from kcontroller.errors import (
-    AlreadyExists,
+    ApiError,
     Conflict,
     KControllerError,
+    KindNotServed,
     NotFound,
     OutcomeUnknown,
     RequestTimeout,
+    ServerError,
+    TooManyRequests,
     TransportError,
 )
 from kcontroller.process.backoff import Backoff
@@ -44,18 +61,39 @@ TRIES: Final = 6
 PAUSES: Final = Backoff(initial=0.1, cap=1.6)
 """Between the readings; 3.1 s in all, the time of a server to come back."""
 
-_SERVER_OWNED: Final = frozenset({"creationTimestamp", "generation", "managedFields", "resourceVersion", "selfLink"})
-_NOTHING: Final[tuple[Any, ...]] = (None, {}, [])
+_SERVER_OWNED: Final = frozenset(
+    (
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    )
+)
+_EVENTS: Final = frozenset((("", "Event"), ("events.k8s.io", "Event")))
+_NOT_ADMITTED: Final = "Internal error occurred: failed calling webhook"
+"""k8s.io/apiserver, admission/plugin/webhook: a webhook could not be asked, before anything was stored."""
 
 
-def is_open(error: TransportError) -> bool:
-    """Whether a write that ended like this may have happened."""
+def is_open(error: BaseException) -> bool:
+    """Whether a write that ended with this answer, or without one, may have happened."""
+    if isinstance(error, ServerError):
+        # A delete may be admitted twice: before it marks the object, and before it removes it.
+        return error.verb == "delete" or error.reason != "InternalError" or not error.message.startswith(_NOT_ADMITTED)
     return isinstance(error, OutcomeUnknown) or (isinstance(error, RequestTimeout) and error.sent)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether it proves that the write has not happened. Where work was stopped, or anything else failed, it may."""
+    return isinstance(error, ApiError | TransportError) and not is_open(error)
 
 
 def settle(
     write: Write,
-    lost: TransportError,
+    lost: KControllerError,
     *,
     read: Callable[[], bytes],
     again: Callable[[], bytes],
@@ -71,46 +109,65 @@ def settle(
         pause: waits so many seconds, or raises `Stopped`.
 
     Raises:
-        TransportError: `lost`, if it cannot be found out.
-        ApiError: what the repetition was answered, or what is true of an object that does not show the write.
+        KControllerError: `lost`, if it cannot be found out.
+        Conflict: the object has changed, or was replaced, and does not show the write; or an apply met another owner.
+        NotFound: the object is gone.
+        Stopped, NotLeader: what `read`, `again` and `pause` raise so; the write may have happened.
     """
     settlement = _Settlement.of(write)
     if settlement is None:
         raise lost
+    refusal: KControllerError | None = None
     for failures in range(TRIES):
         if failures:
             pause(PAUSES.delay(failures))
         try:
-            found = _read(read)
-        except KControllerError as error:
-            if _may_pass(error):
+            judged = settlement.judge(read)
+        except _Unreadable as error:
+            if error.passes:
                 continue
             raise lost from error
-        answer = settlement.gone(found) if isinstance(found, NotFound) else settlement.answer(found, lost)
-        if answer is None:
-            answer = _repeat(again)
-        if answer is not None:
+        if isinstance(judged, bytes):
+            return judged
+        if judged is _Verdict.OPEN or (refusal and not _may_pass(refusal)):
+            raise lost from refusal
+        answer = _repeated(again, settlement)
+        if isinstance(answer, bytes):
             return answer
-    raise lost
+        refusal = answer
+    raise lost from refusal
 
 
-def _read(read: Callable[[], bytes]) -> bytes | NotFound:
-    try:
-        return read()
-    except NotFound as gone:
-        return gone
-
-
-def _may_pass(error: KControllerError) -> bool:
-    # Not where the time of the reconcile is over, or where a right is missing.
-    return isinstance(error, TransportError) and not isinstance(error, RequestTimeout)
-
-
-def _repeat(again: Callable[[], bytes]) -> bytes | None:
+def _repeated(again: Callable[[], bytes], settlement: _Settlement) -> bytes | KControllerError:
     try:
         return again()
-    except (Conflict, TransportError):
-        return None  # A conflict may be with the first sending: the next reading tells.
+    except (ApiError, TransportError, KindNotServed) as refusal:
+        if settlement.is_apply and isinstance(refusal, Conflict):
+            raise
+        return refusal
+
+
+def _may_pass(refusal: KControllerError) -> bool:
+    # A conflict may be with the first sending: the reading after it tells.
+    return isinstance(refusal, TransportError | TooManyRequests | ServerError | Conflict)
+
+
+class _Verdict(enum.Enum):
+    AGAIN = "it may be sent again"
+    OPEN = "nothing will prove it"
+
+
+class _Unreadable(Exception):
+    """The object cannot be read.
+
+    Attributes:
+        passes: whether it may be in a moment; not where a right is missing, or the time of the reconcile is over.
+    """
+
+    def __init__(self, why: Exception) -> None:
+        super().__init__(str(why))
+        away = isinstance(why, TransportError | TooManyRequests | ServerError)
+        self.passes = away and not isinstance(why, RequestTimeout)
 
 
 class _Settlement(msgspec.Struct, frozen=True):
@@ -120,116 +177,109 @@ class _Settlement(msgspec.Struct, frozen=True):
         write: what was sent.
         sent: its body.
         uid: of the object it was meant for; "" if it says none.
+        version: of the object it was made from; "" if it says none.
     """
 
     write: Write
     sent: dict[str, Any]
     uid: str
+    version: str
 
     @classmethod
     def of(cls, write: Write) -> _Settlement | None:
         """None for what cannot be settled."""
-        if not write.key.name or write.dry_run or write.subresource not in {"", "status"}:
+        if not (write.key.name and write.body) or write.dry_run or write.subresource not in {"", "status"}:
             return None
         if write.verb == "patch" and write.content_type not in {patches.MERGE, patches.APPLY}:
             return None
-        sent = msgspec.json.decode(write.body)
-        uid = (sent.get("preconditions" if write.verb == "delete" else "metadata") or {}).get("uid") or ""
-        return None if write.verb == "delete" and not uid else cls(write, sent, uid)
-
-    def gone(self, error: NotFound) -> bytes | None:
-        """Judge that there is no object: the answer, None if the write may be sent again; raises what is true."""
-        if self.write.verb == "create":
+        gvk = gvk_of(write.kind)
+        if (gvk.group, gvk.kind) in _EVENTS:
             return None
+        sent = msgspec.json.decode(write.body)
+        meant = sent.get("preconditions" if write.verb == "delete" else "metadata") or {}
+        if write.verb == "delete" and not meant.get("uid"):
+            return None
+        version = meant.get("resourceVersion") or ""
+        return cls(write, sent, meant.get("uid") or "", "" if version == "0" else version)  # "0" is any version.
+
+    @property
+    def is_apply(self) -> bool:
+        """Whether it is a server-side apply."""
+        return self.write.verb == "patch" and self.write.content_type == patches.APPLY
+
+    def judge(self, read: Callable[[], bytes]) -> bytes | _Verdict:
+        """Read the object: the answer if it shows the write; raises what is true of one that never will."""
+        try:
+            found = read()
+            shown = msgspec.json.decode(found)
+            metadata = shown["metadata"]
+            identity = metadata["uid"], metadata["resourceVersion"]
+        except NotFound as gone:
+            return self._without_object(gone)
+        except (ApiError, TransportError, KindNotServed, ValueError, LookupError, TypeError) as error:
+            raise _Unreadable(error) from error
+        return self._with_object(found, shown, *identity)
+
+    def _without_object(self, gone: NotFound) -> bytes | _Verdict:
         if self.write.verb == "delete":
             return self._deleted()
-        raise error
+        if self.write.verb == "create" or (self.is_apply and not self.uid and not self.write.subresource):
+            return _Verdict.AGAIN
+        raise gone
 
-    def answer(self, found: bytes, lost: TransportError) -> bytes | None:
-        """Judge the object that there is, like `gone`."""
-        there = msgspec.json.decode(found)
-        metadata = there["metadata"]
-        match self.write.verb:
-            case "create":
-                return self._created(there, found, lost)
-            case "delete":
-                if metadata["uid"] != self.uid:
-                    return self._deleted()
-                return found if metadata.get("deletionTimestamp") else None
-            case _:
-                if self.uid and metadata["uid"] != self.uid:
-                    raise self._too_late("another object has its name now")  # noqa: EM101, TRY003 - a clause
-                return self._changed(there, found)
-
-    def _created(self, there: dict[str, Any], found: bytes, lost: TransportError) -> bytes:
-        if _carries(there, self.sent):
+    def _with_object(self, found: bytes, shown: dict[str, Any], uid: str, version: str) -> bytes | _Verdict:
+        verb = self.write.verb
+        if verb == "create":
+            return found if self._made(shown["metadata"]) else _Verdict.OPEN
+        if self.uid and uid != self.uid:
+            if verb == "delete":
+                return self._deleted()
+            raise self._too_late("another object has its name now")  # noqa: EM101, TRY003 - a clause
+        if verb == "delete" or self.is_apply or version == self.version:
+            return _Verdict.AGAIN
+        if self._is_in(shown):
             return found
-        if not self.sent["metadata"].get("generateName"):
-            raise lost  # Perhaps ours with what a webhook made of it; the next reconcile finds it.
-        # A name that was made for this create alone: what the object says of itself is enough.
-        if _carries(there["metadata"], self.sent["metadata"]):
-            return found
-        msg = f"{gvk_of(self.write.kind)} {self.write.key} exists, and is not the one that was to be created"
-        raise AlreadyExists(msg, status=409, reason="AlreadyExists", verb="create")
-
-    def _changed(self, there: dict[str, Any], found: bytes) -> bytes | None:
-        if self.write.content_type == patches.APPLY:
-            return None
-        part = self.write.subresource
-        sent, shown = ({part: each.get(part)} if part else each for each in (self.sent, there))
-        if self.write.verb == "patch":
-            happened = _shows(shown, _without(sent, ("resourceVersion",)))
-        else:
-            happened = same(*(_plain(each, keep_status=bool(part)) for each in (sent, shown)))
-        if happened:
-            return found
-        version = (self.sent.get("metadata") or {}).get("resourceVersion")
-        if version and version != there["metadata"]["resourceVersion"]:
+        if self.version:
             raise self._too_late("it has changed since it was read")  # noqa: EM101, TRY003
-        return None
+        return _Verdict.OPEN
+
+    def _made(self, metadata: dict[str, Any]) -> bool:
+        """Whether an object is what was created: nobody else makes this name."""
+        prefix = (self.sent.get("metadata") or {}).get("generateName")
+        ours = dict(self.write.query).get("fieldManager")
+        managers = {each.get("manager") for each in metadata.get("managedFields") or ()}
+        alike = bool(prefix) and metadata.get("generateName") == prefix
+        return self.write.fresh_name and alike and (not ours or not managers or ours in managers)
+
+    def _is_in(self, shown: dict[str, Any]) -> bool:
+        """Whether an object says what was sent, to the last empty list."""
+        sent, there = _said(self.sent), _said(shown)
+        return _changes_nothing(sent, there) if self.write.verb == "patch" else same(sent, there)
 
     def _deleted(self) -> bytes:
         status = {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": {"uid": self.uid}}
         return msgspec.json.encode(status)
 
     def _too_late(self, why: str) -> Conflict:
-        msg = f"{gvk_of(self.write.kind)} {self.write.key}: {why}, and the answer to our write was lost"
+        msg = f"{gvk_of(self.write.kind)} {self.write.key}: {why}, and the outcome of our write is not known"
         return Conflict(msg, status=409, reason="Conflict", verb=self.write.verb)
 
 
-def _carries(there: Any, sent: Any) -> bool:
-    """Whether a stored value is one that was sent, with what the server added."""
-    if isinstance(sent, dict) and isinstance(there, dict):
-        return all(value in _NOTHING or _carries(there.get(name), value) for name, value in sent.items())
-    if isinstance(sent, list) and isinstance(there, list):
-        return len(sent) == len(there) and all(map(_carries, there, sent))
-    return same(there, sent)
-
-
-def _shows(there: Any, patch: Any) -> bool:
-    """Whether a merge patch (RFC 7386) would change nothing."""
-    if not isinstance(patch, dict):
-        return same(there, patch)
-    if not isinstance(there, dict):
-        return False
-    return all(name not in there if value is None else _shows(there.get(name), value) for name, value in patch.items())
-
-
-def _plain(document: dict[str, Any], *, keep_status: bool) -> Any:
-    """What a writer says in an object: without what the server writes, and without what says nothing."""
-    said = document if keep_status else {name: value for name, value in document.items() if name != "status"}
-    return _pruned(_without(said, _SERVER_OWNED))
-
-
-def _without(document: dict[str, Any], names: Any) -> dict[str, Any]:
+def _said(document: dict[str, Any]) -> dict[str, Any]:
+    """What a writer says in a document: all but what only the server writes."""
     metadata = document.get("metadata")
     if not isinstance(metadata, dict):
         return document
-    return {**document, "metadata": {name: value for name, value in metadata.items() if name not in names}}
+    return {**document, "metadata": {name: value for name, value in metadata.items() if name not in _SERVER_OWNED}}
 
 
-def _pruned(value: Any) -> Any:
-    if isinstance(value, dict):
-        pruned = {name: _pruned(each) for name, each in value.items()}
-        return {name: each for name, each in pruned.items() if each not in _NOTHING}
-    return [_pruned(each) for each in value] if isinstance(value, list) else value
+def _changes_nothing(patch: Any, there: Any) -> bool:
+    """Whether a merge patch (RFC 7386) of a value gives the same value."""
+    if not isinstance(patch, dict):
+        return same(patch, there)
+    if not isinstance(there, dict):
+        return False
+    return all(
+        name not in there if value is None else name in there and _changes_nothing(value, there[name])
+        for name, value in patch.items()
+    )

@@ -111,6 +111,7 @@ class ObjectWriter:
         subresource: str = "",
         query: tuple[tuple[str, str], ...] | None = None,
         keep: Collection[str] = (),
+        fresh_name: bool = False,
     ) -> K:
         """Send one write of `obj` and put the answer into it.
 
@@ -118,7 +119,7 @@ class ObjectWriter:
         its own, such as a Scale, leaves `obj` as it is.
         """
         parameters = self.options.query() if query is None else query
-        write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, parameters)
+        write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, parameters, fresh_name)
         answer = self.ports.writer.write(write)
         if not subresource or codec.says_kind(answer, obj.gvk):
             codec.replace(obj, answer, keep=keep)

@@ -4,7 +4,7 @@
 
     cluster.py       the thread, the kinds that are cached, the clients
     kinds.py         what is kept of which kind, counted by its users
-    kind_view.py     all that is kept of one kind: which informers answer a read
+    kind_view.py     which informers answer whose reads of a kind
     cached_kind.py   what one or several of them want of a kind: its informers, one per namespace
     kind_discovery.py  asks how a kind is served until the server says so
     subscriptions.py   those who hear of a kind, and its resync

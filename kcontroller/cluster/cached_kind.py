@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.api.codec import KindRef
-    from kcontroller.api.keys import GVK, ResourceMapping
+    from kcontroller.api.keys import GVK, Key, ResourceMapping
     from kcontroller.cache.feed import Feed, Stoppable
     from kcontroller.cache.meter import InformerMeter
     from kcontroller.cache.scope import Scope
@@ -128,6 +128,13 @@ class CachedKind:
     def covering(self, namespace: str, labels: Mapping[str, str]) -> Informer | None:
         """The informer that would hold an object with these, if any."""
         return next((each for each in self._informers.values() if each.covers(namespace, labels)), None)
+
+    def showing(self, key: Key, labels: Mapping[str, str]) -> Informer | None:
+        """The informer that would hold an object with these labels, or holds one that had others a moment ago."""
+        for informer in self._informers.values():
+            if informer.covers(key.namespace, labels) or informer.store.get(key) is not None:
+                return informer
+        return None
 
     def readings(self) -> tuple[Reading, ...]:
         """How its informers fare."""

@@ -16,7 +16,7 @@ from kcontroller.cluster.kinds import Kinds
 from kcontroller.cluster.reader import CachedReader
 from kcontroller.cluster.tracked import TrackedObjects
 from kcontroller.cluster.troubles import Troubles, in_words
-from kcontroller.cluster.writer import PromisingWriter
+from kcontroller.cluster.writer import PromisingWriter, ReducedWriter
 from kcontroller.errors import TooManyRequests
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
@@ -25,12 +25,13 @@ from kcontroller.transport.requests import Requester
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.scope import Holding
+    from kcontroller.client.ports import Reader, Writer
     from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.kinds import CacheHandle
     from kcontroller.cluster.tracked import Tracker
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from kcontroller.process.stop import Deadline
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
+
+_NOTHING: Final[Mapping[GVK, Holding]] = {}
 
 _log: Final = Log("kcontroller.cluster")
 
@@ -182,27 +185,43 @@ class Cluster:
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,
         tracker: Tracker | None = None,
+        holdings: Mapping[GVK, Holding] | None = None,
     ) -> Client:
         """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
 
         Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
-        write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads.
+        write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads. Kinds of `holdings` are
+        read from just what these say, as long as somebody keeps that; see `kind_view`.
         """
         direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
-        return self._client(direct, WriteOptions(field_owner=field_owner), cached=cached, tracker=tracker)
+        options = WriteOptions(field_owner=field_owner)
+        return self._client(direct, options, cached=cached, tracker=tracker, holdings=holdings or {})
 
     def _client(
-        self, direct: DirectPort, options: WriteOptions, *, cached: bool, tracker: Tracker | None = None
+        self,
+        direct: DirectPort,
+        options: WriteOptions,
+        *,
+        cached: bool,
+        tracker: Tracker | None = None,
+        holdings: Mapping[GVK, Holding] = _NOTHING,
     ) -> Client:
-        reader = CachedReader(direct, self._floors, self._kinds.get) if cached else direct
-        writer = direct if not self._read_own_writes else PromisingWriter(direct, self._floors, self._covering, tracker)
+        reader: Reader = direct
+        writer: Writer = direct
+        if cached:
+            reader = CachedReader(direct, self._floors, lambda gvk: self._kinds.answering(gvk, holdings))
+        if self._read_own_writes:
+            writer = PromisingWriter(writer, self._floors, self._showing, tracker)
+        if cached and holdings:
+            writer = ReducedWriter(writer, holdings)
         tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
         return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name, tracked=tracked), options)
 
-    def _covering(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Informer | None:
+    def _showing(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Sequence[Informer]:
         cached = self._kinds.get(gvk)
-        informer = cached.covering(key.namespace, labels) if cached is not None else None
-        return informer or self._tracked.informer(gvk, key)
+        found = cached.showing(key, labels) if cached is not None else ()
+        own = self._tracked.informer(gvk, key)
+        return found if own is None else (*found, own)
 
     def kubernetes_client(self) -> Any:
         """Make an official ``kubernetes.client.ApiClient`` for this cluster; see `interop` for what it shares."""

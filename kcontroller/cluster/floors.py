@@ -7,12 +7,17 @@ where no informer covers the object. Versions are compared only inside one kind 
 back in time keeps none of them. A promise binds the informer that was there at the write; one that is made later begins
 with a consistent list, and needs no promise.
 
+A create whose outcome stayed open promises nothing, but it leaves a doubt: its object may exist, and the cache not show
+it for as long as the watch is away. A list that could hold it asks the server for it once, and then waits for it like
+for any other, or knows that it is not there. While the server cannot be asked the list fails.
+
 The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -31,6 +36,8 @@ if TYPE_CHECKING:
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.store import Store
     from kcontroller.process.clock import Clock
+
+    Versions = Callable[[Key], int]
 
 READ_SECONDS: Final = 1.0
 """How long a read may wait for an own write to come back."""
@@ -72,7 +79,7 @@ class Promise(msgspec.Struct, frozen=True):
 
     def and_before(self, earlier: Promise | None) -> Promise:
         """Join it with what an earlier write promised; two threads may record in either order."""
-        if earlier is None or earlier.informer is not self.informer or earlier.resets != self.resets:
+        if earlier is None or earlier.resets != self.resets:
             return self
         uid = self.uid or earlier.uid
         finalized = self.finalized or (earlier.finalized and earlier.uid == uid)
@@ -111,17 +118,57 @@ class Floors:
         self._on_stale = on_stale
         self._on_waited = on_waited
         self._lock = threading.Lock()
-        self._open: dict[tuple[GVK, Key], Promise] = {}
-        self._stale: dict[Store, int] = {}
+        self._open: dict[tuple[Informer, Key], Promise] = {}
+        self._doubts: dict[tuple[Informer, Key], Promise] = {}
+        self._stale: weakref.WeakKeyDictionary[Store, int] = weakref.WeakKeyDictionary()
         self._prune_at = _PRUNE_AT
 
-    def record(self, gvk: GVK, key: Key, promise: Promise) -> None:
+    def record(self, key: Key, promise: Promise) -> None:
         """Note what a write promised, on top of what earlier writes of the same key did."""
+        where = (promise.informer, key)
         with self._lock:
-            self._open[gvk, key] = promise.and_before(self._open.get((gvk, key)))
+            self._open[where] = promise.and_before(self._open.get(where))
             crowded = len(self._open) >= self._prune_at
         if crowded:
             self._prune()
+
+    def doubt(self, key: Key, promise: Promise) -> None:
+        """Note that an object may have been created; the promise lacks nothing but its version."""
+        with self._lock:
+            # What nobody lists any more must not stay for ever.
+            self._doubts = {where: each for where, each in self._doubts.items() if not each.informer.store.closed}
+            self._doubts[promise.informer, key] = promise
+
+    def resolve(self, gvk: GVK, namespace: str, informers: Sequence[Informer], version: Versions) -> None:
+        """Turn the doubts about what a list could hold into promises, or drop them.
+
+        Args:
+            gvk: the kind.
+            namespace: that of the list; "" for all.
+            informers: those that will answer.
+            version: asks the server for the version of an object, 0 if there is none. What it raises goes to the
+                caller, and the doubt stays.
+
+        Raises:
+            WouldDeadlock: the caller is the cluster's own thread.
+        """
+        if not self._doubts:
+            return
+        with self._lock:
+            matching = [(key, promise) for (informer, key), promise in self._doubts.items() if informer in informers]
+        for key, promise in matching:
+            if namespace in ("", key.namespace):
+                self._resolve(gvk, key, promise, version)
+
+    def _resolve(self, gvk: GVK, key: Key, promise: Promise, version: Versions) -> None:
+        if promise.informer.store.get(key) is None:
+            self._refuse_on_loop(gvk, key)
+            there = version(key)
+            if there:
+                self.record(key, replace(promise, version=there))
+        with self._lock:
+            if self._doubts.get((promise.informer, key)) is promise:
+                del self._doubts[promise.informer, key]
 
     def await_key(self, gvk: GVK, key: Key, informer: Informer) -> None:
         """Wait until a read of the key from this informer would see our last write of it.
@@ -130,8 +177,8 @@ class Floors:
             StaleRead: it did not come within a second, or this kind is known to lag.
             WouldDeadlock: the caller is the cluster's own thread.
         """
-        promise = self._open.get((gvk, key))
-        if promise is not None and promise.informer is informer:
+        promise = self._open.get((informer, key))
+        if promise is not None:
             self._await(gvk, key, promise, Deadline.after(READ_SECONDS, clock=self._clock))
 
     def await_kind(self, gvk: GVK, namespace: str, informers: Sequence[Informer], labels: LabelSelector = _ANY) -> None:
@@ -146,10 +193,10 @@ class Floors:
         if not self._open:
             return
         with self._lock:
-            matching = [(key, promise) for (kind, key), promise in self._open.items() if kind == gvk]
+            matching = [(key, promise) for (informer, key), promise in self._open.items() if informer in informers]
         deadline = Deadline.after(READ_SECONDS, clock=self._clock)
         for key, promise in matching:
-            if namespace not in ("", key.namespace) or promise.informer not in informers:
+            if namespace not in ("", key.namespace):
                 continue
             if promise.concerns(key, labels):
                 self._await(gvk, key, promise, deadline)
@@ -158,13 +205,11 @@ class Floors:
         if not promise.kept(key):
             self._wait(gvk, key, promise, deadline)
         with self._lock:
-            if self._open.get((gvk, key)) is promise:
-                del self._open[gvk, key]
+            if self._open.get((promise.informer, key)) is promise:
+                del self._open[promise.informer, key]
 
     def _wait(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
-        if self._on_loop_thread():
-            msg = f"waiting for an own write of {gvk} {key} on the thread that must bring it"
-            raise WouldDeadlock(msg)
+        self._refuse_on_loop(gvk, key)
         store = promise.informer.store
         lagging = self._stale.get(store) == store.version
         if not lagging and self._waited(promise, key, deadline):
@@ -174,6 +219,11 @@ class Floors:
         self._on_stale()
         msg = f"the cache of {gvk} has not caught up with an own write of {key}"
         raise StaleRead(msg)
+
+    def _refuse_on_loop(self, gvk: GVK, key: Key) -> None:
+        if self._on_loop_thread():
+            msg = f"waiting for an own write of {gvk} {key} on the thread that must bring it"
+            raise WouldDeadlock(msg)
 
     def _waited(self, promise: Promise, key: Key, deadline: Deadline) -> bool:
         about_to_wait()

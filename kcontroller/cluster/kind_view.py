@@ -1,25 +1,82 @@
-"""All that a cluster keeps of one kind, and which informers of it answer a read."""
+"""Which informers of a kind answer a read.
+
+A controller that says what it keeps of a kind (`builder.cache`) reads just that, whatever others keep. All other reads
+are answered by what holds every object of their namespace, and all of each. Nobody reads from a part that somebody else
+chose: an object that is not in it may exist, and a field that was dropped would be wiped by the next update.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kcontroller.errors import NotCached, NotSynced, UnlistedNamespace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from kcontroller.api.keys import GVK
+    from kcontroller.api.keys import GVK, Key
     from kcontroller.cache.informer import Informer
     from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.kinds import CacheHandle
 
 
-class KindView:
-    """What is kept of a kind at one moment; any thread.
+class Answering(Protocol):
+    """Finds what answers the reads of a kind; `KindView` for everybody, `DeclaredKind` for one controller."""
 
-    A read is answered by what holds every object of its namespace, if that is synced; otherwise by all that hold some
-    of them. What keeps the metadata alone answers reads of metadata only.
+    def informers(self, namespace: str, *, metadata: bool = False, paths: Sequence[str] = ()) -> Sequence[Informer]:
+        """The synced informers that answer a read together; none of them has an object of another.
+
+        Args:
+            namespace: "" for all, and of cluster-scoped kinds.
+            metadata: whether the metadata is all that is wanted.
+            paths: the read goes by the index of these.
+
+        Returns:
+            () if the server must be asked.
+
+        Raises:
+            NotCached: nothing but the metadata is kept.
+            NotSynced: the first list is not in yet.
+            UnlistedNamespace: this process does not watch the namespace.
+        """
+        ...
+
+
+class DeclaredKind:
+    """What a controller said that it keeps; any thread.
+
+    Args:
+        kind: what is kept.
+    """
+
+    def __init__(self, kind: CachedKind) -> None:
+        self._kind = kind
+
+    def informers(
+        self,
+        namespace: str,
+        *,
+        metadata: bool = False,
+        paths: Sequence[str] = (),  # noqa: ARG002 - there is no other choice
+    ) -> Sequence[Informer]:
+        """See `Answering`."""
+        kind = self._kind
+        if kind.holding.metadata_only and not metadata:
+            msg = (
+                f"only the metadata of {kind.gvk} is cached; read it with client.metadata, the whole object with "
+                f"ctx.cluster.api_reader, or leave metadata_only out of builder.cache"
+            )
+            raise NotCached(msg)
+        if not _lists(kind, namespace):
+            raise _unlisted(kind.gvk, namespace, (kind,))
+        found = kind.synced_informers(namespace)
+        if not found:
+            raise _unsynced(kind.gvk)
+        return found
+
+
+class KindView:
+    """What is kept of a kind at one moment, for those who did not say what they keep of it; any thread.
 
     Args:
         gvk: the kind.
@@ -32,66 +89,54 @@ class KindView:
     ) -> None:
         self._gvk = gvk
         self.share = share
-        # Whole objects first, then those of which there is every one.
-        self._kinds = sorted(
-            kinds, key=lambda kind: (kind.holding.metadata_only, kind.selective, len(kind.holding.drop))
-        )
+        self._all = tuple(kinds)
+        complete = [kind for kind in self._all if not kind.selective and not kind.holding.drop]
+        self._whole = tuple(kind for kind in complete if not kind.holding.metadata_only)
+        self._metadata = tuple(kind for kind in complete if kind.holding.metadata_only)
 
-    def informers(self, namespace: str, *, metadata: bool = False, paths: Sequence[str] = ()) -> tuple[Informer, ...]:
-        """The synced informers that can answer a read, the best first.
-
-        If the first of several does not have an object, the next may.
-
-        Args:
-            namespace: "" for all, and of cluster-scoped kinds.
-            metadata: whether the metadata is all that is wanted.
-            paths: the read goes by the index of these.
-
-        Raises:
-            NotCached: nothing but the metadata is kept.
-            NotSynced: the first list is not in yet.
-            UnlistedNamespace: this process does not watch the namespace.
-        """
-        kinds = self._usable(paths, metadata=metadata)
-        near = [kind for kind in kinds if not namespace or namespace in (kind.namespaces or (namespace,))]
-        if not near:
-            held = ", ".join(dict.fromkeys(name for kind in kinds for name in kind.namespaces))
-            msg = f"namespace {namespace!r} is not watched; this process holds {self._gvk} of {held} only"
-            raise UnlistedNamespace(msg)
-        found: list[Informer] = []
+    def informers(self, namespace: str, *, metadata: bool = False, paths: Sequence[str] = ()) -> Sequence[Informer]:
+        """See `Answering`."""
+        kinds = self._whole
+        if metadata:
+            kinds += tuple(kind for kind in self._metadata if all(map(kind.holding.keeps, paths)))
+        near = [kind for kind in kinds if _lists(kind, namespace) and (namespace or _is_all(kind))]
         for kind in near:
-            informers = kind.synced_informers(namespace)
-            if informers and not kind.selective and (namespace or not kind.namespaces):
-                return informers
-            found += informers
-        if not found:
-            msg = f"the cache of {self._gvk} is not synced yet"
-            raise NotSynced(msg)
-        return tuple(found)
+            found = kind.synced_informers(namespace)
+            if found:
+                return found
+        if near:
+            raise _unsynced(self._gvk)
+        if kinds and namespace:
+            raise _unlisted(self._gvk, namespace, kinds)
+        return ()
 
     def holder(self, namespace: str) -> tuple[CachedKind, Informer] | None:
         """What holds every object of a namespace, and all of each; None if nothing does."""
-        for kind in self._kinds:
-            if not (kind.selective or kind.holding.metadata_only or kind.holding.drop):
-                informer = kind.covering(namespace, {})
-                if informer is not None:
-                    return kind, informer
+        for kind in self._whole:
+            found = kind.covering(namespace, {})
+            if found is not None:
+                return kind, found
         return None
 
-    def covering(self, namespace: str, labels: Mapping[str, str]) -> Informer | None:
-        """The informer that a read of an object with these is answered from, if any."""
-        found = (kind.covering(namespace, labels) for kind in self._kinds)
-        return next((informer for informer in found if informer is not None), None)
+    def showing(self, key: Key, labels: Mapping[str, str]) -> Sequence[Informer]:
+        """The informers that show an object, or are about to; see `CachedKind.showing`."""
+        found = (kind.showing(key, labels) for kind in self._all)
+        return [informer for informer in found if informer is not None]
 
-    def _usable(self, paths: Sequence[str], *, metadata: bool) -> Sequence[CachedKind]:
-        kinds = [kind for kind in self._kinds if metadata or not kind.holding.metadata_only]
-        if not kinds:
-            msg = (
-                f"only the metadata of {self._gvk} is cached; read it with client.metadata, the whole object with "
-                f"ctx.cluster.api_reader, or leave metadata_only out of builder.cache"
-            )
-            raise NotCached(msg)
-        if metadata:
-            kinds.sort(key=lambda kind: kind.selective)
-        indexed = [kind for kind in kinds if all(map(kind.holding.keeps, paths))]
-        return indexed or kinds
+
+def _lists(kind: CachedKind, namespace: str) -> bool:
+    return not namespace or not kind.namespaces or namespace in kind.namespaces
+
+
+def _is_all(kind: CachedKind) -> bool:
+    """Whether its namespaces are all there are for this process, and not those that one controller chose."""
+    return kind.holding.namespaces is None or not kind.namespaces
+
+
+def _unsynced(gvk: GVK) -> NotSynced:
+    return NotSynced(f"the cache of {gvk} is not synced yet")
+
+
+def _unlisted(gvk: GVK, namespace: str, kinds: Iterable[CachedKind]) -> UnlistedNamespace:
+    held = ", ".join(dict.fromkeys(name for kind in kinds for name in kind.namespaces))
+    return UnlistedNamespace(f"namespace {namespace!r} is not watched; this process holds {gvk} of {held} only")

@@ -16,7 +16,7 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.cache.meter import InformerMeter
 from kcontroller.cache.scope import Holding
 from kcontroller.cluster.cached_kind import CachedKind
-from kcontroller.cluster.kind_view import KindView
+from kcontroller.cluster.kind_view import DeclaredKind, KindView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from kcontroller.cache.meter import Reading
     from kcontroller.cache.store import Change
     from kcontroller.client.discovery import RestMapper
+    from kcontroller.cluster.kind_view import Answering
     from kcontroller.cluster.subscriptions import KindSubscription
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -177,8 +178,14 @@ class Kinds:
             cached.index(wanted)
 
     def get(self, gvk: GVK) -> KindView | None:
-        """What answers reads of a kind; None if nothing of it is kept."""
+        """What is kept of a kind; None for nothing."""
         return self._views.get(gvk)
+
+    def answering(self, gvk: GVK, holdings: Mapping[GVK, Holding]) -> Answering | None:
+        """What answers the reads of a kind to somebody who keeps these; None if nothing of it is kept."""
+        holding = holdings.get(gvk)
+        declared = None if holding is None else self._held.get((gvk, self._wanted(holding)))
+        return DeclaredKind(declared) if declared is not None else self._views.get(gvk)
 
     def all(self) -> tuple[CachedKind, ...]:
         """Everything that is kept."""

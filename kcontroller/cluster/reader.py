@@ -1,14 +1,15 @@
 """Answers reads from the cache; what no informer covers is read from the server.
 
-A key is looked up in what holds every object of its namespace, or in turn in all that hold some of them. A list over
-several informers has each object once, and none of them in the middle of being replaced.
+`kind_view` says which informers answer whom. A list never shows one of them in the middle of being replaced.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.api.codec import gvk_of
+from kcontroller.api.codec import decode, gvk_of
+from kcontroller.api.objects import Object
+from kcontroller.api.versions import parse_version
 from kcontroller.cache.indexes import index_values
 from kcontroller.cache.projection import pairs
 from kcontroller.client.metadata import reduced
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry
     from kcontroller.client.ports import Reader, Selection
     from kcontroller.cluster.floors import Floors
-    from kcontroller.cluster.kind_view import KindView
+    from kcontroller.cluster.kind_view import Answering
 
 _OWN_FIELDS: Final = ("metadata.name", "metadata.namespace")
 
@@ -38,10 +39,10 @@ class CachedReader:
     Args:
         live: reads at the server.
         floors: what own writes promised.
-        cached: finds what is kept of a kind, or None.
+        cached: finds what answers reads of a kind, or None.
     """
 
-    def __init__(self, live: Reader, floors: Floors, cached: Callable[[GVK], KindView | None]) -> None:
+    def __init__(self, live: Reader, floors: Floors, cached: Callable[[GVK], Answering | None]) -> None:
         self._live = live
         self._floors = floors
         self._cached = cached
@@ -55,16 +56,14 @@ class CachedReader:
         """
         gvk = gvk_of(kind)
         cached = self._cached(gvk)
-        if cached is None or subresource:
-            return self._live.get(kind, key, subresource, metadata=metadata)
-        informers = cached.informers(key.namespace, metadata=metadata)
+        informers = cached.informers(key.namespace, metadata=metadata) if cached is not None and not subresource else ()
         for informer in informers:
             self._floors.await_key(gvk, key, informer)
             entry = informer.store.get(key)
             if entry is not None:
                 return reduced(entry.raw, gvk) if metadata else entry.raw
-        if any(informer.store.closed for informer in informers):
-            return self._live.get(kind, key, metadata=metadata)
+        if not informers or any(informer.store.closed for informer in informers):
+            return self._live.get(kind, key, subresource, metadata=metadata)
         raise absent(informers[0], key)
 
     def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:
@@ -73,17 +72,31 @@ class CachedReader:
         Raises:
             NotCached: a field or index that was not declared in `setup`, or nothing but the metadata is cached.
             NotSynced, UnlistedNamespace, StaleRead, WouldDeadlock: see `errors`.
+            ApiError, TransportError: it is open whether an object was created that belongs to the list, and the server
+                cannot be asked.
         """
         gvk = gvk_of(kind)
         cached = self._cached(gvk)
-        if cached is None:
+        informers = (
+            cached.informers(selection.namespace, metadata=metadata, paths=_paths(selection))
+            if cached is not None
+            else ()
+        )
+        if not informers:
             return self._live.list(kind, selection, metadata=metadata)
-        informers = cached.informers(selection.namespace, metadata=metadata, paths=_paths(selection))
+        self._floors.resolve(gvk, selection.namespace, informers, lambda key: self._version_at_server(kind, key))
         self._floors.await_kind(gvk, selection.namespace, informers, selection.labels)
-        found = _once([_matching(informer, selection) for informer in informers])
+        found = [entry for informer in informers for entry in _matching(informer, selection)]
         if any(informer.store.closed for informer in informers):
             return self._live.list(kind, selection, metadata=metadata)
         return [reduced(entry.raw, gvk) if metadata else entry.raw for entry in found]
+
+    def _version_at_server(self, kind: KindRef, key: Key) -> int:
+        try:
+            there = decode(self._live.get(kind, key, metadata=True), Object)
+            return parse_version(there.metadata.resource_version)
+        except (NotFound, ValueError):  # A version that cannot be compared promises nothing.
+            return 0
 
 
 def entry_of(informer: Informer, key: Key) -> Entry:
@@ -107,19 +120,6 @@ def absent(informer: Informer, key: Key) -> NotFound:
     mapping = informer.mapping
     msg = f"{mapping.gvk} {key} does not exist"
     return NotFound(msg, status=404, reason="NotFound", verb="get", resource=str(mapping))
-
-
-def _once(lists: list[list[Entry]]) -> list[Entry]:
-    """Join the lists; of an object that is in several, the newest state."""
-    if len(lists) == 1:
-        return lists[0]
-    found: dict[Key, Entry] = {}
-    for entries in lists:
-        for entry in entries:
-            other = found.get(entry.key)
-            if other is None or other.version < entry.version:
-                found[entry.key] = entry
-    return list(found.values())
 
 
 def _paths(selection: Selection) -> tuple[str, ...]:

@@ -6,19 +6,19 @@ import random
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cache.store import Change
+from kcontroller.cache.subscribers import SLICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kcontroller.api.keys import Key
     from kcontroller.cache.feed import Stoppable
-    from kcontroller.cache.informer import Informer, Subscription
+    from kcontroller.cache.informer import Informer
+    from kcontroller.cache.subscribers import Subscription
     from kcontroller.cluster.cached_kind import CachedKind
 
 RESYNC_SPREAD: Final = 0.1
 """A resync comes this much earlier or later, so that those of a fleet do not meet (controller-runtime)."""
-
-_SLICE: Final = 256  # So many objects are told again in one turn of the loop: some 2 ms.
 
 
 class KindSubscription:
@@ -102,11 +102,11 @@ class KindSubscription:
     def _resync_slice(self, known: list[tuple[Informer, Key]], start: int) -> None:
         if self._closed:
             return
-        for informer, key in known[start : start + _SLICE]:
+        for informer, key in known[start : start + SLICE]:
             entry = informer.store.get(key)  # As it is now; it may have changed or gone since the last slice.
             if entry is not None:
                 self._tell(Change(None, entry, resync=True))
-        if start + _SLICE < len(known):
-            self._kind.call(lambda: self._resync_slice(known, start + _SLICE))
+        if start + SLICE < len(known):
+            self._kind.call(lambda: self._resync_slice(known, start + SLICE))
         else:
             self._resync_later()

@@ -64,6 +64,8 @@ class _Body(msgspec.Struct):
     metadata: _Read
 
 
+_LEFT: Final = "left with its cluster"
+
 _decode = msgspec.json.Decoder(_Body).decode
 
 
@@ -105,6 +107,7 @@ class TrackedObjects:
         self._objects: dict[tuple[GVK, Key], TrackedObject] = {}
         self._own = 0
         self._used = False
+        self._listeners: set[Listener] = set()
         self._closed = False
         self._dispatchers: dict[CachedKind, Dispatcher] = {}
 
@@ -133,7 +136,7 @@ class TrackedObjects:
             kind: the kind, which the server is known to serve.
             key: the object.
             seen: the version that was read; 0 if there was none.
-            on_change: must not block.
+            on_change: must not block. That the cluster has left is told at once, by the caller of this or of `close`.
 
         Raises:
             TooManyTracked: so many objects are watched already.
@@ -141,7 +144,13 @@ class TrackedObjects:
         gvk = gvk_of(kind)
         tracked = self._joined(gvk, key) or self._added(kind, gvk, key)
         listener = Listener(self, tracked, seen, on_change)
-        if tracked is not None:
+        with self._lock:
+            late = self._closed
+            if not late:
+                self._listeners.add(listener)
+        if late:
+            on_change(_LEFT)
+        elif tracked is not None:
             self._feed.call(lambda: self._join(tracked, listener))
         return listener
 
@@ -152,6 +161,7 @@ class TrackedObjects:
             if listener.closed or tracked is None:
                 return
             listener.closed = True
+            self._listeners.discard(listener)
             tracked.users -= 1
         self._feed.call(lambda: self._part(tracked, listener))
 
@@ -164,10 +174,9 @@ class TrackedObjects:
         """Tell all listeners that the cluster leaves, and take no more of them; the loop's end closes the watches."""
         with self._lock:
             self._closed = True
-            left = tuple(self._objects.values())
-        for tracked in left:
-            for listener in tuple(tracked.listeners):
-                listener.tell("left with its cluster")
+            left = tuple(self._listeners)
+        for listener in left:
+            listener.tell(_LEFT)
 
     @property
     def used(self) -> bool:
@@ -180,9 +189,11 @@ class TrackedObjects:
 
     def _read(self, live: Reader, kind: KindRef, key: Key) -> tuple[bytes, int]:
         gvk = gvk_of(kind)
-        view = self._cached(gvk)
+        tracked = self._objects.get((gvk, key))
+        view = self._cached(gvk) if tracked is None else None
         held = view.holder(key.namespace) if view is not None else None
-        informer = held[1] if held is not None else self.informer(gvk, key)
+        # What listens compares with what was read from the same store: another one may be behind it.
+        informer = tracked.informer if tracked is not None else held[1] if held is not None else None
         if informer is not None and informer.status.synced:
             self._floors.await_key(gvk, key, informer)
             with contextlib.suppress(NotSynced):  # Let go of at this moment.
@@ -272,16 +283,18 @@ class TrackedObjects:
             self._wait_for_others(tracked)
 
     def _wait_for_others(self, tracked: TrackedObject) -> None:
+        if tracked.linger is not None:
+            tracked.linger.stop()
         tracked.linger = self._feed.call_later(LINGER_SECONDS, lambda: self._drop(tracked))
 
     def _drop(self, tracked: TrackedObject) -> None:
         with self._lock:
-            if tracked.users:
+            if tracked.users or self._objects.get((tracked.gvk, tracked.key)) is not tracked:
                 return
             del self._objects[tracked.gvk, tracked.key]
             self._own -= tracked.own is not None
         if tracked.own is not None:
-            tracked.own.stop()
+            tracked.own.let_go()
             self._on_trouble(tracked.gvk, tracked.key, None)
         if tracked.handle is None or tracked.kind is None:
             return

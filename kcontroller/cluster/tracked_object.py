@@ -96,13 +96,13 @@ class TrackedObject:
             self._look((listener,))
 
     def _look(self, listeners: tuple[Listener, ...]) -> None:
-        informer = self._informer
+        informer = self.informer
         if informer is not None and informer.status.synced:
             entry = informer.store.get(self.key)
             self._compare(entry.version if entry is not None else 0, listeners)
 
     def _compare(self, now: int, listeners: tuple[Listener, ...]) -> None:
-        informer = self._informer
+        informer = self.informer
         # What is read from a cached kind that was made anew, or from a server that went back in time, may have a higher
         # version than what is there: only the store that was read can be behind the reading.
         store = None if informer is None else informer.store
@@ -113,7 +113,8 @@ class TrackedObject:
             listener.compare(now, reached)
 
     @property
-    def _informer(self) -> Informer | None:
+    def informer(self) -> Informer | None:
+        """What shows it; None while a cached kind is found anew."""
         return self.own if self.kind is None else self.kind.covering(self.key.namespace, {})
 
 

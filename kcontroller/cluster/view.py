@@ -9,8 +9,10 @@ import msgspec
 from kcontroller.cluster.cluster import Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from kcontroller.api.keys import GVK
+    from kcontroller.cache.scope import Holding
     from kcontroller.client.client import Client
     from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.stop import Deadline, StopToken
@@ -25,6 +27,7 @@ class Terms(msgspec.Struct, frozen=True):
         deadline: no request takes longer.
         guard: called right before each write is sent; may refuse it.
         tracker: takes note of tracked reads.
+        holdings: what `builder.cache` said is kept of kinds, which is what they read.
     """
 
     field_owner: str
@@ -32,6 +35,7 @@ class Terms(msgspec.Struct, frozen=True):
     deadline: Deadline | None = None
     guard: Callable[[], None] | None = None
     tracker: Tracker | None = None
+    holdings: Mapping[GVK, Holding] = msgspec.field(default_factory=dict)
 
 
 class ClusterGetter(Protocol):
@@ -85,6 +89,7 @@ class ClusterView(Cluster):
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,
         tracker: Tracker | None = None,
+        holdings: Mapping[GVK, Holding] | None = None,
     ) -> Client:
         """Make a client that keeps to the terms where it is not told otherwise."""
         terms = self._terms
@@ -95,6 +100,7 @@ class ClusterView(Cluster):
             deadline=deadline or terms.deadline,
             guard=guard or terms.guard,
             tracker=tracker or terms.tracker,
+            holdings=holdings or terms.holdings,
         )
 
 

@@ -11,18 +11,20 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
 from kcontroller.api.versions import parse_version
 from kcontroller.cache.poison import UNREADABLE
+from kcontroller.client.settling import is_refused
 from kcontroller.cluster.floors import Promise
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.api.keys import GVK
     from kcontroller.cache.informer import Informer
+    from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Write, Writer
     from kcontroller.cluster.floors import Floors
     from kcontroller.cluster.tracked import Tracker
 
-    Covering = Callable[[GVK, Key, Mapping[str, str]], Informer | None]
+    Showing = Callable[[GVK, Key, Mapping[str, str]], Iterable[Informer]]
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
@@ -54,44 +56,92 @@ class PromisingWriter:
     Args:
         writer: sends the writes.
         floors: where promises are noted.
-        covering: finds the informer that reads of an object with this kind, key and labels are answered from, or None.
+        showing: finds all informers that show an object of this kind with this key and these labels, or are about to.
         tracker: is told what was promised, too.
     """
 
-    def __init__(self, writer: Writer, floors: Floors, covering: Covering, tracker: Tracker | None = None) -> None:
+    def __init__(self, writer: Writer, floors: Floors, showing: Showing, tracker: Tracker | None = None) -> None:
         self._writer = writer
         self._floors = floors
-        self._covering = covering
+        self._showing = showing
         self._tracker = tracker
 
     def write(self, write: Write) -> bytes:
-        """Send it; note what its answer promises."""
-        body = self._writer.write(write)
+        """Send it; note what its answer promises, or that it is open whether a new object exists."""
+        try:
+            body = self._writer.write(write)
+        except BaseException as error:
+            # Of a name that somebody chose, the next create is refused if it exists.
+            if write.fresh_name and not write.dry_run and not is_refused(error):
+                self._doubt(write)
+            raise
         if not write.dry_run and write.subresource in {"", "status"}:
             # The write has happened, whatever its answer looks like; what cannot be read promises nothing.
             with contextlib.suppress(*UNREADABLE):
                 self._note(write, body)
         return body
 
+    def _doubt(self, write: Write) -> None:
+        labels = None
+        with contextlib.suppress(*UNREADABLE):
+            labels = (_decode(write.body).metadata or _Metadata()).labels
+        for informer in self._showing(gvk_of(write.kind), write.key, labels or {}):
+            # A webhook may have given it other labels: any list of the informer could hold it.
+            self._floors.doubt(write.key, Promise(informer, resets=informer.store.resets))
+
     def _note(self, write: Write, body: bytes) -> None:
         gvk = gvk_of(write.kind)
         answer = _decode(body)
         meta = answer.metadata or _Metadata()
         key = Key(meta.namespace, meta.name) if meta.name else write.key
-        informer = self._covering(gvk, key, meta.labels or {})
-        if informer is None:
-            return
-        resets = informer.store.resets
-        if write.verb == "delete":
-            uid = meta.uid or (answer.details.uid if answer.details else "")
-            if uid:
-                self._promise(gvk, key, Promise(informer, uid=uid, resets=resets))
-        elif answer.kind == gvk.kind:
-            gone = bool(meta.deletion_timestamp) and not meta.finalizers
-            uid, version = (meta.uid, 0) if gone else ("", parse_version(meta.resource_version))
-            self._promise(gvk, key, Promise(informer, version, uid, gone, resets, meta.labels or {}))
+        for informer in self._showing(gvk, key, meta.labels or {}):
+            promise = _promise(write, answer, gvk, informer)
+            if promise is not None:
+                self._floors.record(key, promise)
+                if self._tracker is not None:
+                    self._tracker.wrote(key, promise)
 
-    def _promise(self, gvk: GVK, key: Key, promise: Promise) -> None:
-        self._floors.record(gvk, key, promise)
-        if self._tracker is not None:
-            self._tracker.wrote(key, promise)
+
+class ReducedWriter:
+    """A `Writer` for those who read objects without all of their fields: to replace such an object would wipe the rest.
+
+    A `patch` does not: it carries the difference to what was read.
+
+    Args:
+        writer: sends the writes.
+        holdings: what is kept of kinds.
+    """
+
+    def __init__(self, writer: Writer, holdings: Mapping[GVK, Holding]) -> None:
+        self._writer = writer
+        self._holdings = holdings
+
+    def write(self, write: Write) -> bytes:
+        """Send it.
+
+        Raises:
+            ValueError: it would replace an object of which a part is read.
+        """
+        gvk = gvk_of(write.kind)
+        holding = self._holdings.get(gvk)
+        if write.verb == "update" and holding is not None and (holding.drop or holding.metadata_only):
+            what = "all but the metadata" if holding.metadata_only else ", ".join(holding.drop)
+            msg = (
+                f"{gvk} {write.key} cannot be updated: this controller caches {gvk} without {what}, which an update "
+                f"would remove from the server; use patch, or read and update it with ctx.cluster.api_reader"
+            )
+            raise ValueError(msg)
+        return self._writer.write(write)
+
+
+def _promise(write: Write, answer: _Answer, gvk: GVK, informer: Informer) -> Promise | None:
+    meta = answer.metadata or _Metadata()
+    resets = informer.store.resets
+    if write.verb == "delete":
+        uid = meta.uid or (answer.details.uid if answer.details else "")
+        return Promise(informer, uid=uid, resets=resets) if uid else None
+    if answer.kind != gvk.kind:
+        return None
+    gone = bool(meta.deletion_timestamp) and not meta.finalizers
+    uid, version = (meta.uid, 0) if gone else ("", parse_version(meta.resource_version))
+    return Promise(informer, version, uid, gone, resets, meta.labels or {})

@@ -89,7 +89,10 @@ class Controller:
             queue=self.queue,
             host=host,
             declared=Declared(
-                builder.for_kind, builder.owned_kinds, needs_leader_election=options.needs_leader_election
+                builder.for_kind,
+                builder.owned_kinds,
+                needs_leader_election=options.needs_leader_election,
+                holdings=self._holdings,
             ),
             dependencies=self._dependencies,
             own_writes=self._own_writes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kcontroller.api.codec import gvk_of
+from kcontroller.cluster.view import ClusterView, Terms
 from kcontroller.controller.event import Event
 from kcontroller.workqueue import LOW_PRIORITY
 
@@ -91,6 +92,8 @@ class ClusterSources:
 
     def __init__(self, cluster: Cluster, holdings: Mapping[GVK, Holding]) -> None:
         self._cluster = cluster
+        # Map functions read what their controller keeps.
+        self._read = ClusterView(cluster, Terms("kcontroller", holdings=holdings)) if holdings else cluster
         self._holdings = holdings
         self._handles: dict[GVK, CacheHandle] = {}
         self._sources: list[KindSource] = []
@@ -108,7 +111,7 @@ class ClusterSources:
     ) -> None:
         """Begin to feed the queue; arguments as for `KindSource`."""
         handle = self.keep(declaration.kind)
-        source = KindSource(declaration, self._cluster, handle, queue=queue, lane=lane, on_synced=on_synced)
+        source = KindSource(declaration, self._read, handle, queue=queue, lane=lane, on_synced=on_synced)
         self._sources.append(source)
 
     def stop(self) -> None:

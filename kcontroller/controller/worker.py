@@ -22,8 +22,11 @@ from kcontroller.process.waits import on_wait
 from kcontroller.workqueue.outcome import FORGET, Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
+    from kcontroller.cache.scope import Holding
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.dependencies import Dependencies, Reads
     from kcontroller.controller.host import Host
@@ -46,11 +49,13 @@ class Declared(msgspec.Struct, frozen=True):
         kind: of `for_`.
         owned: the kinds of `owns`.
         needs_leader_election: whether its writes need the lease.
+        holdings: what of kinds `cache` keeps.
     """
 
     kind: KindRef | None = None
     owned: tuple[KindRef, ...] = ()
     needs_leader_election: bool = True
+    holdings: Mapping[GVK, Holding] = msgspec.field(default_factory=dict)
 
 
 class Worker:
@@ -150,7 +155,7 @@ class Worker:
         try:
             if guard is not None:
                 guard()  # What a reconcile does without its client, nobody looks at later.
-            terms = Terms(self._name, stop, deadline, guard, reads)
+            terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings)
             context = self._context(item, cluster, stop, terms)
             return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others

@@ -6,6 +6,7 @@ Names that dashboards for controller-runtime and client-go know keep those names
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
@@ -45,6 +46,8 @@ class Metrics:
         """Register all families on a new registry."""
         self.registry = CollectorRegistry(auto_describe=True)
         disable_created_metrics()  # type: ignore[no-untyped-call]  # Go's client has no such series, and they would be a third of all.
+        self._lock = threading.Lock()
+        self._hosts: dict[str, set[object]] = {}
         self._pending = _Pending()
         self.registry.register(self._pending)  # The first is collected first.
         ProcessCollector(registry=self.registry)
@@ -124,6 +127,7 @@ class Metrics:
         self.request_retries = self._counter(
             "rest_client_request_retries", "Requests sent again.", ("code", "verb", "host")
         )
+        self._by_host = (self.requests, self.request_seconds, self.rate_limiter_seconds, self.request_retries)
 
     def _informer_families(self) -> None:
         labels = ("cluster", "kind")
@@ -231,6 +235,23 @@ class Metrics:
         """Drop the series of a kind's informers in one cluster."""
         for family in self._by_informer:
             family.remove(cluster, kind)
+
+    def join_host(self, host: str, user: object) -> None:
+        """Note who sends requests to a host; many clusters may share one. Any thread."""
+        with self._lock:
+            self._hosts.setdefault(host, set()).add(user)
+
+    def leave_host(self, host: str, user: object) -> None:
+        """Note that a user sends no more; with the last one go the host's series. Any thread, also more than once."""
+        with self._lock:
+            users = self._hosts.get(host, set())
+            if user not in users:
+                return
+            users.discard(user)
+            if not users:
+                del self._hosts[host]
+                for family in self._by_host:
+                    family.remove_by_labels({"host": host})
 
     def render(self) -> bytes:
         """Write all families in the Prometheus text format."""

@@ -22,27 +22,25 @@ import json
 import random
 import socket
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit, urlunsplit
 
-import aiohttp
 from aiohttp import web
-from yarl import URL
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.embedded.web.acceptor import Acceptor
 from kcontroller.embedded.web.certificates import Certificates
 from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import Answer, HoldAnswer, Rule, Truncate
+from kcontroller.testing.http_forwarding import Forwarder, end
 from kcontroller.testing.http_recording import Exchange
 from kcontroller.testing.http_target import Destination, Target
 from kcontroller.testing.loop_thread import LoopThread
-from kcontroller.testing.pipes import BY_RST
 from kcontroller.transport.config import TLSConfig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Collection
+    from collections.abc import Collection
     from types import TracebackType
 
     from kcontroller.testing.active import Active
@@ -50,8 +48,6 @@ if TYPE_CHECKING:
     from kcontroller.transport.config import Config
 
 _CLOSE_SECONDS: Final = 1.0
-_OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"})
-_OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
 class HttpFaultProxy:
@@ -79,11 +75,10 @@ class HttpFaultProxy:
         self._done: Counter[str] = Counter()
         self._open: dict[int, web.BaseRequest] = {}  # By id: aiohttp's requests cannot be hashed.
         self._exchanges: list[Exchange] = []
-        self._answers: dict[int, _Answering] = {}
         certificates = Certificates.make()
         self.ca_pem = certificates.ca_pem
         self._thread = LoopThread("kc-http-proxy")
-        self._change, self._session, self._http, self._acceptor = self._thread.run(self._start(certificates))
+        self._change, self._forwarder, self._http, self._acceptor = self._thread.run(self._start(certificates))
         self.port = self._acceptor.port
         self.url = f"https://127.0.0.1:{self.port}{urlsplit(target).path.rstrip('/')}"
 
@@ -135,7 +130,7 @@ class HttpFaultProxy:
 
         def cut() -> int:
             meant = [each for each in self._open.values() if rule.matches(each.method, each.raw_path)]
-            return len([_end(request, reset=reset) for request in meant])
+            return len([end(request, reset=reset) for request in meant])
 
         return self._thread.call(cut)
 
@@ -150,19 +145,7 @@ class HttpFaultProxy:
         """
         rule = Rule(Hang(), path_prefix, project, (), True, None, 1.0, random.Random(0))  # noqa: S311
 
-        async def tell() -> int:
-            meant = [
-                each for each in self._answers.values() if rule.matches(each.exchange.method, each.exchange.target)
-            ]
-            for answering in meant:
-                if lines:
-                    answering.exchange.body += lines
-                    await answering.response.write(lines)
-                if end:
-                    answering.end()
-            return len(meant)
-
-        return self._thread.run(tell())
+        return self._thread.run(self._forwarder.tell(lines, rule, over=end))
 
     def lead_to(self, target: str, *, ca_pem: str) -> None:
         """Forward to another server from now on, as a load balancer may; what is under way stays (see `cut`)."""
@@ -206,21 +189,13 @@ class HttpFaultProxy:
 
     # ---- on the loop ---------------------------------------------------------------------------------------------
 
-    async def _start(
-        self, certificates: Certificates
-    ) -> tuple[asyncio.Event, aiohttp.ClientSession, web.Server, Acceptor]:
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            timeout=aiohttp.ClientTimeout(total=None),
-            auto_decompress=False,
-            skip_auto_headers=_OWN_HEADERS,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+    async def _start(self, certificates: Certificates) -> tuple[asyncio.Event, Forwarder, web.Server, Acceptor]:
+        forwarder = await Forwarder.open(stand_still=self._stand_still)
         # A client that has gone must not leave its watch open at the target.
         http = web.Server(self._serve, handler_cancellation=True, access_log=None)
         listener = socket.create_server(("127.0.0.1", 0))
         listener.setblocking(False)
-        return asyncio.Event(), session, http, Acceptor(listener, http, tls=certificates.server_context())
+        return asyncio.Event(), forwarder, http, Acceptor(listener, http, tls=certificates.server_context())
 
     async def _finish(self) -> None:
         self._set(())
@@ -230,7 +205,7 @@ class HttpFaultProxy:
             if connection.transport is not None:
                 connection.transport.abort()
         await self._http.shutdown(_CLOSE_SECONDS)
-        await self._session.close()
+        await self._forwarder.close()
 
     def _set(self, rules: tuple[Rule, ...]) -> None:
         self._rules = rules
@@ -268,7 +243,7 @@ class HttpFaultProxy:
                     return await self._forward(request, exchange, hold=rule)
                 case Cut(after=happened):
                     self._done["cut"] += 1
-                    return await self._forward(request, exchange, cut=True) if happened else _end(request)
+                    return await self._forward(request, exchange, cut=True) if happened else end(request)
                 case Truncate() as truncate:
                     self._done["cut"] += 1
                     return await self._forward(request, exchange, truncate=truncate)
@@ -302,100 +277,13 @@ class HttpFaultProxy:
         if where is None:
             return self._refuse(Refuse(404))
         self._done["forwarded"] += 1
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP]
-        try:
-            async with self._session.request(
-                request.method,
-                URL(where.target.origin + where.path, encoded=True),
-                ssl=where.target.trust,
-                headers=headers,
-                data=_body(request) if request.body_exists else None,
-                allow_redirects=False,
-            ) as answer:
-                try:
-                    if hold is not None:
-                        await self._wait_while_there(hold)
-                    return _end(request) if cut else await self._send_back(request, exchange, answer, truncate)
-                finally:
-                    _abandon(answer)
-        except aiohttp.ClientError:
-            return _end(request, reset=True)
+        before = None if hold is None else lambda: self._wait_while_there(hold)
+        return await self._forwarder.forward(request, exchange, where, before=before, cut=cut, truncate=truncate)
 
-    async def _send_back(
-        self,
-        request: web.BaseRequest,
-        exchange: Exchange,
-        answer: aiohttp.ClientResponse,
-        truncate: Truncate | None,
-    ) -> web.StreamResponse:
-        headers = [(name, value) for name, value in answer.headers.items() if name.lower() not in _OF_ONE_HOP]
-        response = web.StreamResponse(status=answer.status, reason=answer.reason)
-        response.headers.extend(headers)
-        await response.prepare(request)
-        exchange.status = answer.status
-        self._answers[id(request)] = _Answering(exchange, response, answer)
-        try:
-            return await self._pass_on(request, self._answers[id(request)], truncate)
-        finally:
-            del self._answers[id(request)]
-
-    async def _pass_on(
-        self, request: web.BaseRequest, answering: _Answering, truncate: Truncate | None
-    ) -> web.StreamResponse:
-        response, left = answering.response, -1 if truncate is None else truncate.bytes
-        async for data in answering.answer.content.iter_any():
-            while any(rule.holds(request.method, request.raw_path) for rule in self._rules):
-                await self._change.wait()
-            passed = data if truncate is None else data[:left]
-            answering.exchange.sent(passed)
-            await response.write(passed)
-            left -= len(data)
-            if truncate is not None and left <= 0:
-                return _end(request, reset=truncate.reset)
-        await response.write_eof()
-        return response
+    async def _stand_still(self, request: web.BaseRequest) -> None:
+        while any(rule.holds(request.method, request.raw_path) for rule in self._rules):
+            await self._change.wait()
 
     async def _wait_while_there(self, rule: Rule) -> None:
         while rule in self._rules:
             await self._change.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class _Answering:
-    """An answer that is being passed on."""
-
-    exchange: Exchange
-    response: web.StreamResponse
-    answer: aiohttp.ClientResponse
-
-    def end(self) -> None:
-        """Let it be over for the client, and give the rest up."""
-        transport = self.answer.connection.transport if self.answer.connection is not None else None
-        self.answer.content.feed_eof()
-        if transport is not None:
-            transport.abort()  # It would go back into the pool in the middle of an answer.
-
-
-def _end(request: web.BaseRequest, *, reset: bool = False) -> web.StreamResponse:
-    """End a connection; gives aiohttp an answer to send into nothing."""
-    transport: Any = request.transport
-    if transport is not None and reset:
-        sock = transport.get_extra_info("socket")
-        if sock is not None:  # The client may have gone.
-            with contextlib.suppress(OSError):
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, BY_RST)
-        transport.abort()
-    elif transport is not None:
-        transport.close()  # What was written before still arrives.
-    return web.Response()
-
-
-def _abandon(answer: aiohttp.ClientResponse) -> None:
-    """End the connection of an answer that was not read to its end, without a TLS farewell that takes its time."""
-    if answer.connection is not None and answer.connection.transport is not None:
-        answer.connection.transport.abort()
-
-
-async def _body(request: web.BaseRequest) -> AsyncIterator[bytes]:
-    async for data in request.content.iter_any():
-        yield data

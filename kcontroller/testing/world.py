@@ -168,7 +168,7 @@ class World:
             backend.store.put("", kind.storage, document)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Snapshot:
     """One declared kind as a synced cache would hold it now; stands in for a `KindView`."""
 
@@ -247,6 +247,7 @@ class WorldCluster(Cluster):
         deadline: Deadline | None = None,
         guard: Callable[[], None] | None = None,  # noqa: ARG002 - nobody competes for a world
         tracker: Tracker | None = None,  # noqa: ARG002 - and nothing changes in it behind the reconcile's back
+        holdings: Mapping[GVK, Holding] | None = None,  # noqa: ARG002 - and everything is kept whole
     ) -> Client:
         """Make a client for one piece of work."""
         if not cached:

@@ -31,7 +31,7 @@ _SUPPRESS_CONNECT_HEADERS: Final = 265
 _HEADER_LINE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
 _LINES_KEPT: Final = 32
-_END: Final = b"\r\n"
+_ENDS: Final = frozenset({b"\r\n", b"\n"})  # A line feed alone ends a line too (RFC 9112, 2.2).
 
 
 def check_build() -> None:
@@ -285,15 +285,15 @@ def is_complete(lines: list[bytes]) -> bool:
 
     To libcurl a connection that ends in the middle of a head is an answer without a body.
     """
-    if lines and lines[-1] == _END:
+    if lines and lines[-1] in _ENDS:
         return True
     begin = max((at for at, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0)
-    return _END in lines[begin:]  # Trailers follow it.
+    return not _ENDS.isdisjoint(lines[begin:])  # Trailers follow it.
 
 
 def _parse(lines: list[bytes]) -> dict[str, str]:
     headers: dict[str, str] = {}
-    for line in b"".join(lines).decode("latin-1").split("\r\n"):
+    for line in b"".join(lines).decode("latin-1").split("\n"):
         if line.startswith("HTTP/"):
             headers.clear()
             continue

@@ -7,6 +7,7 @@ libcurl's own words, which are for people who know libcurl.
 from __future__ import annotations
 
 import enum
+import errno
 import os
 import re
 from dataclasses import dataclass
@@ -142,6 +143,12 @@ def is_unsent(error: TransportError) -> bool:
     return isinstance(error, ConnectFailed) or (isinstance(error, RequestTimeout) and not error.sent)
 
 
+def reason_of(number: int) -> str:
+    """Say why the system made no connection, and what helps against it."""
+    text = os.strerror(number).lower()
+    return f"{text}: raise the limit (ulimit -n)" if number in {errno.EMFILE, errno.ENFILE} else text
+
+
 def _connect_text(failure: Failure, peer: Peer) -> str:
     way = " through its proxy" if peer.proxied else ""
     if failure.code == 6:  # noqa: PLR2004 - a row of FAULTS
@@ -149,7 +156,7 @@ def _connect_text(failure: Failure, peer: Peer) -> str:
     elif failure.code == 5:  # noqa: PLR2004
         why = f"no address is known for the proxy; check the proxy-url of {peer.source}"
     elif failure.errno:
-        why = os.strerror(failure.errno).lower()
+        why = reason_of(failure.errno)
     elif failure.code in {7, 97}:
         why = "no connection came about"
     else:

@@ -7,13 +7,25 @@ informers do not pass here.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
 
 DEFAULT_BURST: Final = 10
 """client-go's DefaultBurst, where a rate is set and no burst."""
+
+
+class Turn(NamedTuple):
+    """One token that is taken.
+
+    Attributes:
+        wait: seconds until it is there.
+        at: when that is, by the limiter's clock.
+    """
+
+    wait: float
+    at: float
 
 
 class RateLimiter:
@@ -35,15 +47,33 @@ class RateLimiter:
         self._lock = threading.Lock()
         self._tokens = float(burst)
         self._looked_at = clock.monotonic()
+        self._last_at = self._looked_at
 
-    def reserve(self, *, within: float) -> float | None:
-        """Take a token; gives the seconds until it is there, or None, and takes none, if that is not `within`."""
+    def reserve(self, *, within: float) -> Turn | None:
+        """Take a token; gives None, and takes none, if it would not be there `within` so many seconds."""
         with self._lock:
-            now = self._clock.monotonic()
-            tokens = min(float(self._burst), self._tokens + (now - self._looked_at) * self._qps)
-            self._looked_at, self._tokens = now, tokens
-            seconds = max(0.0, (1.0 - tokens) / self._qps)
-            if seconds > within:
+            now = self._fill_locked()
+            wait = max(0.0, (1.0 - self._tokens) / self._qps)
+            if wait > within:
                 return None
-            self._tokens = tokens - 1.0
-            return seconds
+            self._tokens -= 1.0
+            self._last_at = now + wait
+            return Turn(wait, self._last_at)
+
+    def give_back(self, turn: Turn) -> None:
+        """Return a token that was waited for in vain (``Reservation.Cancel`` of golang.org/x/time/rate).
+
+        Turns that were given later keep their moments, so what lies between this one and the last is not returned.
+        """
+        with self._lock:
+            self._fill_locked()
+            later = (self._last_at - turn.at) * self._qps
+            if later < 1.0:
+                self._tokens += 1.0 - later
+                self._last_at -= (1.0 - later) / self._qps
+
+    def _fill_locked(self) -> float:
+        now = self._clock.monotonic()
+        self._tokens = min(float(self._burst), self._tokens + (now - self._looked_at) * self._qps)
+        self._looked_at = now
+        return now

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import pycurl as P  # noqa: N812 - see multi.py
 
-from kcontroller.errors import ConnectFailed, KControllerError, RequestTimeout
+from kcontroller.errors import ConnectFailed, KControllerError, RequestTimeout, Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import StopToken
 from kcontroller.process.waits import about_to_wait
 from kcontroller.transport.curl import USER_AGENT, Endpoint, Headers, failure_of, is_complete
-from kcontroller.transport.faults import CUT_SHORT, error_of
+from kcontroller.transport.faults import CUT_SHORT, error_of, reason_of
 from kcontroller.transport.limiter import DEFAULT_BURST, RateLimiter
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.messages import METHODS, HttpResponse
@@ -92,7 +92,8 @@ class Requester:
                 sending; what it raises goes to the caller, and nothing was sent.
 
         Raises:
-            ConnectFailed: no connection; nothing was sent. TLSFailed: because one side does not trust the other.
+            ConnectFailed: no connection, or no file descriptor for one; nothing was sent.
+            TLSFailed: no connection, because one side does not trust the other.
             RequestTimeout: no answer in time; `sent` says whether it may have arrived.
             OutcomeUnknown: it was sent and the answer lost; not for GET.
             TransportError: a GET was lost, time and again.
@@ -127,14 +128,15 @@ class Requester:
         for handle in running:
             handle.wake()
         leave()
+        self._meter.close()
 
     def _send_authorized(
         self, request: HttpRequest, timeout: float, stop: StopToken | None, guard: Callable[[], None] | None
     ) -> HttpResponse:
         verb = request.verb or request.method
-        timeout -= self._wait_for_turn(timeout, stop, verb)
+        left = timeout - self._wait_for_turn(timeout, stop, verb)
         identity = self._identity()
-        response = self._send_once(request, identity, timeout, stop, guard)
+        response = self._send_once(request, identity, left, stop, guard)
         if response.status != _UNAUTHORIZED:
             return response
         self._credentials.invalidate()
@@ -142,19 +144,24 @@ class Requester:
         if renewed == identity:
             return response
         self._meter.retried(code=str(_UNAUTHORIZED), verb=verb)
-        return self._send_once(request, renewed, timeout, stop, guard)
+        left = timeout - self._wait_for_turn(timeout, stop, verb)
+        return self._send_once(request, renewed, left, stop, guard)
 
     def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> float:
         if self._limiter is None:
             return 0.0
-        seconds = self._limiter.reserve(within=timeout)
-        if seconds is None:
+        turn = self._limiter.reserve(within=timeout)
+        if turn is None:
             msg = f"the rate limit of {self._endpoint.peer.server} (qps, burst) has no turn for {verb} within its time"
             raise RequestTimeout(msg, sent=False)
-        if seconds:
-            self._pause(seconds, stop)
-        self._meter.waited(seconds, verb=verb)
-        return seconds
+        if turn.wait:
+            try:
+                self._pause(turn.wait, stop)
+            except Stopped:
+                self._limiter.give_back(turn)
+                raise
+        self._meter.waited(turn.wait, verb=verb)
+        return turn.wait
 
     def _identity(self) -> Identity:
         try:
@@ -175,7 +182,7 @@ class Requester:
         guard: Callable[[], None] | None,
     ) -> HttpResponse:
         self._raise_if_stopped(stop)
-        handle = self._pool.take(identity.trust)
+        handle = self._take_handle(identity)
         try:
             once = self._prepare(handle, request, identity, timeout, guard)
             if guard is not None and not request.read_only:
@@ -183,6 +190,14 @@ class Requester:
             return self._exchange(handle, request, once, stop)
         finally:
             self._pool.give_back(handle)
+
+    def _take_handle(self, identity: Identity) -> Handle:
+        try:
+            return self._pool.take(identity.trust)
+        except OSError as error:
+            server = self._endpoint.peer.server
+            msg = f"cannot connect to {server}: {reason_of(error.errno or 0)}"
+            raise ConnectFailed(msg) from error
 
     def _prepare(
         self,

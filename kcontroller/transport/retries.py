@@ -1,8 +1,9 @@
 """When a request is sent again, by client-go's rules.
 
-* An answer of 429 or 5xx with a Retry-After in whole seconds is obeyed, whatever the verb: the server says that it did
-  nothing. At most 10 times, and a wait that would end later than 60 s after the first sending is not begun: the caller
-  gets the answer as it is.
+* An answer of 429 with a Retry-After in whole seconds is obeyed, whatever the verb: the server says that it did
+  nothing. So is one of 5xx to a GET; after a write it may have happened nevertheless, and whoever wrote must look. At
+  most 10 times, and a wait that would end later than the request's time-out, or 60 s, after the first sending is not
+  begun: the caller gets the answer as it is.
 * A GET whose connection was lost is sent again at most 3 times within its time-out. Other verbs never: see
   `OutcomeUnknown`.
 * A connection that did not come about is not tried again here. Whoever asked has a backoff, and a circuit breaker to
@@ -42,8 +43,8 @@ class Retries:
     """How one request may be sent again.
 
     Attributes:
-        read_only: whether a lost connection may be repeated.
-        timeout: seconds within which it may.
+        read_only: whether it may be repeated when it may have been served.
+        timeout: seconds within which it may be sent again.
         pause: waits so many seconds, or raises Stopped.
         on_retry: told the code that causes the next sending.
         clock: the time by which `timeout` and `TOTAL_SECONDS` run.
@@ -66,7 +67,7 @@ class Retries:
                 raise
             first = error
         else:
-            if not _asks_to_wait(first):
+            if not self._asks_to_wait(first):
                 return first
         return self._run_again(first, attempt, started)
 
@@ -75,7 +76,7 @@ class Retries:
         import tenacity  # noqa: PLC0415
 
         retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_result(_asks_to_wait) | tenacity.retry_if_exception(self._repeats),
+            retry=tenacity.retry_if_result(self._asks_to_wait) | tenacity.retry_if_exception(self._repeats),
             wait=_wait,
             stop=lambda state: self._is_over(state, self.clock.monotonic() - started),
             sleep=self.pause,
@@ -88,10 +89,14 @@ class Retries:
         # Its subclasses say that nothing was sent, that time is over, or that the outcome of a write is unknown.
         return self.read_only and type(error) is TransportError
 
+    def _asks_to_wait(self, response: HttpResponse) -> bool:
+        obeyed = response.status == _TOO_MANY or (self.read_only and response.status >= _SERVER_ERROR)
+        return obeyed and response.retry_after is not None
+
     def _is_over(self, state: tenacity.RetryCallState, elapsed: float) -> bool:
         lost = _outcome(state).failed
-        limit, seconds = (MAX_REPEATS, self.timeout) if lost else (MAX_RETRIES, TOTAL_SECONDS)
-        return state.attempt_number > limit or elapsed + state.upcoming_sleep > seconds
+        limit = MAX_REPEATS if lost else MAX_RETRIES
+        return state.attempt_number > limit or elapsed + state.upcoming_sleep > min(self.timeout, TOTAL_SECONDS)
 
 
 class _Resumed:
@@ -108,10 +113,6 @@ class _Resumed:
         if isinstance(first, TransportError):
             raise first
         return first
-
-
-def _asks_to_wait(response: HttpResponse) -> bool:
-    return (response.status == _TOO_MANY or response.status >= _SERVER_ERROR) and response.retry_after is not None
 
 
 def _outcome(state: tenacity.RetryCallState) -> tenacity.Future:

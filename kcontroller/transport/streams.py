@@ -3,37 +3,28 @@
 libcurl's rules shape it. Only the loop's thread touches the multi. Inside a receiver's callback nothing may be added or
 removed, so `open` and `close` take effect when libcurl has returned. A callback never raises.
 
-Dead connections: libcurl sends no HTTP/2 ping, and TCP cannot tell when a middlebox acknowledges for a dead peer. When
-every stream of the loop has been silent for `silence` seconds, a probe (``GET /version``) travels on the same
-connection. If it gets no answer, or three in a row cannot be sent, the sockets are shut down and all streams end. A
-cluster with more than 100 streams has a second connection, and silence counts over both; over HTTP/1.1 the probe takes
-a connection of its own and proves only that the server lives.
-
-Sharing: streams that start together wait for the first one's connection. If it turns out to speak HTTP/1.1, libcurl
-would let them wait until that stream ends, so each of them is then started anew with a connection of its own. That it
-speaks HTTP/1.1 is known from the first status, or from others that still wait although a request has gone out.
-
-Rotation: who we are is asked for at each start, of probes too. As soon as it has changed, the streams that run as who
-we were are ended, and their users open them anew: within a silence, or when the next watch is renewed.
+Dead connections are found by `silence`. Whether streams share a connection: `sharing`. What a rotation of credentials
+does to them: `rotation`.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import ConnectFailed, KControllerError, TransportError
 from kcontroller.process.clock import SYSTEM_CLOCK
-from kcontroller.process.logs import Log
 from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
-from kcontroller.transport.faults import TIMED_OUT, is_unsent
+from kcontroller.transport.faults import TIMED_OUT
 from kcontroller.transport.gate import CONNECTING
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.multi import Multi
 from kcontroller.transport.pollers import EventPoller
+from kcontroller.transport.rotation import Rotation
+from kcontroller.transport.sharing import Sharing
+from kcontroller.transport.silence import Silence
+from kcontroller.transport.timers import Timer, Timers
 from kcontroller.transport.transfer import Probe, Receiver, Stream, Transfer
 
 if TYPE_CHECKING:
@@ -46,34 +37,9 @@ if TYPE_CHECKING:
 
 _LONGEST_TURN: Final = 3600.0  # A bound only: nothing but silence checks, timers and sockets ends an idle turn.
 _PLACE_SECONDS: Final = 3.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
-
-_SHARING_SECONDS: Final = 0.2  # Over HTTP/2 who waits for a connection goes on in the turn in which it stands.
-_UNSENT_PROBES: Final = 3
 _UNAUTHORIZED: Final = 401
 
 __all__ = ["Receiver", "Stream", "StreamLoop", "Timer"]
-
-_log: Final = Log("kcontroller.transport")
-
-
-class Timer:
-    """A function that will run on the loop thread, from `StreamLoop.call_later`."""
-
-    __slots__ = ("_function",)
-
-    def __init__(self, function: Callable[[], None]) -> None:
-        """Keep the function."""
-        self._function: Callable[[], None] | None = function
-
-    def stop(self) -> None:
-        """Never run the function; nothing happens if it has run. Loop thread only."""
-        self._function = None
-
-    def fire(self) -> None:
-        """Run the function unless stopped; for the loop."""
-        function, self._function = self._function, None
-        if function is not None:
-            function()
 
 
 class StreamLoop:
@@ -107,10 +73,8 @@ class StreamLoop:
     ) -> None:
         """Open nothing yet; raises ConfigError if libcurl or a header is unfit."""
         self._endpoint = Endpoint(config, user_agent=user_agent)
-        self._name = name
         self._clock = clock
         self._meter = RequestMeter(metrics, host=config.host)
-        self._silence = silence
         self._probe_timeout = probe_timeout
         self._gate = gate
         self._place: Place | None = None
@@ -118,16 +82,13 @@ class StreamLoop:
         self._thread: int | None = None
         self._stopping = False
         self._calls: deque[Callable[[], None]] = deque()
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._numbers = itertools.count()
+        self._timers = Timers(clock=clock)
         self._opening: deque[Stream] = deque()
         self._closing: list[Stream] = []
         self._running: dict[int, Transfer] = {}
-        self._probe: Probe | None = None
-        self._unsent_probes = 0
-        self._share = True
-        self._looks_at_sharing = False
-        self._heard = clock.monotonic()
+        self._sharing = Sharing(self._running, timers=self._timers, clock=clock)
+        self._rotation = Rotation(self._running, silence=silence, timers=self._timers, clock=clock, end=self._end_old)
+        self._silence = Silence(self._running, seconds=silence, clock=clock, cluster=name, send=self._send_probe)
 
     @property
     def on_loop_thread(self) -> bool:
@@ -150,6 +111,7 @@ class StreamLoop:
     def stop(self) -> None:
         """End `run` at once. Any thread, also before `run` and more than once."""
         self._stopping = True
+        self._meter.close()
         self._wake()
 
     def call(self, function: Callable[[], None]) -> None:
@@ -159,9 +121,7 @@ class StreamLoop:
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
         """Run a function after so many seconds. Loop thread only."""
-        timer = Timer(function)
-        heapq.heappush(self._timers, (self._clock.monotonic() + seconds, next(self._numbers), timer))
-        return timer
+        return self._timers.add(seconds, function)
 
     def open(self, target: str, receiver: Receiver, *, timeout: float, accept: str = "application/json") -> Stream:
         """Begin a GET whose answer goes to `receiver` piece by piece. Loop thread only, also inside callbacks.
@@ -187,13 +147,13 @@ class StreamLoop:
 
     # What transfers tell their loop.
 
-    def heard(self) -> None:
-        """Note that the server sent something."""
-        self._heard = self._clock.monotonic()
+    def hear(self) -> float:
+        """Note that the server sent something; gives the time."""
+        return self._silence.hear()
 
     def answered(self, status: int, *, shared: bool) -> None:
         """Note that a stream has a status: the connection stands, whatever the credentials are worth."""
-        self._share = shared
+        self._sharing.on = shared
         self._leave_gate()
         self._meter.answered(code=str(status), method="GET")
         if status == _UNAUTHORIZED:
@@ -204,14 +164,14 @@ class StreamLoop:
         self._closing.append(stream)
 
     def _step(self, multi: Multi) -> None:
-        shared = self._share
+        shared = self._sharing.on
         multi.turn(self._patience())
         self._finish(multi)
         self._run_calls()
         self._run_timers()
-        if shared and not self._share:
-            self._separate(multi)
-        self._check_silence(multi)
+        if shared and not self._sharing.on:
+            self._sharing.separate(multi)
+        self._silence.check()
         self._remove_closed(multi)
         self._start_opened(multi)
 
@@ -220,11 +180,7 @@ class StreamLoop:
         if self._calls or self._closing:
             return 0.0
         now = self._clock.monotonic()
-        until = now + _LONGEST_TURN
-        if self._timers:
-            until = min(until, self._timers[0][0])
-        if self._running and self._probe is None:
-            until = min(until, self._heard + self._silence)
+        until = min(now + _LONGEST_TURN, self._timers.next_at, self._silence.probe_at)
         return max(0.0, until - now)
 
     def _wake(self) -> None:
@@ -236,39 +192,14 @@ class StreamLoop:
         for handle, code, text in multi.finished():
             transfer = self._running.pop(id(handle))
             error = transfer.error(self._endpoint, code, text)
-            if code == TIMED_OUT and self._heard <= transfer.started:
+            if code == TIMED_OUT and self._silence.heard <= transfer.started:
                 # Its connection may be dead, and libcurl would give it to the next stream.
                 transfer.shut_down()
             _discard(multi, transfer)
-            if transfer is self._probe:
-                self._judge(self._probe, error)
+            if isinstance(transfer, Probe):
+                self._silence.judge(transfer, error)
             else:
                 self._end(transfer, error)
-
-    def _separate(self, multi: Multi) -> None:
-        for transfer in self._running.values():
-            if transfer.waits:
-                multi.remove(transfer.handle)
-                transfer.stop_sharing(now=self._clock.monotonic())
-                multi.add(transfer.handle)
-
-    def _look_at_sharing_later(self) -> None:
-        if self._share and self._running and not self._looks_at_sharing and not self._is_answered():
-            self._looks_at_sharing = True
-            self.call_later(_SHARING_SECONDS, self._look_at_sharing)
-
-    def _look_at_sharing(self) -> None:
-        """Find out that a connection is not shared although nobody on it has a status."""
-        self._looks_at_sharing = False
-        if self._is_answered() or not any(transfer.waits for transfer in self._running.values()):
-            return
-        if sum(transfer.is_sent for transfer in self._running.values()) == 1:
-            self._share = False
-        else:
-            self._look_at_sharing_later()
-
-    def _is_answered(self) -> bool:
-        return any(transfer.status is not None for transfer in self._running.values())
 
     def _end(self, transfer: Transfer, error: TransportError | None) -> None:
         if transfer.status is None:
@@ -282,8 +213,8 @@ class StreamLoop:
             self._calls.popleft()()
 
     def _run_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= self._clock.monotonic() and not self._stopping:
-            heapq.heappop(self._timers)[2].fire()
+        while not self._stopping and (timer := self._timers.take_due()) is not None:
+            timer.fire()
 
     def _remove_closed(self, multi: Multi) -> None:
         closing, self._closing = self._closing, []
@@ -305,29 +236,30 @@ class StreamLoop:
 
     def _start(self, multi: Multi, transfer: Transfer) -> None:
         if not self._running:
-            self.heard()
-        self._look_at_sharing_later()
-        handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._share)
-        others = list(self._running.values())
+            self.hear()
+        self._sharing.look_later()
+        handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._sharing.on)
         self._running[id(handle)] = transfer
         multi.add(handle)
-        for other in others:
-            if other.identity != transfer.identity:
-                self._end_old(multi, other)
+        if transfer.trust is not None:
+            self._rotation.began(transfer.trust)
 
-    def _end_old(self, multi: Multi, transfer: Transfer) -> None:
-        """End a stream that runs with credentials or trust that have been replaced, so that it is opened anew."""
-        del self._running[id(transfer.handle)]
-        _discard(multi, transfer)
-        if transfer is self._probe:
-            self._probe = None
-        else:
-            self._end(transfer, TransportError("the credentials were renewed: the stream begins anew with them"))
+    def _send_probe(self) -> Probe:
+        probe = Probe(self, timeout=self._probe_timeout)
+        if self._multi is not None:
+            self._start(self._multi, probe)
+        return probe
+
+    def _end_old(self, stream: Stream) -> None:
+        if self._multi is not None:
+            del self._running[id(stream.handle)]
+            _discard(self._multi, stream)
+            self._end(stream, TransportError("the certificates were renewed: the stream begins anew with them"))
 
     # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
 
     def _may_connect(self) -> bool:
-        if self._is_answered():
+        if self._sharing.is_answered():
             return True
         if self._place is None:
             place = self._place = self._gate.enter(self._wake)
@@ -338,39 +270,6 @@ class StreamLoop:
         if self._place is not None and place in {None, self._place}:
             self._place.leave()
             self._place = None
-
-    # Silence.
-
-    def _check_silence(self, multi: Multi) -> None:
-        if not self._running or self._probe is not None or self._clock.monotonic() < self._heard + self._silence:
-            return
-        probe = Probe(self, timeout=self._probe_timeout)
-        try:
-            self._start(multi, probe)
-        except Exception as error:  # noqa: BLE001 - credentials that fail say nothing about the connection
-            self.heard()
-            _log.warning("cannot probe a silent connection: %s", error, cluster=self._name)
-        else:
-            self._probe = probe
-
-    def _judge(self, probe: Probe, error: TransportError | None) -> None:
-        self._probe = None
-        heard_meanwhile = self._heard > probe.started
-        self.heard()  # Also after a failure: the next probe is due after another silence.
-        if error is None or heard_meanwhile:
-            self._unsent_probes = 0
-            return
-        if is_unsent(error):
-            # It went to a new connection, because the old one takes no more streams. A server that shuts down refuses
-            # new ones for a minute while its watches go on, so once means nothing yet.
-            self._unsent_probes += 1
-            if self._unsent_probes < _UNSENT_PROBES:
-                return
-        self._unsent_probes = 0
-        _log.warning("the connection is dead, its streams end: %s", error, cluster=self._name)
-        for transfer in self._running.values():
-            transfer.dead = True
-            transfer.shut_down()
 
     def _close_all(self, multi: Multi) -> None:
         self._thread = self._multi = None

@@ -16,7 +16,7 @@ from kcontroller.transport.faults import CUT_SHORT, error_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from kcontroller.transport.curl import Endpoint, Identity
+    from kcontroller.transport.curl import Endpoint, Trust
 
 _REFUSE: Final = -1  # From a callback: end this transfer. Over HTTP/2 its siblings go on.
 _FINAL_STATUS: Final = 200
@@ -46,8 +46,8 @@ class Receiver(Protocol):
 class Owner(Protocol):
     """What a transfer tells its loop."""
 
-    def heard(self) -> None:
-        """Bytes arrived."""
+    def hear(self) -> float:
+        """Bytes arrived; gives the loop's time."""
         ...
 
     def answered(self, status: int, *, shared: bool) -> None:
@@ -66,7 +66,8 @@ class Transfer:
         started: when it was handed to libcurl, by the loop's clock.
         status: the status of the answer once it is there.
         shared: whether the answer came by HTTP/2.
-        identity: who we were when it began.
+        heard: when its last bytes came.
+        trust: what its connection was made with.
         dead: set by the loop that found the connection dead, so that the error says so.
     """
 
@@ -76,7 +77,8 @@ class Transfer:
         self.started = 0.0
         self.status: int | None = None
         self.shared = False
-        self.identity: Identity | None = None
+        self.heard = 0.0
+        self.trust: Trust | None = None
         self.dead = False
         self._owner = owner
         self._target = target
@@ -104,7 +106,8 @@ class Transfer:
         handle.setopt(P.PIPEWAIT, int(share))  # Without it, streams that start together take a connection each.
         handle.setopt(P.HEADERFUNCTION, self._on_header)
         handle.setopt(P.WRITEFUNCTION, self._on_body)
-        self.handle, self.started, self.identity = handle, now, identity
+        self.handle, self.trust = handle, identity.trust
+        self.started = self.heard = now
         return handle
 
     @property
@@ -174,7 +177,7 @@ class Transfer:
 
     def _on_header(self, line: bytes) -> int | None:
         try:
-            self._owner.heard()
+            self.heard = self._owner.hear()
             if line.startswith(b"HTTP/"):
                 self._lines = [line]
             elif line.strip():
@@ -198,7 +201,7 @@ class Transfer:
         if self.refuses():
             return _REFUSE
         try:
-            self._owner.heard()
+            self.heard = self._owner.hear()
             self.take_data(chunk)
         except BaseException as fault:  # noqa: BLE001
             self._fault = fault

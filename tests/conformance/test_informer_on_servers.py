@@ -18,21 +18,34 @@ import pytest
 
 from kcontroller import Key, Manager, ManagerOptions, Reconciler
 from kcontroller.cache import targets
+from kcontroller.cache.reflector import State
 from kcontroller.errors import NotFound, UnlistedNamespace
 from kcontroller.testing import Answer, Hang, HttpFaultProxy, Refuse, Truncate, eventually
-from tests.faults.watched import EXPIRED, Hearing, Namespace, Watched, bookmark, config_for, event, questions
+from tests.faults.watched import (
+    EXPIRED,
+    LONGEST_BACKOFF,
+    Hearing,
+    Namespace,
+    Watched,
+    bookmark,
+    config_for,
+    event,
+    questions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context, Request, Result
     from kcontroller.cache.store import Change
+    from kcontroller.cache.subscribers import Subscription
     from tests.faults.watched import Server
 
 CONFIG_MAP = "v1 ConfigMap"
 OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
 STREAMS = "sendInitialEvents=true"
 GONE = event("ERROR", EXPIRED)
+STEP = 0.1
 
 
 @pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.real)])
@@ -84,6 +97,22 @@ def watched(watch: Callable[..., Watched]) -> Watched:
 def tell(proxy: HttpFaultProxy, lines: bytes, *, end: bool = False) -> None:
     """Put lines into the watch, as soon as it is open."""
     eventually(lambda: proxy.tell(lines, end=end), 10)
+
+
+def waited(watched: Watched, proxy: HttpFaultProxy, first: list[str], then: str) -> float:
+    """The seconds between the trouble that `first` ran into and the question that follows it, in steps of 0.1.
+
+    In each step the question may come: the informer's thread has run all that is due before the next one begins.
+    """
+    watched.until(lambda: watched.reflector.state is State.WAITING)
+    assert questions(proxy)[1:] == first
+    began = watched.clock.monotonic()
+    while watched.reflector.state is State.WAITING:
+        assert watched.clock.monotonic() < began + LONGEST_BACKOFF
+        watched.pass_time(STEP)
+        watched.pass_time(0.0)  # The timer fires after the call that moved the clock.
+    watched.until(lambda: questions(proxy)[1:] == [*first, then])
+    return watched.clock.monotonic() - began
 
 
 def relist(proxy: HttpFaultProxy, happen: Callable[[], object]) -> None:
@@ -163,12 +192,8 @@ def test_04_a_429_on_a_watch_watches_again_after_its_time_without_a_list(
     version = watched.informer.store.version
     proxy.add(Refuse(429, retry_after=7), watch=True, times=1)
     tell(proxy, b"", end=True)
-    watched.until(lambda: watched.informer.status.trouble)
-    watched.pass_time(6.9)
-    assert questions(proxy)[1:] == [f"watch from {version}"]
-    watched.pass_time(0.2)
 
-    watched.until(lambda: questions(proxy)[1:] == [f"watch from {version}"] * 2)
+    assert waited(watched, proxy, [f"watch from {version}"], f"watch from {version}") == pytest.approx(7.0, abs=0.15)
     namespace.create("a")
     watched.until(lambda: watched.hearing.heard == ["add a"])
 
@@ -258,12 +283,10 @@ def test_09_a_watch_that_ends_at_once_without_an_event_lists_after_backoff(
     version = watched.informer.store.version
     proxy.add(Answer(), watch=True, times=1)
     tell(proxy, b"", end=True)
-    watched.until(lambda: watched.informer.status.trouble)
-    watched.pass_time(0.7)
-    assert questions(proxy)[1:] == [f"watch from {version}"]
-    watched.pass_time(0.2)
 
-    watched.until(lambda: questions(proxy)[1:] == [f"watch from {version}", f"watch initial at {version}"])
+    assert waited(watched, proxy, [f"watch from {version}"], f"watch initial at {version}") == pytest.approx(
+        0.8, abs=0.15
+    )
 
 
 def test_10_a_watch_asks_for_300_to_600_seconds(watch: Callable[..., Watched], proxy: HttpFaultProxy) -> None:
@@ -320,9 +343,12 @@ def test_12_initial_events_do_not_move_the_version(
 ) -> None:
     namespace.create("a")
     line = namespace.create("b")
-    proxy.add(Truncate(len(json.dumps(line))), watch=True, times=1)
+    proxy.add(Truncate(len(event("ADDED", line))), watch=True, times=1)
     watched = watch()
     watched.until(lambda: watched.informer.status.trouble)
+    whole = bytes(proxy.exchanges[0].body).splitlines(keepends=True)[0]
+    assert whole.endswith(b"\n")
+    assert json.loads(whole)["type"] == "ADDED"
     assert watched.reflector.version == 0
 
     watched.until(lambda: watched.hearing.synced, resting=True)
@@ -525,21 +551,26 @@ def test_20_a_resync_reaches_only_who_asked_and_asks_the_server_for_nothing(
 def test_21_a_removed_handler_gets_nothing_more_and_removing_it_twice_is_fine(
     watched: Watched, namespace: Namespace
 ) -> None:
-    removed: list[Change] = []
-    done = threading.Event()
+    removed = [Hearing(), Hearing()]
+    subscriptions: list[Subscription] = []
 
-    def come_and_go() -> None:
-        subscription = watched.informer.subscribe(removed.append, lambda: None)
-        subscription.close()
-        subscription.close()
-        done.set()
+    def come() -> None:
+        subscriptions.extend(watched.informer.subscribe(each.hear, each.on_synced) for each in removed)
+        leave(0)
 
-    watched.call(come_and_go)
-    assert done.wait(10)
+    def leave(number: int) -> None:
+        subscriptions[number].close()
+        subscriptions[number].close()
+
+    watched.call(come)
     namespace.create("a")
+    watched.until(lambda: removed[1].heard == ["add a"])
+    watched.call(lambda: leave(1))
+    namespace.update("a", x="1")
+    namespace.create("b")
 
-    watched.until(lambda: watched.hearing.heard == ["add a"])
-    assert removed == []
+    watched.until(lambda: watched.hearing.heard == ["add a", "update a", "add b"])
+    assert [each.heard for each in removed] == [[], ["add a"]]
 
 
 def test_22_the_canonical_form_is_what_store_and_handlers_see(watched: Watched, namespace: Namespace) -> None:

@@ -27,7 +27,7 @@ from kcontroller import (
     load_config,
 )
 from kcontroller.testing import HttpFaultProxy, config_of, eventually, install_crds
-from kcontroller.testing.http_faults import HoldAnswer
+from kcontroller.testing.http_faults import HoldAnswer, Refuse, Truncate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -225,6 +225,35 @@ def test_without_the_guard_there_would_be_too_many(stage: Stage) -> None:
     with stage.running(Breeder(), read_own_writes=False) as manager:
         eventually(lambda: max(stage.children().values(), default=0) > CHILDREN, within=30)
         assert _guarded(manager, "breeder") == 0
+
+
+@pytest.mark.parametrize("stage", ["embedded"], indirect=True)
+def test_a_child_whose_create_was_lost_with_the_server_is_not_created_twice(stage: Stage) -> None:
+    """Reading cannot settle it, since the server is away; when it is back, the watch is not yet."""
+    secrets = f"/api/v1/namespaces/{stage.namespace}/secrets"
+    breeder = Breeder()
+    with HttpFaultProxy(stage.config.server, ca_pem=stage.server.ca_pem) as proxy:
+        manager = Manager(proxy.config(stage.config), options=ManagerOptions(**OPTIONS))
+        manager.add(breeder)
+        manager.start()
+        try:
+            assert manager.wait_ready(15), manager.pending()
+            watch = proxy.add(HoldAnswer(), path_prefix="/api/v1/", watch=True)
+            proxy.add(Truncate(0), path_prefix=secrets, methods=["POST"], times=1)
+            away = proxy.add(Refuse(503), path_prefix=secrets, methods=["GET"], watch=False)
+            (nest,) = stage.nests(1)
+            eventually(lambda: breeder.reconciles.total() >= 3, within=20)
+            assert (stage.children(), breeder.created.total()) == ({nest: 1}, 0)
+            away.remove()
+            stale = manager.metrics.registry.get_sample_value
+            eventually(lambda: stale("kcontroller_stale_reads_total", {"cluster": ""}), within=20)
+            watch.remove()
+            eventually(lambda: breeder.created.total() >= CHILDREN - 1 and _is_idle(manager), within=20)
+        finally:
+            proxy.clear()
+            assert manager.stop(grace=10)
+
+    assert stage.children() == {nest: CHILDREN}
 
 
 def _is_idle(manager: Manager) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller import Key, Object, load_config
+from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import GVK
 from kcontroller.cache.scope import Holding
 from kcontroller.cluster import Cluster
@@ -83,9 +84,10 @@ def test_the_metadata_alone_is_kept_and_read_while_whole_objects_are_refused(
 ) -> None:
     namespace = world.namespace()
     world.put(namespace, "a", app="web")
-    handle = world.cluster.cache(CONFIG_MAP, Holding(namespaces=(namespace,), metadata_only=True))
+    holding = Holding(namespaces=(namespace,), metadata_only=True)
+    handle = world.cluster.cache(CONFIG_MAP, holding)
     eventually(lambda: handle.synced)
-    client = world.cluster.client
+    client = world.cluster.client_for("tidy", holdings={gvk_of(CONFIG_MAP): holding})
     found = client.metadata.get(CONFIG_MAP, Key(namespace, "a"))
 
     assert (found.gvk, sorted(found.data)) == (GVK("", "v1", "ConfigMap"), ["apiVersion", "kind", "metadata"])
@@ -129,13 +131,13 @@ def test_selectors_are_the_servers_and_what_leaves_a_selection_is_told_as_gone(
     for name, app in (("a", "web"), ("b", "db")):
         world.put(namespace, name, app=app)
     heard: list[str] = []
-    web = world.cluster.cache(CONFIG_MAP, Holding.of(namespaces=[namespace], labels="app=web"))
+    holding = Holding.of(namespaces=[namespace], labels="app=web")
+    web = world.cluster.cache(CONFIG_MAP, holding)
     web.subscribe(lambda change: heard.append(f"{change.entry.name} {change.new is not None}"), lambda: None)
-    one = world.cluster.cache(CONFIG_MAP, Holding.of(namespaces=[namespace], fields="metadata.name=b"))
-    eventually(lambda: web.synced and one.synced)
-    client = world.cluster.client
+    eventually(lambda: web.synced)
+    client = world.cluster.client_for("web", holdings={gvk_of(CONFIG_MAP): holding})
 
-    assert sorted(each.metadata.name for each in client.list(CONFIG_MAP, namespace=namespace)) == ["a", "b"]
+    assert [each.metadata.name for each in client.list(CONFIG_MAP, namespace=namespace)] == ["a"]
     found = client.get(CONFIG_MAP, Key(namespace, "a"))
     found.metadata.labels["app"] = "db"
     client.patch(found)
@@ -144,6 +146,37 @@ def test_selectors_are_the_servers_and_what_leaves_a_selection_is_told_as_gone(
         client.get(CONFIG_MAP, Key(namespace, "a"))
     with pytest.raises(UnlistedNamespace):
         client.get(CONFIG_MAP, Key("default", "a"))
+
+
+def test_what_one_controller_keeps_of_a_kind_is_no_answer_to_another(world: World, eventually: Eventually) -> None:
+    namespace = world.namespace()
+    world.put(namespace, "a", app="web")
+    world.put(namespace, "b", app="db")
+    holdings = [Holding.of(labels="app=web"), Holding(drop=("data",)), Holding(metadata_only=True)]
+    handles = [world.cluster.cache(CONFIG_MAP, each) for each in holdings]
+    eventually(lambda: all(each.synced for each in handles))
+    client = world.cluster.client
+
+    for name in ("a", "b"):
+        assert client.get(CONFIG_MAP, Key(namespace, name))["data"] == {"key": "value"}
+    assert len(client.list(CONFIG_MAP, namespace=namespace)) == 2
+
+
+def test_what_is_kept_without_some_fields_is_patched_and_never_replaced(world: World, eventually: Eventually) -> None:
+    namespace = world.namespace()
+    world.put(namespace, "a", app="web")
+    holding = Holding(drop=("data",))
+    handle = world.cluster.cache(CONFIG_MAP, holding)
+    eventually(lambda: handle.synced)
+    client = world.cluster.client_for("tidy", holdings={gvk_of(CONFIG_MAP): holding})
+    found = client.get(CONFIG_MAP, Key(namespace, "a"))
+    found.metadata.labels["app"] = "db"
+
+    with pytest.raises(ValueError, match=r"cannot be updated: this controller caches v1 ConfigMap without data"):
+        client.update(found)
+    client.patch(found)
+    assert client.get(CONFIG_MAP, Key(namespace, "a")).metadata.labels == {"app": "db"}
+    assert world.cluster.api_reader.get(CONFIG_MAP, Key(namespace, "a"))["data"] == {"key": "value"}
 
 
 def test_the_last_user_of_a_kind_takes_its_watch_and_its_series_with_it(world: World, eventually: Eventually) -> None:

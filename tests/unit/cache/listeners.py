@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kcontroller.cache.informer import Informer, Subscription
+    from kcontroller.cache.informer import Informer
     from kcontroller.cache.store import Change
+    from kcontroller.cache.subscribers import Subscription
 
 
 def words(change: Change) -> str:

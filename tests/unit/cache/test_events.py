@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcontroller.cache import events
+from kcontroller.cache import turns
 from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted, decode, decode_lines, decode_page
 from kcontroller.cache.poison import UNREADABLE, Undecodable
 from kcontroller.cache.projection import Entry
@@ -207,7 +207,7 @@ def test_what_is_no_event_ends_the_list_of_those_before_it() -> None:
 
 def test_a_live_event_does_not_wait_for_those_who_decode_lists() -> None:
     lists = threading.Thread(target=lambda: decode_lines([line("ADDED", pod("a", 5)).strip()], PLAIN, bulk=True))
-    with events._bulk:
+    with turns.BULK:
         lists.start()
         assert decode_lines([line("ADDED", pod("b", 6)).strip()], PLAIN, bulk=False) == [Upserted(entry("b", 6))]
         assert lists.is_alive()

@@ -177,7 +177,7 @@ def test_a_closed_subscription_hears_nothing_more_and_closing_twice_is_fine(info
 
     assert listener.take() == []
     assert other.take()[-1] == "update a@5->11"
-    assert informer.subscribers == 1
+    assert len(informer._subscribers) == 1
 
 
 def test_a_subscription_closed_by_its_own_handler_hears_not_even_the_rest_of_the_list(

@@ -38,7 +38,7 @@ def early(monkeypatch: pytest.MonkeyPatch) -> None:
 def learnt(worthwhile: int = 0) -> Packing:
     made = Packing(worthwhile)
     for number in range(packing.ENTRIES):
-        assert made.pack(text(number)) == (text(number), None)
+        assert made.pack(text(number), str(number)) == (text(number), None)
     return made
 
 
@@ -47,7 +47,7 @@ def test_what_comes_after_enough_others_is_a_tenth_of_its_size_and_comes_back_as
     made = learnt()
 
     for number in range(100, 120):
-        packed, codec = made.pack(text(number))
+        packed, codec = made.pack(text(number), str(number))
         assert codec is made.codec is not None
         assert len(packed) < len(text(number)) / 10
         assert codec.unpack(packed) == text(number)
@@ -63,7 +63,7 @@ def test_few_but_large_texts_are_packed_too(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(packing, "BYTES", 200_000)
     made = Packing()
     for number in range(20):
-        made.pack(text(number, 30_000))
+        made.pack(text(number, 30_000), str(number))
 
     assert made.codec is not None
 
@@ -72,14 +72,42 @@ def test_few_but_large_texts_are_packed_too(monkeypatch: pytest.MonkeyPatch) -> 
 def test_what_does_not_get_smaller_is_kept_as_it_is() -> None:
     made = learnt()
 
-    assert made.pack(noise(1, 3000)) == (noise(1, 3000), None)
+    assert made.pack(noise(1, 3000), "u") == (noise(1, 3000), packing.PLAIN)
+
+
+@pytest.mark.usefixtures("early")
+def test_what_does_not_get_smaller_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    projection = Projection(GADGETS)
+    for number in range(40):
+        projection.entry(gadget(number))
+    monkeypatch.setattr(packing.Codec, "pack", lambda _self, text: text)
+    small = projection.entry(dump(pod("a", 5)))
+    monkeypatch.setattr(projection, "again", None)
+    store = Store(projection)
+    store.replace([small], 10)
+
+    assert small.codec is packing.PLAIN
+    assert store.entries() == [small]
+    assert json.loads(small.raw) == pod("a", 5)
+
+
+@pytest.mark.usefixtures("early")
+def test_many_changes_of_few_objects_are_few_objects() -> None:
+    made = Packing(0)
+    for number in range(400):
+        made.pack(text(number), str(number % 3))
+    assert made.codec is None
+    for number in range(40):
+        made.pack(text(number), str(number))
+
+    assert made.codec is not None
 
 
 @pytest.mark.usefixtures("early")
 def test_texts_without_anything_in_common_end_the_search_and_nothing_else() -> None:
     made = Packing(0)
     for number in range(100):
-        packed, codec = made.pack(noise(number, 20))
+        packed, codec = made.pack(noise(number, 20), str(number))
         assert (codec.unpack(packed) if codec else packed) == noise(number, 20)
 
 
@@ -94,7 +122,7 @@ def test_threads_pack_and_unpack_at_the_same_time() -> None:
 
     def work(start: int) -> None:
         for number in range(start, start + 50):
-            packed, codec = made.pack(text(number))
+            packed, codec = made.pack(text(number), str(number))
             if codec is None or codec.unpack(packed) != text(number):
                 broken.append(number)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kcontroller.api.keys import GVK, Key
@@ -107,6 +107,14 @@ def test_what_is_no_object_is_an_error(raw: bytes) -> None:
         PLAIN.entry(raw)
 
 
+def test_an_object_with_text_that_is_not_utf_8_is_an_error_wherever_it_stands() -> None:
+    raw = dump({"metadata": {"name": "a", "resourceVersion": "1"}, "data": {"x": "HERE"}})
+
+    with pytest.raises(UnicodeDecodeError):
+        PLAIN.entry(raw.replace(b"HERE", b"\xff"))
+    assert PLAIN.entry(raw.replace(b"HERE", "ä".encode())).name == "a"
+
+
 def test_an_object_that_is_canonical_already_stays_byte_for_byte() -> None:
     raw = b'{ "apiVersion":"v1",\n "kind":"Pod", "metadata":{"name":"a","resourceVersion":"5"}, "x":1.50 }'
 
@@ -151,6 +159,64 @@ def test_managed_fields_under_an_escaped_name_are_cut_too() -> None:
     sent = sent.replace(b'"managedFields"', b'"managed\\u0046ields"', 1)
 
     assert msgspec.json.decode(PLAIN.entry(sent).raw) == pod("a", 5, spec=spec)
+
+
+NAMES = (
+    "managedFields",
+    "managedFields",
+    "managed\\u0046ields",
+    'x\\"managedFields',
+    "x,{managedFields",
+    "f:managedFields",
+    "spec",
+)
+VALUES = (
+    "[1]",
+    "{}",
+    '"managedFields"',
+    '",\\"managedFields\\":[1]"',
+    '{"managedFields":[1]}',
+    '[{"managedFields" :[1]}]',
+)
+MEMBERS = st.lists(
+    st.tuples(st.sampled_from(NAMES), st.sampled_from(("", " ")), st.sampled_from(VALUES)),
+    max_size=4,
+)
+
+
+def written(members: list[tuple[str, str, str]], space: str) -> str:
+    return f",{space}".join(f'"{name}"{gap}:{gap}{value}' for name, gap, value in members)
+
+
+@example(outer=[], before=[("managedFields", "", "[1]"), ("managedFields", " ", "[1]")], after=[], first=True, space="")
+@example(outer=[("managedFields", "", "[1]")], before=[], after=[("managedFields", " ", "[1]")], first=False, space="")
+@example(outer=[(NAMES[3], "", "[1]")], before=[], after=[("managedFields", " ", "[1]")], first=False, space="")
+@given(
+    outer=MEMBERS,
+    before=MEMBERS,
+    after=MEMBERS,
+    first=st.booleans(),
+    space=st.sampled_from(("", " ")),
+)
+def test_whoever_writes_it_however_what_is_kept_is_what_was_sent_without_managed_fields(
+    outer: list[tuple[str, str, str]],
+    before: list[tuple[str, str, str]],
+    after: list[tuple[str, str, str]],
+    first: bool,  # noqa: FBT001
+    space: str,
+) -> None:
+    name = ("name", "", '"a"'), ("resourceVersion", "", '"5"')
+    metadata = ("metadata", "", "{" + written([*before, *name, *after], space) + "}")
+    parts = [metadata, *outer] if first else [*outer, metadata]
+    sent = "{" + written([("kind", "", '"Pod"'), ("apiVersion", "", '"v1"'), *parts], space) + "}"
+    expected = json.loads(sent)
+    expected["metadata"].pop("managedFields", None)
+
+    kept = PLAIN.entry(sent.encode()).raw
+    assert json.loads(kept) == expected
+    # Not even where the name is there twice, of which readers see one.
+    members = dict(json.loads(kept, object_pairs_hook=list))["metadata"]
+    assert "managedFields" not in [each for each, _value in members]
 
 
 def test_the_rest_is_byte_for_byte_what_the_server_sent() -> None:

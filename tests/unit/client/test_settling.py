@@ -10,7 +10,7 @@ from kcontroller.api import patches
 from kcontroller.api.keys import GVK, Key
 from kcontroller.client.generated_names import create_named, name_for
 from kcontroller.client.ports import Write
-from kcontroller.client.settling import TRIES, is_open, settle
+from kcontroller.client.settling import TRIES, is_open, is_refused, settle
 
 KIND = GVK("example.com", "v1", "Widget")
 KEY = Key("default", "w")
@@ -29,6 +29,7 @@ THERE = {
     "spec": {"size": 1, "defaulted": True},
     "status": {"phase": "Ready"},
 }
+BARE = {"name": "w", "namespace": "default", "labels": {"a": "1", "added": "x"}}
 CREATED = {"metadata": {"name": "w", "labels": {"a": "1"}}, "spec": {"size": 1}}
 
 
@@ -75,14 +76,13 @@ class Server:
 @pytest.mark.parametrize(
     ("sent", "shown"),
     [
-        (write("create", CREATED), THERE),
-        (write("create", {**CREATED, "metadata": {"name": "w", "finalizers": [], "annotations": None}}), THERE),
         (write("update", {**THERE, "metadata": {**THERE["metadata"], "resourceVersion": "6"}}), THERE),  # type: ignore[dict-item]
         (write("patch", {"metadata": {"uid": "u1"}, "spec": {"size": 1, "old": None}}), THERE),
         (write("patch", {"metadata": {"resourceVersion": "6"}, "spec": {"size": 1}}), THERE),
+        (write("update", {**THERE, "metadata": {**BARE, "resourceVersion": "6"}}), THERE),
+        (write("update", THERE | {"metadata": BARE}), THERE),
         (write("patch", {"status": {"phase": "Ready"}}, subresource="status"), THERE),
-        (write("update", {**CREATED, "status": {"phase": "Ready"}}, subresource="status"), THERE),
-        (write("delete", {"preconditions": {"uid": "u1"}}), with_metadata(deletionTimestamp="now")),
+        (write("update", with_metadata(resourceVersion="6"), subresource="status"), THERE),
     ],
 )
 def test_what_shows_has_happened_and_is_not_sent_again(sent: Write, shown: Any) -> None:
@@ -105,10 +105,13 @@ def test_a_deleted_object_that_is_gone_was_deleted_and_promises_its_uid(shown: A
     [
         (write("create", CREATED), None),
         (write("update", changed(spec={"size": 2})), THERE),
-        (write("patch", {"metadata": {"uid": "u1"}, "spec": {"size": 2}}), THERE),
+        (write("update", changed(spec={"size": 1, "defaulted": True})), THERE),  # Its status may not have arrived.
         (write("patch", {"metadata": {"resourceVersion": "7"}, "spec": {"list": [1]}}), THERE),
+        (write("patch", {"metadata": {"resourceVersion": "7"}, "status": {"phase": "Ready"}}), THERE),
         (write("patch", {"spec": {"size": 1}}, patches.APPLY), THERE),
+        (write("patch", {"spec": {"size": 1}}, patches.APPLY), None),
         (write("delete", {"preconditions": {"uid": "u1"}}), THERE),
+        (write("delete", {"preconditions": {"uid": "u1"}}), with_metadata(deletionTimestamp="now")),
     ],
 )
 def test_what_does_not_show_is_sent_again(sent: Write, shown: Any) -> None:
@@ -122,22 +125,36 @@ def test_what_does_not_show_is_sent_again(sent: Write, shown: Any) -> None:
     [
         write("update", changed(spec={"size": 2}, metadata={"name": "w", "uid": "u1", "resourceVersion": "6"})),
         write("update", {**with_metadata(resourceVersion="6"), "spec": {"size": 1}}),  # Ours would take a field away.
+        write("update", {**with_metadata(resourceVersion="6"), "status": {"phase": "Gone"}}),
+        write("update", {**with_metadata(resourceVersion="6"), "spec": {**THERE["spec"], "from": [{"all": {}}]}}),  # type: ignore[dict-item]
+        write("update", {**with_metadata(resourceVersion="6"), "empty": {}}),
+        write("update", {**with_metadata(resourceVersion="6"), "status": {}}, subresource="status"),
         write("patch", {"metadata": {"resourceVersion": "6"}, "spec": {"size": 2}}),
+        write("patch", {"metadata": {"resourceVersion": "6"}, "spec": {"list": [{"all": {}}]}}),
+        write("patch", {"metadata": {"resourceVersion": "6"}, "spec": {"selector": {}}}),
         write("patch", {"metadata": {"uid": "u0"}, "spec": {"size": 1}}),
     ],
 )
 def test_who_comes_too_late_is_told_of_a_conflict(sent: Write) -> None:
     server = Server(THERE)
 
-    with pytest.raises(errors.Conflict, match="lost"):
+    with pytest.raises(errors.Conflict, match="the outcome of our write is not known"):
         server.settle(sent)
     assert server.repeats == 0
 
 
-@pytest.mark.parametrize("verb", ["update", "patch"])
-def test_an_object_that_is_gone_is_told_as_such(verb: str) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        write("update", THERE),
+        write("patch", THERE),
+        write("patch", THERE, patches.APPLY),
+        write("patch", {"status": {}}, patches.APPLY, subresource="status"),
+    ],
+)
+def test_an_object_that_is_gone_is_told_as_such(sent: Write) -> None:
     with pytest.raises(errors.NotFound):
-        Server(None).settle(write(verb, THERE))
+        Server(None).settle(sent)
 
 
 @pytest.mark.parametrize(
@@ -149,21 +166,83 @@ def test_an_object_that_is_gone_is_told_as_such(verb: str) -> None:
         write("create", {}, subresource="eviction"),
         write("create", CREATED, query=(("dryRun", "All"),)),
         write("create", CREATED, key=Key("default", "")),
+        write("create", CREATED),
+        write("create", {"metadata": {}}),
+        write("create", {"metadata": {"name": "w", "generateName": "w-"}}),
+        write("update", changed(spec={"size": 2}, metadata={"name": "w"})),
+        write("update", changed(spec={"size": 2}, metadata={"name": "w", "resourceVersion": "0"})),
+        write("patch", {"metadata": {"uid": "u1"}, "spec": {"size": 2}}),
+        write("patch", {"metadata": {"uid": "u1"}, "spec": {"size": 2}}, subresource="status"),
+        Write("update", KIND, KEY),
+        Write("create", "events.k8s.io/v1 Event", KEY, b"{}"),
+        Write("patch", "v1 Event", KEY, b"{}", patches.MERGE),
     ],
 )
 def test_what_cannot_be_proved_stays_unknown(sent: Write) -> None:
-    server = Server(THERE)
+    server = Server({**THERE, "metadata": {**THERE["metadata"], "generateName": "w-"}})  # type: ignore[dict-item]
 
     with pytest.raises(errors.OutcomeUnknown) as caught:
         server.settle(sent)
-    assert (caught.value, server.repeats) == (LOST, 0)
+    assert (caught.value, server.repeats, server.pauses) == (LOST, 0, [])
 
 
-def test_a_create_that_arrives_after_the_reading_is_found_by_the_repetition() -> None:
-    taken = errors.AlreadyExists("exists", status=409, reason="AlreadyExists")
-    server = Server(None, THERE, repeated=taken)
+TAKEN = errors.AlreadyExists("exists", status=409, reason="AlreadyExists")
+QUOTA = errors.Forbidden("exceeded quota", status=403, reason="Forbidden")
 
-    assert json.loads(server.settle(write("create", CREATED))) == THERE
+
+def generated(**metadata: Any) -> dict[str, Any]:
+    return with_metadata(generateName="w-", **metadata)
+
+
+GENERATED = write(
+    "create",
+    {"metadata": {"name": "w", "generateName": "w-", "labels": {"a": "1"}}, "spec": {"size": 1}},
+    fresh_name=True,
+    query=(("fieldManager", "me"),),
+)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        TAKEN,
+        QUOTA,
+        LOST,
+        errors.ServerError("boom", status=500),
+        errors.Invalid("no", status=422),
+        errors.KindNotServed("gone"),
+    ],
+)
+def test_a_create_that_arrives_after_the_reading_is_found_after_its_repetition_is_refused(refusal: Exception) -> None:
+    server = Server(None, generated(), repeated=refusal)
+
+    assert json.loads(server.settle(GENERATED)) == generated()
+    assert server.repeats == 1
+
+
+def test_a_refused_repetition_does_not_say_that_the_first_sending_failed() -> None:
+    server = Server(None, repeated=QUOTA)
+
+    with pytest.raises(errors.OutcomeUnknown) as caught:
+        server.settle(GENERATED)
+    assert caught.value.__cause__ is QUOTA
+    assert server.repeats == 1
+
+
+@pytest.mark.parametrize("refusal", [errors.NotLeader("lease"), errors.Stopped("stop")])
+def test_who_may_not_write_any_more_does_not_repeat(refusal: Exception) -> None:
+    server = Server(None, repeated=refusal)
+
+    with pytest.raises(type(refusal)):
+        server.settle(GENERATED)
+    assert server.repeats == 1
+
+
+def test_a_named_create_that_finds_the_name_taken_after_a_lost_one_stays_unknown() -> None:
+    server = Server(None, THERE, repeated=TAKEN)
+
+    with pytest.raises(errors.OutcomeUnknown):
+        server.settle(write("create", CREATED))
     assert server.repeats == 1
 
 
@@ -175,31 +254,54 @@ def test_an_update_that_arrives_after_the_reading_is_no_conflict_with_itself() -
     assert json.loads(server.settle(sent)) == after
 
 
-def test_a_named_object_that_says_something_else_may_be_ours_or_not() -> None:
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {**generated(labels={}, finalizers=["kubernetes.io/pvc-protection"]), "spec": {"size": 9}},
+        generated(ownerReferences=[{"uid": "x"}]),
+        generated(managedFields=[{"manager": "webhook"}, {"manager": "me", "operation": "Update"}]),
+    ],
+)
+def test_a_generated_object_is_ours_whatever_was_made_of_it(shown: Any) -> None:
+    server = Server(shown)
+
+    assert (json.loads(server.settle(GENERATED)), server.repeats) == (shown, 0)
+
+
+@pytest.mark.parametrize(
+    "shown", [THERE, with_metadata(generateName="v-"), generated(managedFields=[{"manager": "another"}])]
+)
+def test_an_object_that_may_have_another_maker_is_neither_ours_nor_in_the_way(shown: Any) -> None:
     with pytest.raises(errors.OutcomeUnknown):
-        Server(changed(spec={"size": 9})).settle(write("create", CREATED))
+        Server(shown).settle(GENERATED)
 
 
-GENERATED = {"metadata": {"name": "w", "generateName": "w-", "labels": {"a": "1"}}, "spec": {"size": 1}}
+@pytest.mark.parametrize("there", [THERE, None])
+def test_an_apply_that_meets_another_owner_is_told_so_at_once(there: Any) -> None:
+    server = Server(there, repeated=errors.Conflict("conflict with another", status=409))
+
+    with pytest.raises(errors.Conflict, match="conflict with another"):
+        server.settle(write("patch", {"spec": {"size": 1}}, patches.APPLY))
+    assert server.repeats == 1
 
 
-def test_a_generated_object_is_ours_also_after_a_webhook_has_changed_it() -> None:
-    shown = {**with_metadata(generateName="w-"), "spec": {"size": 9}}
+@pytest.mark.parametrize("refusal", [errors.NotFound("gone", status=404), errors.Conflict("uid", status=409)])
+def test_a_repeated_delete_that_finds_nothing_was_done_by_the_first(refusal: Exception) -> None:
+    server = Server(THERE, None, repeated=refusal)
 
-    assert json.loads(Server(shown).settle(write("create", GENERATED))) == shown
-
-
-def test_a_generated_name_that_another_has_is_taken() -> None:
-    with pytest.raises(errors.AlreadyExists):
-        Server(with_metadata(generateName="w-", labels={"a": "2"})).settle(write("create", GENERATED))
+    assert json.loads(server.settle(write("delete", {"preconditions": {"uid": "u1"}})))["status"] == "Success"
 
 
 def test_a_server_that_is_away_for_a_moment_is_waited_for() -> None:
-    away = errors.ConnectFailed("refused")
-    server = Server(away, away, THERE)
+    away = [
+        errors.ConnectFailed("refused"),
+        errors.ServerError("no", status=503),
+        errors.TooManyRequests("no", status=429),
+    ]
+    server = Server(*away, generated())
 
-    assert json.loads(server.settle(write("create", CREATED))) == THERE
-    assert server.pauses == [0.1, 0.2]
+    assert json.loads(server.settle(GENERATED)) == generated()
+    assert server.pauses == [0.1, 0.2, 0.4]
 
 
 def test_a_server_that_stays_away_leaves_it_unknown() -> None:
@@ -210,8 +312,17 @@ def test_a_server_that_stays_away_leaves_it_unknown() -> None:
     assert len(server.pauses) == TRIES - 1
 
 
-@pytest.mark.parametrize("refusal", [errors.RequestTimeout("over", sent=False), errors.Forbidden("no get", status=403)])
-def test_without_time_or_right_to_read_it_stays_unknown_at_once(refusal: Exception) -> None:
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        errors.RequestTimeout("over", sent=False),
+        errors.Forbidden("no get", status=403),
+        errors.KindNotServed("no"),
+        [],
+        {"metadata": {}},
+    ],
+)
+def test_without_time_or_right_to_read_it_stays_unknown_at_once(refusal: Any) -> None:
     server = Server(refusal)
 
     with pytest.raises(errors.OutcomeUnknown):
@@ -220,10 +331,34 @@ def test_without_time_or_right_to_read_it_stays_unknown_at_once(refusal: Excepti
 
 
 def test_a_repetition_that_is_lost_too_is_settled_as_well() -> None:
-    server = Server(None, None, THERE, repeated=LOST)
+    server = Server(None, None, generated(), repeated=LOST)
 
-    assert json.loads(server.settle(write("create", CREATED))) == THERE
+    assert json.loads(server.settle(GENERATED)) == generated()
     assert server.repeats == 2
+
+
+def server_error(message: str = "", *, reason: str = "InternalError", verb: str = "create") -> errors.ServerError:
+    return errors.ServerError(message, status=500, reason=reason, verb=verb)
+
+
+UNASKED = 'Internal error occurred: failed calling webhook "x.example.com": failed to call webhook: Post'
+
+
+def test_an_answer_of_5xx_is_open_unless_nothing_was_admitted() -> None:
+    assert is_open(server_error("etcdserver: request timed out"))
+    assert is_open(errors.ServerError("bad gateway", status=502))
+    assert is_open(server_error("Internal error occurred: conversion webhook failed"))  # Perhaps of the answer.
+    assert is_open(server_error(UNASKED, reason=""))
+    assert is_open(server_error(UNASKED, verb="delete"))
+    assert not is_open(server_error(UNASKED))
+
+
+def test_only_an_answer_proves_that_nothing_happened() -> None:
+    assert is_refused(errors.ConnectFailed("refused"))
+    assert is_refused(QUOTA)
+    assert is_refused(server_error(UNASKED))
+    for error in (LOST, server_error(), errors.Stopped("stop"), errors.NotLeader("lease"), KeyboardInterrupt()):
+        assert not is_refused(error)
 
 
 def test_only_what_was_sent_is_open() -> None:
@@ -239,7 +374,7 @@ def test_only_what_was_sent_is_open() -> None:
 def test_a_name_is_made_as_the_server_makes_it() -> None:
     long = name_for("x" * 63)
 
-    assert (len(long), long[:58]) == (63, "x" * 58)
+    assert (len(long), long[:55]) == (63, "x" * 55)
     assert set(name_for("a-")[2:]) <= set("bcdfghjklmnpqrstvwxz2456789")
 
 
@@ -258,7 +393,18 @@ def test_a_name_that_is_taken_is_followed_by_another() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "keeps"), [(LOST, True), (errors.Forbidden("no", status=403), False), (KeyboardInterrupt(), False)]
+    ("error", "keeps"),
+    [
+        (LOST, True),
+        (errors.RequestTimeout("late"), True),
+        (errors.ServerError("no", status=503), True),
+        (errors.Stopped("stop"), True),
+        (errors.NotLeader("lease"), True),
+        (KeyboardInterrupt(), True),
+        (errors.RequestTimeout("no connection", sent=False), False),
+        (errors.ConnectFailed("refused"), False),
+        (errors.Forbidden("no", status=403), False),
+    ],
 )
 def test_an_object_keeps_the_name_under_which_it_may_exist(error: BaseException, *, keeps: bool) -> None:
     obj = Object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"generateName": "c-"}})

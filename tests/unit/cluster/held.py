@@ -68,18 +68,15 @@ class HeldKind:
     ) -> tuple[HeldInformer, ...]:
         if not self.synced:
             raise NotSynced("not synced yet")
-        if not namespace:
+        if not namespace or not self.held:
             return self.held
         found = tuple(each for each in self.held if each.covers(namespace, {}))
         if not found:
             raise UnlistedNamespace(namespace)
         return found
 
-    def covering(self, namespace: str, labels: Mapping[str, str]) -> HeldInformer | None:
-        return next((each for each in self.held if each.covers(namespace, labels)), None)
-
-    def covering_key(self, _gvk: object, key: Key, labels: Mapping[str, str]) -> HeldInformer | None:
-        return self.covering(key.namespace, labels)
+    def showing(self, _gvk: object, key: Key, labels: Mapping[str, str]) -> list[HeldInformer]:
+        return [each for each in self.held if each.covers(key.namespace, labels)]
 
 
 class Wire:
@@ -89,9 +86,12 @@ class Wire:
         self.answer = answer
         self.asked: list[tuple[str, KindRef, object]] = []
         self.error: Exception | None = None
+        self.get_error: Exception | None = None
 
     def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
         self.asked.append(("get metadata" if metadata else "get", kind, (key, subresource)))
+        if self.get_error is not None:
+            raise self.get_error
         return self.answer
 
     def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:

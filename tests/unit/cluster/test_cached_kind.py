@@ -17,7 +17,7 @@ from tests.unit.cache.listeners import words
 from tests.unit.cache.objects import bookmark, dump, line, pod, status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.store import Change
@@ -102,7 +102,7 @@ def make(feed: FakeFeed, mapper: RestMapper, troubles: Troubles) -> Callable[...
     return make
 
 
-def answering(kind: CachedKind, namespace: str) -> tuple[Informer, ...]:
+def answering(kind: CachedKind, namespace: str) -> Sequence[Informer]:
     return KindView(kind.gvk, [kind], lambda _kind: None).informers(namespace)
 
 
@@ -312,7 +312,7 @@ def test_a_subscription_closed_before_it_joined_hears_nothing(make: Callable[...
     feed.run()
 
     assert subscriber.take() == []
-    assert answering(kind, "")[0].subscribers == 0
+    assert len(answering(kind, "")[0]._subscribers) == 0
 
 
 def test_a_subscription_closed_before_the_kind_is_served_hears_nothing(
@@ -348,7 +348,7 @@ def test_a_closed_subscription_hears_nothing_from_that_moment_on(
     feed.stream.send(line("MODIFIED", widget("a", 12)))
 
     assert subscriber.take() == []
-    assert answering(kind, "")[0].subscribers == 0
+    assert len(answering(kind, "")[0]._subscribers) == 0
 
 
 def test_a_subscription_closed_between_two_namespaces_is_not_synced(

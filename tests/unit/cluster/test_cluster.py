@@ -185,7 +185,7 @@ def test_a_read_that_gives_up_is_counted(world: World, api: TinyApi) -> None:
     cluster = world.synced(world.cluster(api.url, name="eu"))
     informer = cluster.cache(CONFIG_MAP).covering("default", {})
     assert informer is not None
-    cluster._floors.record(gvk_of(CONFIG_MAP), Key("default", "a"), Promise(informer, 10**6))
+    cluster._floors.record(Key("default", "a"), Promise(informer, 10**6))
 
     with pytest.raises(StaleRead):
         cluster.client.get(CONFIG_MAP, Key("default", "a"))

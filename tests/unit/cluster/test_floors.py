@@ -46,7 +46,7 @@ class Fixture:
         informer: HeldInformer | None = None,
     ) -> None:
         where: Any = informer or self.informer
-        self.floors.record(GVK, key, Promise(where, version, uid, finalized, where.store.resets))
+        self.floors.record(key, Promise(where, version, uid, finalized, where.store.resets))
 
     def await_key(self, key: Key = A) -> None:
         self.floors.await_key(GVK, key, self.informer)  # type: ignore[arg-type]
@@ -140,7 +140,7 @@ def test_once_a_read_gave_up_others_do_so_at_once_until_the_next_event(world: Fi
 def test_staleness_of_one_kind_does_not_touch_another(world: Fixture) -> None:
     pods, informer = gvk_of("v1 Pod"), HeldInformer()
     world.promise(version=10)
-    world.floors.record(pods, A, Promise(informer, 5))  # type: ignore[arg-type]
+    world.floors.record(A, Promise(informer, 5))  # type: ignore[arg-type]
     world.give_up(world.read())
     reading = Call(lambda: world.floors.await_key(pods, A, informer))  # type: ignore[arg-type]
     world.clock.wait_for_waiters(1)
@@ -325,9 +325,9 @@ def test_a_list_of_a_namespace_waits_for_that_one_only(world: Fixture) -> None:
     world.await_kind("default")
 
 
-def test_a_list_does_not_wait_for_other_kinds(world: Fixture) -> None:
+def test_a_list_does_not_wait_for_other_informers(world: Fixture) -> None:
     world.promise(version=12)
-    world.floors.await_kind(gvk_of("v1 Pod"), "", (world.informer,))  # type: ignore[arg-type]
+    world.floors.await_kind(GVK, "", (HeldInformer(),))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def test_a_list_by_labels_waits_for_what_matches_before_or_after_the_write(
     if held is not None:
         world.informer.put("a", 5, labels=held)
     informer: Any = world.informer
-    world.floors.record(GVK, A, Promise(informer, 10, labels=written))
+    world.floors.record(A, Promise(informer, 10, labels=written))
     listing = Call(lambda: world.floors.await_kind(GVK, "", (informer,), LabelSelector.of("app=web")))
     if waits:
         world.clock.wait_for_waiters(1)
@@ -358,10 +358,10 @@ def test_a_list_by_labels_waits_for_what_matches_before_or_after_the_write(
 
 def test_of_two_writes_with_other_labels_nobody_knows_what_the_cache_shows_between_them(world: Fixture) -> None:
     informer: Any = world.informer
-    world.floors.record(GVK, A, Promise(informer, 10, labels={"app": "web"}))
-    world.floors.record(GVK, A, Promise(informer, 11, labels={"app": "db"}))
+    world.floors.record(A, Promise(informer, 10, labels={"app": "web"}))
+    world.floors.record(A, Promise(informer, 11, labels={"app": "db"}))
 
-    assert world.floors._open[GVK, A].labels is None
+    assert world.floors._open[informer, A].labels is None
 
 
 def test_all_waits_of_a_list_take_a_second_together(world: Fixture) -> None:
@@ -435,6 +435,24 @@ def test_the_loop_thread_would_wait_for_itself(world: Fixture) -> None:
         world.await_key(A)
     with pytest.raises(WouldDeadlock):
         world.await_kind("")
+
+
+def test_the_loop_thread_does_not_ask_the_server(world: Fixture) -> None:
+    informer: Any = world.informer
+    world.floors.doubt(A, Promise(informer))
+    world.on_loop = True
+
+    with pytest.raises(WouldDeadlock):
+        world.floors.resolve(GVK, "", (informer,), lambda _: 0)
+
+
+def test_a_doubt_about_what_is_no_longer_kept_goes_with_the_next(world: Fixture) -> None:
+    held: Any = (HeldInformer(), HeldInformer())
+    for key, informer in zip((A, OTHER), held, strict=True):
+        world.floors.doubt(key, Promise(informer))
+        informer.store.close()
+
+    assert {key for _, key in world.floors._doubts} == {OTHER}
 
 
 def test_the_loop_thread_may_read_what_has_come(world: Fixture) -> None:

@@ -12,11 +12,12 @@ from kcontroller.cluster.kinds import Kinds
 from kcontroller.errors import NotCached, NotSynced, UnlistedNamespace
 from kcontroller.process.metrics import Metrics
 from tests.unit.cache.feeds import FakeFeed, FakeStream
-from tests.unit.cache.objects import PODS, bookmark, line, pod
+from tests.unit.cache.objects import PODS, bookmark, key, line, pod
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kcontroller.cache.informer import Informer
     from kcontroller.cluster.cached_kind import CachedKind
 
 POD = "v1 Pod"
@@ -53,10 +54,11 @@ class Memory:
         lines = [line("ADDED", pod(name, 5, labels={"app": name})) for name in names]
         (stream or self.feed.open_streams[-1]).respond().send(*lines, bookmark(version, mark="true"))
 
-    def names(self, namespace: str = "") -> list[list[str]]:
-        view = self.kinds.get(PODS.gvk)
-        assert view is not None
-        found = view.informers(namespace)
+    def names(self, namespace: str = "", *, by: Holding | None = None, metadata: bool = False) -> list[list[str]]:
+        """What answers a read of somebody who keeps the kind so; [] if that is the server."""
+        answering = self.kinds.answering(PODS.gvk, {PODS.gvk: by} if by is not None else {})
+        assert answering is not None
+        found = answering.informers(namespace, metadata=metadata)
         return [sorted(entry.name for entry in informer.store.entries()) for informer in found]
 
 
@@ -161,42 +163,60 @@ def test_an_index_is_of_every_holding_of_the_kind_that_keeps_its_path_also_of_la
     assert [names(each.kind) for each in (whole, web, partial)] == [("spec.nodeName",), ("spec.nodeName",), ()]
 
 
-def test_a_read_is_answered_by_what_holds_everything_before_what_holds_a_part(memory: Memory) -> None:
-    memory.kinds.acquire(POD, WEB)
+@pytest.mark.parametrize("part", [WEB, Holding(drop=("spec",)), Holding(metadata_only=True)])
+def test_what_one_controller_leaves_out_is_no_answer_to_another(memory: Memory, part: Holding) -> None:
+    memory.kinds.acquire(POD, part)
     memory.sync("web")
-    assert memory.names("default") == [["web"]]
-    memory.kinds.acquire(POD, DB)
-    memory.sync("db")
-    assert sorted(memory.names("default")) == [["db"], ["web"]]
-    memory.kinds.acquire(POD)
-    memory.sync("web", "db", "other")
-
-    assert memory.names("default") == [["db", "other", "web"]]
-    assert memory.names() == [["db", "other", "web"]]
-
-
-def test_what_is_not_synced_yet_does_not_hide_what_is(memory: Memory) -> None:
-    memory.kinds.acquire(POD, WEB)
-    memory.sync("web")
+    assert memory.names("default") == memory.names() == []
     memory.kinds.acquire(POD)
     memory.feed.run()
 
-    assert memory.names("default") == [["web"]]
+    with pytest.raises(NotSynced):
+        memory.names("default")
+    memory.sync("web", "other")
+    assert memory.names("default") == memory.names() == [["other", "web"]]
 
 
-def test_the_metadata_alone_never_answers_a_full_read(memory: Memory) -> None:
+def test_who_declared_a_part_reads_that_part_whatever_others_keep(memory: Memory) -> None:
+    memory.kinds.acquire(POD)
+    memory.sync("web", "db", "other")
+    memory.kinds.acquire(POD, WEB)
+    memory.feed.run()
+
+    with pytest.raises(NotSynced):
+        memory.names("default", by=WEB)
+    memory.sync("web")
+    assert memory.names("default", by=WEB) == memory.names(by=WEB) == [["web"]]
+
+
+def test_who_has_let_its_part_go_reads_like_everybody(memory: Memory) -> None:
+    memory.kinds.acquire(POD)
+    memory.sync("web", "other")
+    memory.kinds.acquire(POD, WEB).close()
+    memory.feed.run()
+
+    assert memory.names("default", by=WEB) == [["other", "web"]]
+
+
+def test_who_declared_the_metadata_alone_reads_no_more(memory: Memory) -> None:
+    partial = Holding(metadata_only=True)
+    memory.kinds.acquire(POD, partial)
+    memory.sync("a")
+
+    with pytest.raises(NotCached, match=r"only the metadata of v1 Pod is cached; read it with client\.metadata"):
+        memory.names("default", by=partial)
+    assert memory.names("default", by=partial, metadata=True) == [["a"]]
+
+
+def test_the_metadata_that_one_controller_keeps_answers_what_others_ask_of_it(memory: Memory) -> None:
     memory.kinds.acquire(POD, Holding(metadata_only=True))
     memory.sync("a")
     view = memory.kinds.get(PODS.gvk)
     assert view is not None
 
-    with pytest.raises(NotCached, match=r"only the metadata of v1 Pod is cached; read it with client\.metadata"):
-        view.informers("default")
-    assert len(view.informers("default", metadata=True)) == 1
+    assert memory.names("default", metadata=True) == [["a"]]
+    assert view.informers("default", metadata=True, paths=["spec.nodeName"]) == ()
     assert view.holder("default") is None
-    memory.kinds.acquire(POD)
-    with pytest.raises(NotSynced):
-        memory.names("default")
 
 
 def test_a_namespace_that_nobody_holds_is_no_absence(memory: Memory) -> None:
@@ -207,8 +227,42 @@ def test_a_namespace_that_nobody_holds_is_no_absence(memory: Memory) -> None:
 
     with pytest.raises(UnlistedNamespace, match="'three' is not watched; this process holds v1 Pod of one, two only"):
         memory.names("three")
+    with pytest.raises(UnlistedNamespace, match="this process holds v1 Pod of two only"):
+        memory.names("one", by=Holding(namespaces=("two",)))
     assert memory.names("two") == [[]]
-    assert len(memory.names()) == 2
+
+
+def test_the_namespaces_that_controllers_chose_are_not_all_there_are(memory: Memory) -> None:
+    memory.kinds.acquire(POD, Holding(namespaces=("one",)))
+    memory.sync()
+
+    assert memory.names() == []
+    assert memory.names(by=Holding(namespaces=("one",))) == [[]]
+
+
+def test_those_of_the_manager_are() -> None:
+    memory = Memory(namespaces=("a", "b"))
+    memory.kinds.acquire(POD)
+    memory.feed.run()
+    for stream in memory.feed.open_streams:
+        memory.sync(stream=stream)
+
+    assert memory.names() == [[], []]
+
+
+def test_a_write_is_owed_by_all_that_show_the_object_or_still_show_what_it_was(memory: Memory) -> None:
+    web, db, whole = (memory.kinds.acquire(POD, holding).kind for holding in (WEB, DB, None))
+    memory.feed.run()
+    for stream in memory.feed.open_streams:
+        memory.sync("web", stream=stream)
+    view = memory.kinds.get(PODS.gvk)
+    assert view is not None
+
+    def informers(*kinds: CachedKind) -> set[Informer]:
+        return {informer for kind in kinds for informer in kind.synced_informers("")}
+
+    assert set(view.showing(key("new"), {"app": "db"})) == informers(db, whole)
+    assert set(view.showing(key("web"), {"app": "moved"})) == informers(web, db, whole)
 
 
 def test_the_series_of_a_kind_sum_up_its_informers_and_show_the_worst_state(memory: Memory) -> None:

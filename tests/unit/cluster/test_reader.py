@@ -11,7 +11,7 @@ from kcontroller.api.selectors import FieldSelector, LabelSelector
 from kcontroller.client.ports import Selection
 from kcontroller.cluster.floors import Floors, Promise
 from kcontroller.cluster.reader import CachedReader
-from kcontroller.errors import NotCached, NotFound, NotSynced, StaleRead, UnlistedNamespace
+from kcontroller.errors import ConnectFailed, NotCached, NotFound, NotSynced, StaleRead, UnlistedNamespace
 from kcontroller.testing.clock import VirtualClock
 from tests.unit.cluster.held import CONFIG_MAP, GVK, A, Call, HeldInformer, HeldKind, Wire, document, dump
 
@@ -159,7 +159,7 @@ def test_a_list_over_all_namespaces_asks_every_informer() -> None:
 
 def test_a_read_waits_for_an_own_write(world: World) -> None:
     (informer,) = world.kind.held
-    world.floors.record(GVK, A, Promise(informer, 10))  # type: ignore[arg-type]
+    world.floors.record(A, Promise(informer, 10))  # type: ignore[arg-type]
     reading = Call(lambda: json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["resourceVersion"])
     world.clock.wait_for_waiters(1)
     informer.put("a", 10)
@@ -169,13 +169,57 @@ def test_a_read_waits_for_an_own_write(world: World) -> None:
 
 def test_a_list_waits_for_own_writes_of_its_namespace(world: World) -> None:
     (informer,) = world.kind.held
-    world.floors.record(GVK, A, Promise(informer, 10))  # type: ignore[arg-type]
+    world.floors.record(A, Promise(informer, 10))  # type: ignore[arg-type]
     assert world.names(namespace="other") == ["c"]
     listing = Call(lambda: world.names(namespace="default"))
     world.clock.wait_for_waiters(1)
     world.clock.advance(1)
 
     assert isinstance(listing.outcome, StaleRead)
+
+
+def in_doubt(world: World) -> HeldInformer:
+    (informer,) = world.kind.held
+    world.floors.doubt(Key("default", "live"), Promise(informer))  # type: ignore[arg-type]
+    return informer
+
+
+def test_a_list_waits_for_an_object_that_was_created_after_all(world: World) -> None:
+    informer = in_doubt(world)
+    world.wire.answer = dump(document("live", 10))
+    assert world.names(namespace="other") == ["c"]
+    assert world.wire.asked == []
+    listing = Call(lambda: world.names(namespace="default"))
+    world.clock.wait_for_waiters(1)
+    informer.put("live", 10)
+
+    assert listing.outcome == ["a", "b", "live"]
+    assert world.names() == ["a", "b", "c", "live"]
+    assert len(world.wire.asked) == 1
+
+
+def test_a_list_goes_on_when_the_server_has_no_such_object(world: World) -> None:
+    in_doubt(world)
+    world.wire.get_error = NotFound("gone", status=404)
+
+    assert world.names(namespace="default") == ["a", "b"]
+    assert world.names(namespace="default") == ["a", "b"]
+    assert len(world.wire.asked) == 1
+
+
+def test_a_list_fails_while_the_server_cannot_be_asked(world: World) -> None:
+    in_doubt(world)
+    world.wire.get_error = ConnectFailed("refused")
+    for _ in range(2):
+        with pytest.raises(ConnectFailed):
+            world.names(namespace="default")
+
+
+def test_what_the_watch_has_brought_needs_no_asking(world: World) -> None:
+    in_doubt(world).put("live", 10)
+    world.wire.get_error = ConnectFailed("refused")
+
+    assert world.names(namespace="default") == ["a", "b", "live"]
 
 
 def test_what_is_read_belongs_to_the_reader(world: World) -> None:
@@ -203,24 +247,12 @@ def test_the_metadata_of_a_kind_that_nobody_declared_is_asked_of_the_server(worl
     assert [verb for verb, _kind, _what in world.wire.asked] == ["get metadata", "list metadata"]
 
 
-def test_an_object_in_several_informers_is_listed_once_as_it_was_last_seen() -> None:
-    slow, fast = HeldInformer(), HeldInformer()
-    world = World(slow, fast)
-    slow.put("a", 1)
-    slow.put("b", 2)
-    fast.put("a", 3)
-    fast.put("c", 4)
+def test_what_nothing_that_is_kept_can_answer_is_read_from_the_server(world: World) -> None:
+    world.kind.held = ()
+    world.reader.get(CONFIG_MAP, A)
+    world.reader.list(CONFIG_MAP, Selection(), metadata=True)
 
-    bodies = [json.loads(body)["metadata"] for body in world.reader.list(CONFIG_MAP, Selection())]
-    assert sorted((each["name"], each["resourceVersion"]) for each in bodies) == [("a", "3"), ("b", "2"), ("c", "4")]
-
-
-def test_an_object_is_looked_for_in_every_informer_that_may_hold_it() -> None:
-    one, other = HeldInformer(), HeldInformer()
-    world = World(one, other)
-    other.put("a", 3)
-
-    assert json.loads(world.reader.get(CONFIG_MAP, A))["metadata"]["name"] == "a"
+    assert [verb for verb, _kind, _what in world.wire.asked] == ["get", "list metadata"]
 
 
 def test_who_loses_the_informer_in_the_middle_of_a_read_asks_the_server() -> None:

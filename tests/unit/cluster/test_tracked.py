@@ -202,10 +202,10 @@ def test_a_read_waits_for_an_own_write(world: World) -> None:
     reads = world.tracking(5)
     informer = world.objects.informer(PODS.gvk, A)
     assert informer is not None
-    world.floors.record(PODS.gvk, A, Promise(informer, 200))
+    world.floors.record(A, Promise(informer, 200))
     informer.store.advance(200)
     assert world.read(reads) == 5
-    world.floors.record(PODS.gvk, A, Promise(informer, 300))
+    world.floors.record(A, Promise(informer, 300))
     world.floors._stale[informer.store] = informer.store.version  # As if a read had just waited in vain.
 
     with pytest.raises(StaleRead):
@@ -289,7 +289,7 @@ def test_a_server_that_went_back_in_time_is_news(world: World) -> None:
     reads = world.tracking(90)
     informer = world.objects.informer(PODS.gvk, A)
     assert informer is not None
-    informer._tell(informer._subscriptions, informer.store.replace([entry("a", 40)], 50, reset=True))
+    informer._subscribers.tell(informer.store.replace([entry("a", 40)], 50, reset=True))
 
     assert reads.heard == ["updated"]
 
@@ -308,8 +308,17 @@ def test_a_cluster_that_leaves_tells_its_readers_and_takes_no_more(world: World)
     world.read(late)
 
     assert reads.heard == ["left with its cluster"]
-    assert late.heard == []
+    assert late.heard == ["left with its cluster"]
     assert [listener.closed for listener in late.listeners] == [True]
+
+
+def test_also_those_who_are_still_on_their_way_to_the_loop(world: World) -> None:
+    heard: list[str] = []
+    world.objects.listen(POD, A, 5, heard.append)
+    world.objects.close()
+    world.feed.run()
+
+    assert heard == ["left with its cluster"]
 
 
 # ---- the end of a watch ----------------------------------------------------------------------------------------------
@@ -357,6 +366,31 @@ def test_who_comes_at_the_last_moment_does_too(world: World) -> None:
 
     assert len(world.objects) == 1
     assert len(world.feed.open_streams) == 1
+
+
+def test_who_came_and_left_at_the_last_moment_ends_nothing_twice(world: World) -> None:
+    world.tracking(5).close()
+    world.feed.run()
+    world.objects.listen(POD, A, 5, lambda _what: None).close()  # Both are on their way to the loop thread.
+    due = [timer.function for timer in world.feed.timers if timer.function]
+    due[-1]()  # type: ignore[misc]
+    world.feed.run()
+    world.feed.advance(LINGER_SECONDS)
+
+    assert len(world.objects) == 0
+    assert world.feed.open_streams == []
+
+
+def test_a_watch_that_ended_keeps_no_read_waiting_for_an_own_write(world: World) -> None:
+    reads = world.tracking(5)
+    informer = world.objects.informer(PODS.gvk, A)
+    assert informer is not None
+    promise = Promise(informer, 300)
+    reads.close()
+    world.feed.run()
+    world.feed.advance(LINGER_SECONDS)
+
+    assert promise.kept(A)
 
 
 def test_who_leaves_before_the_watch_was_opened_leaves_nothing_behind(world: World) -> None:
@@ -413,6 +447,18 @@ def test_the_kind_is_let_go_with_its_last_tracked_object(world: World) -> None:
 
     assert world.feed.open_streams == []
     assert len(world.objects) == 0
+
+
+def test_what_has_its_own_watch_is_read_from_it_also_when_the_kind_is_cached_later(world: World) -> None:
+    """The cached kind may be behind what the listener was told of, and nothing would tell of it again."""
+    reads = world.tracking(5)
+    own = world.feed.stream
+    world.cache()
+    world.feed.open_streams[-1].respond().send(line("ADDED", pod("a", 5)), bookmark(100, mark="true"))
+    own.send(line("MODIFIED", pod("a", 101)))
+    assert reads.take() == ["updated"]
+
+    assert world.read(reads) == 101
 
 
 def test_an_object_of_a_namespace_that_is_not_cached_has_a_watch_of_its_own(world: World) -> None:

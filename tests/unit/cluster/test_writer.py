@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from kcontroller.api.keys import Key
+from kcontroller.cache.scope import Holding
 from kcontroller.client.ports import Write
 from kcontroller.cluster.floors import Floors, Promise
-from kcontroller.cluster.writer import PromisingWriter
-from kcontroller.errors import OutcomeUnknown
+from kcontroller.cluster.writer import PromisingWriter, ReducedWriter
+from kcontroller.errors import Forbidden, OutcomeUnknown, ServerError, Stopped
 from kcontroller.testing.clock import VirtualClock
 from tests.unit.cluster.held import CONFIG_MAP, GVK, A, HeldInformer, HeldKind, Wire, document, dump
 
@@ -16,8 +17,8 @@ DELETING = {"deletionTimestamp": "2026-01-01T00:00:00Z"}
 STATUS = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {"uid": "uid-a"}}
 
 
-def nobody(_gvk: object, _key: object, _labels: object) -> None:
-    return None
+def nobody(_gvk: object, _key: object, _labels: object) -> tuple[()]:
+    return ()
 
 
 def promised(
@@ -27,7 +28,7 @@ def promised(
     held = kind or HeldKind()
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
     body = answer if isinstance(answer, bytes) else dump(answer)
-    writer = PromisingWriter(Wire(body), floors, held.covering_key if cached else nobody)  # type: ignore[arg-type]
+    writer = PromisingWriter(Wire(body), floors, held.showing if cached else nobody)  # type: ignore[arg-type]
     given = {"verb": "patch", "kind": CONFIG_MAP, "key": A, **write}
     assert writer.write(Write(**given)) == body
     return {key: promise for (_, key), promise in floors._open.items()}
@@ -90,7 +91,7 @@ def test_these_promise_nothing(write: dict[str, Any]) -> None:
     held = {"cached": False} if "cached" in write else {}
     body = document("a", 10)
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
-    kinds = nobody if held else HeldKind().covering_key
+    kinds = nobody if held else HeldKind().showing
     writer = PromisingWriter(Wire(dump(body)), floors, kinds)  # type: ignore[arg-type]
     writer.write(Write(**{"verb": "patch", "kind": CONFIG_MAP, "key": A, **kind, **rest}))
 
@@ -106,6 +107,50 @@ def test_the_promise_is_that_of_the_informer_of_the_namespace() -> None:
     found = promised(document("a", 10), kind=HeldKind(team, default))
 
     assert found[A].informer is default  # type: ignore[comparison-overlap]
+
+
+def test_every_informer_that_shows_the_object_owes_it_whoever_reads_from_it() -> None:
+    floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
+    kind = HeldKind(HeldInformer(), HeldInformer())
+    writer = PromisingWriter(Wire(dump(document("a", 10))), floors, kind.showing)  # type: ignore[arg-type]
+    writer.write(Write("patch", GVK, A))
+
+    assert {informer: promise.version for (informer, _key), promise in floors._open.items()} == dict.fromkeys(
+        kind.held, 10
+    )
+
+
+@pytest.mark.parametrize(
+    ("holding", "what"),
+    [(Holding(drop=("data",)), "data"), (Holding(metadata_only=True), "all but the metadata")],
+)
+@pytest.mark.parametrize("subresource", ["", "status"])
+def test_what_is_read_without_some_of_its_fields_is_never_replaced(
+    holding: Holding, what: str, subresource: str
+) -> None:
+    wire = Wire()
+    writer = ReducedWriter(wire, {GVK: holding})
+
+    with pytest.raises(ValueError, match=f"v1 ConfigMap default/a cannot be updated: .* without {what}, which an"):
+        writer.write(Write("update", CONFIG_MAP, A, subresource=subresource))
+    assert wire.asked == []
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "holding"),
+    [
+        ("patch", CONFIG_MAP, Holding(drop=("data",))),
+        ("create", CONFIG_MAP, Holding(drop=("data",))),
+        ("delete", CONFIG_MAP, Holding(metadata_only=True)),
+        ("update", "v1 Secret", Holding(drop=("data",))),
+        ("update", CONFIG_MAP, Holding.of(labels="app=web", namespaces=["default"])),
+    ],
+)
+def test_all_else_is_sent(verb: str, kind: str, holding: Holding) -> None:
+    wire = Wire()
+    ReducedWriter(wire, {GVK: holding}).write(Write(verb, kind, A))
+
+    assert wire.asked == [(verb, kind, A)]
 
 
 @pytest.mark.parametrize(
@@ -132,11 +177,34 @@ def test_a_write_that_failed_promises_nothing() -> None:
     wire = Wire()
     wire.error = OutcomeUnknown("lost")
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
-    writer = PromisingWriter(wire, floors, HeldKind().covering_key)  # type: ignore[arg-type]
+    writer = PromisingWriter(wire, floors, HeldKind().showing)  # type: ignore[arg-type]
 
     with pytest.raises(OutcomeUnknown):
         writer.write(Write("patch", CONFIG_MAP, A))
     assert floors._open == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "fresh", "doubts"),
+    [
+        (OutcomeUnknown("lost"), True, {A}),
+        (ServerError("no", status=503), True, {A}),
+        (Stopped("stop"), True, {A}),
+        (OutcomeUnknown("lost"), False, set()),
+        (Forbidden("no", status=403), True, set()),
+    ],
+)
+def test_a_create_under_its_own_name_that_may_have_happened_leaves_a_doubt(
+    error: Exception, *, fresh: bool, doubts: set[Key]
+) -> None:
+    wire = Wire()
+    wire.error = error
+    floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
+    writer = PromisingWriter(wire, floors, HeldKind().showing)  # type: ignore[arg-type]
+
+    with pytest.raises(type(error)):
+        writer.write(Write("create", CONFIG_MAP, A, b"{}", fresh_name=fresh))
+    assert {key for _, key in floors._doubts} == doubts
 
 
 def test_the_promise_knows_in_which_time_of_the_server_it_was_made() -> None:
@@ -150,7 +218,7 @@ def test_the_kind_is_that_of_the_write() -> None:
     floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
     asked: list[object] = []
     writer = PromisingWriter(
-        Wire(dump(document("a", 10, labels={"app": "web"}))), floors, lambda *about: asked.append(about)
+        Wire(dump(document("a", 10, labels={"app": "web"}))), floors, lambda *about: asked.append(about) or ()
     )
     writer.write(Write("patch", GVK, A))
 

@@ -168,6 +168,7 @@ class FakeCluster:
         self.server = FakeServer()
         self.clients: list[tuple[str, StopToken | None, Deadline | None]] = []
         self.guards: list[Callable[[], None] | None] = []
+        self.holdings: list[object] = []
         self.leaving = StopToken()
         self.client = self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
@@ -190,10 +191,12 @@ class FakeCluster:
         deadline: Deadline | None,
         guard: Callable[[], None] | None = None,
         tracker: object = None,
+        holdings: object = None,
     ) -> Client:
         assert cached
         self.clients.append((field_owner, stop, deadline))
         self.guards.append(guard)
+        self.holdings.append(holdings)
         return Client(Ports(self.server, self.server, self.server, self.name))
 
     def tell(self, kind: KindRef, *changes: Change) -> None:

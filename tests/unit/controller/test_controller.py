@@ -8,6 +8,7 @@ import pytest
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key, Request
+from kcontroller.cache.scope import Holding
 from kcontroller.controller import Builder, Controller, predicates
 from kcontroller.testing.polling import eventually
 from kcontroller.workqueue import LOW_PRIORITY
@@ -186,6 +187,23 @@ def test_map_functions_are_asked_in_the_order_of_events(host: FakeHost, cluster:
 
     assert asked == [str(number) for number in range(50)]
     assert queued(controller) == []
+
+
+def test_reconciles_and_map_functions_read_what_their_controller_keeps(host: FakeHost, cluster: FakeCluster) -> None:
+    def to(where: Any, obj: Any) -> list[Key]:
+        assert where.client is not None
+        return [Key("n", obj.metadata.name)]
+
+    def setup(builder: Builder) -> None:
+        builder.watches(CONFIG_MAP, to).cache(POD, labels="app=web")
+
+    scripted = Scripted(lambda ctx, _request: ctx.client and None, setup=setup)
+    host.run(Controller(scripted, host))
+    cluster.tell(CONFIG_MAP, added(entry("a")))
+    cluster.synced()
+    scripted.wait_for_calls(1)
+
+    assert cluster.holdings == [{gvk_of(POD): Holding.of(labels="app=web")}] * 2
 
 
 def test_a_failing_map_function_costs_its_own_event_only(

@@ -4,6 +4,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from kcontroller.process.durations import DurationFamily
 from kcontroller.process.metrics import Metrics
+from kcontroller.transport.measure import RequestMeter
 
 CONTROLLER_RUNTIME = {
     "controller_runtime_reconcile": ("counter", ("controller", "result")),
@@ -81,3 +82,22 @@ def test_the_text_can_be_read_back() -> None:
 
     (sample,) = (each for each in found["controller_runtime_reconcile"].samples if each.name.endswith("_total"))
     assert (sample.labels, sample.value) == ({"controller": "widget", "result": "success"}, 1.0)
+
+
+def test_the_series_of_a_host_go_with_its_last_user() -> None:
+    metrics = Metrics()
+    one, other, elsewhere = (RequestMeter(metrics, host=host) for host in ("k8s:443", "k8s:443", "other:443"))
+    for meter in (one, other, elsewhere):
+        meter.answered(code="200", method="GET")
+        meter.took(0.1, verb="get")
+        meter.waited(0.1, verb="get")
+        meter.retried(code="401", verb="get")
+    one.close()
+    one.close()
+    assert 'host="k8s:443"' in metrics.render().decode()
+    other.close()
+    one.retried(code="401", verb="get")
+
+    text = metrics.render().decode()
+    assert 'host="k8s:443"' not in text
+    assert 'rest_client_requests_total{code="200",host="other:443",method="GET"} 1.0' in text

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import gzip
 import os
+import resource
 import socket
 import ssl
 import threading
@@ -116,6 +117,38 @@ def test_gzip_is_asked_for_and_unpacked_only_when_wanted(serve: Any, connect: An
 
     assert requester.send(replace(GET, compressed=True)).body == b"list"
     assert requester.send(GET).body == b"plain"
+
+
+@pytest.mark.parametrize("request_", [GET, POST])
+def test_a_head_whose_lines_end_with_a_line_feed_alone_is_a_head(
+    serve: Any, connect: Any, request_: HttpRequest
+) -> None:
+    server = serve(lambda call: call.send(b"HTTP/1.1 201 Created\nA: 1\nContent-Length: 2\n\n{}"))
+    response = connect(server).send(request_)
+
+    assert (response.status, response.headers["a"], response.body) == (201, "1", b"{}")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="lowers the limit of open files")
+def test_a_request_without_a_descriptor_was_not_sent_and_names_the_remedy(serve: Any, connect: Any) -> None:
+    server = serve()
+    requester = connect(server)
+    with no_descriptor(), pytest.raises(ConnectFailed, match=r"too many open files: raise the limit \(ulimit -n\)"):
+        requester.send(POST)
+
+    assert requester.send(POST).status == 200
+    assert len(server.seen) == 1
+
+
+@contextlib.contextmanager
+def no_descriptor() -> Iterator[None]:
+    """Leave nothing below the limit of open files."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_head_waits_for_no_body(serve: Any, connect: Any) -> None:
@@ -446,27 +479,33 @@ def test_a_stop_ends_a_silent_request_at_once(serve: Any, connect: Any) -> None:
 def test_a_stop_ends_an_answer_that_does_not_go_on_within_100_ms(
     serve: Any, connect: Any, request_: HttpRequest
 ) -> None:
-    begun = threading.Event()
+    begun = threading.Semaphore(0)
 
     def begin(call: Call) -> None:
         call.begin()
         call.chunk(b'{"kind"')
-        begun.set()
+        begun.release()
         call.hold()
 
-    requester, stop, stopped = connect(serve(begin)), StopToken(), []
+    def stopped_after() -> float:
+        stop, at = StopToken(), []
 
-    def stop_when_begun() -> None:
-        begun.wait(10)
-        stopped.append(time.monotonic())
-        stop.stop("lease lost")
+        def stop_when_begun() -> None:
+            begun.acquire(timeout=10)
+            at.append(time.monotonic())
+            stop.stop("lease lost")
 
-    thread = threading.Thread(target=stop_when_begun)
-    thread.start()
-    with pytest.raises(Stopped, match="lease lost"):
-        requester.send(request_, stop=stop)
-    assert time.monotonic() - stopped[0] < 0.1
-    thread.join(10)
+        thread = threading.Thread(target=stop_when_begun)
+        thread.start()
+        with pytest.raises(Stopped, match="lease lost"):
+            requester.send(request_, stop=stop)
+        ended = time.monotonic()
+        thread.join(10)
+        return ended - at[0]
+
+    requester = connect(serve(begin))
+
+    assert min(stopped_after() for _ in range(3)) < 0.1  # The best of three: the machine may be busy.
 
 
 def test_a_stop_ends_a_handshake_with_a_black_hole_at_once() -> None:
@@ -701,9 +740,9 @@ def test_a_requester_that_repeats_nothing_gives_up_a_lost_get(serve: Any, connec
     assert len(server.seen) == 1
 
 
-def test_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any) -> None:
+def test_a_429_with_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any) -> None:
     clock = VirtualClock()
-    server = serve(answers(status(429, Retry_After="7"), status(503, Retry_After="2"), ok))
+    server = serve(answers(status(429, Retry_After="7"), status(429, Retry_After="2"), ok))
     requester = connect(server, clock=clock)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(requester.send, POST)
@@ -715,6 +754,22 @@ def test_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any) -> None:
             clock.advance(0.5)
         assert running.result(10).status == 200
     assert len(server.seen) == 3
+
+
+@pytest.mark.parametrize("code", [500, 502, 503, 504])
+def test_a_write_that_a_5xx_answers_may_have_happened_and_is_not_repeated(serve: Any, connect: Any, code: int) -> None:
+    server = serve(answers(status(code, Retry_After="0"), ok))
+
+    assert connect(server).send(POST).status == code
+    assert connect(server).send(GET).status == 200
+    assert [seen.method for seen in server.seen] == ["POST", "GET"]
+
+
+def test_a_read_that_a_503_answers_is_repeated(serve: Any, connect: Any) -> None:
+    server = serve(answers(status(503, Retry_After="0"), ok))
+
+    assert connect(server).send(GET).status == 200
+    assert len(server.seen) == 2
 
 
 @pytest.mark.parametrize("value", ["Sat, 21 Nov 2026 12:00:00 GMT", "-1", "1.5", "", "²"])
@@ -733,17 +788,24 @@ def test_without_retry_after_the_answer_stands(serve: Any, connect: Any, code: i
 def test_a_wait_beyond_a_minute_is_not_begun(serve: Any, connect: Any) -> None:
     server = serve(status(429, Retry_After="61"))
 
-    assert connect(server).send(GET).retry_after == 61
+    assert connect(server).send(GET, timeout=90).retry_after == 61
+    assert len(server.seen) == 1
+
+
+def test_a_wait_beyond_the_time_of_a_request_is_not_begun(serve: Any, connect: Any) -> None:
+    server = serve(status(429, Retry_After="4"))
+
+    assert connect(server).send(POST, timeout=3).retry_after == 4
     assert len(server.seen) == 1
 
 
 def test_ten_retries_are_enough(serve: Any, connect: Any) -> None:
     metrics = Metrics()
-    server = serve(status(503, Retry_After="0"))
+    server = serve(status(429, Retry_After="0"))
 
-    assert connect(server, metrics=metrics).send(replace(POST, verb="create")).status == 503
+    assert connect(server, metrics=metrics).send(replace(POST, verb="create")).status == 429
     assert len(server.seen) == 11
-    assert b'request_retries_total{code="503",host="127.0.0.1:%d",verb="create"} 10.0' % server.port in metrics.render()
+    assert b'request_retries_total{code="429",host="127.0.0.1:%d",verb="create"} 10.0' % server.port in metrics.render()
 
 
 def test_a_stop_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
@@ -855,6 +917,33 @@ def test_a_stop_ends_the_wait_for_a_turn(serve: Any, connect: Any) -> None:
 
     with soon(0.05, stop.stop), pytest.raises(Stopped):
         requester.send(GET, stop=stop)
+
+
+def test_a_turn_that_is_no_longer_waited_for_is_given_to_the_next(serve: Any, connect: Any) -> None:
+    server, clock, stop = serve(), VirtualClock(), StopToken()
+    requester = connect(server, config={"qps": 1.0, "burst": 1}, clock=clock)
+    requester.send(GET)
+    with ThreadPoolExecutor(1) as workers:
+        stopped = workers.submit(requester.send, GET, stop=stop)
+        clock.wait_for_waiters(1)
+        stop.stop()
+        assert isinstance(stopped.exception(10), Stopped)
+    clock.advance(1.0)
+
+    requester.send(GET, timeout=0.5)
+    assert len(server.seen) == 2
+
+
+def test_a_request_that_is_sent_again_after_a_401_takes_a_turn_of_its_own(serve: Any, connect: Any) -> None:
+    server, clock = serve(only("new")), VirtualClock()
+    requester = connect(server, config={"qps": 1.0, "burst": 1, "credentials": Rotating("old", "new")}, clock=clock)
+    with ThreadPoolExecutor(1) as workers:
+        answer = workers.submit(requester.send, GET)
+        clock.wait_for_waiters(1)
+        assert len(server.seen) == 1
+        clock.advance(1.0)
+
+        assert answer.result(10).status == 200
 
 
 def test_without_a_rate_nobody_waits(serve: Any, connect: Any) -> None:

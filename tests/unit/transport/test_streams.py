@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import socket
 import threading
@@ -14,11 +15,11 @@ import pytest
 from kcontroller.errors import ConnectFailed, RequestTimeout, TLSFailed, TransportError
 from kcontroller.process.metrics import Metrics
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.transport.config import Config, TLSConfig
+from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS
 from kcontroller.transport.gate import ConnectGate
 from kcontroller.transport.streams import StreamLoop
-from tests.unit.transport.scripted import STRANGER, Call
+from tests.unit.transport.scripted import AUTHORITY, STRANGER, Call, ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -200,50 +201,90 @@ def test_a_refused_token_is_invalidated_and_the_refusal_told(serve: Any, start_l
 
 
 class Rotated:
-    """A token that is replaced by hand."""
+    """Another token at each call, as some plugins give, and a certificate that is replaced by hand."""
 
     def __init__(self) -> None:
-        self.token = "1"
+        self.tokens = itertools.count(1)
+        self.certificate: ClientCertificate | None = None
 
     def authorization(self) -> str:
-        return f"Bearer {self.token}"
+        return f"Bearer {next(self.tokens)}"
 
-    def client_certificate(self) -> None:
-        return None
+    def client_certificate(self) -> ClientCertificate | None:
+        return self.certificate
 
     def invalidate(self) -> None: ...
 
+    def rotate(self) -> None:
+        issued = AUTHORITY.issue_cert("we@example.com")
+        self.certificate = ClientCertificate(issued.cert_chain_pems[0].bytes(), issued.private_key_pem.bytes())
 
-def test_streams_of_replaced_credentials_are_ended_when_the_next_one_begins(
+
+def test_a_stream_goes_on_when_the_next_one_begins_with_another_token(
     serve: Any, start_loop: Any, recorder: Any
 ) -> None:
-    token, old, new = Rotated(), recorder(), recorder()
-    server = serve(watch)
-    running = start_loop(server, config={"credentials": token})
+    script = Silence()
+    server = serve(script)
+    running = start_loop(server, config={"credentials": Rotated()}, silence=0.05)
+    receivers = [recorder() for _ in range(3)]
+    for receiver in receivers:
+        open_on(running, receiver)
+        receiver.wait_for(lambda it: it.status == 200)
+    server.wait_for(lambda: script.probes >= 3)
+
+    assert [receiver.ends for receiver in receivers] == [[]] * 3
+    tokens = [seen.headers["authorization"] for seen in server.seen if seen.target == "/watch"]
+    assert tokens == ["Bearer 1", "Bearer 2", "Bearer 3"]
+
+
+def test_a_stream_is_ended_after_a_silence_when_the_certificate_is_another(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    credentials, old, new = Rotated(), recorder(), recorder()
+    running = start_loop(serve(Silence()), config={"credentials": credentials}, silence=0.05)
     open_on(running, old)
     old.wait_for(lambda it: it.status == 200)
-    token.token = "2"
+    credentials.rotate()
+
+    assert "certificates were renewed" in str(old.wait_for_end())
     open_on(running, new)
-
-    assert "credentials were renewed" in str(old.wait_for_end())
     new.wait_for(lambda it: it.status == 200)
-    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer 1", "Bearer 2"]
+    running.do(lambda: None)
+    assert new.ends == []
 
 
-def test_streams_of_replaced_credentials_are_ended_after_a_silence(serve: Any, start_loop: Any, recorder: Any) -> None:
-    def script(call: Call) -> None:
-        if call.request.target == "/version":
-            call.reply()
-        else:
-            watch(call)
+def test_a_stream_that_talks_or_has_no_answer_yet_outlives_its_certificate(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    clock, go_on = VirtualClock(), threading.Event()
 
-    token, old = Rotated(), recorder()
-    running = start_loop(serve(script), config={"credentials": token}, silence=0.05)
-    open_on(running, old)
-    old.wait_for(lambda it: it.status == 200)
-    token.token = "2"
+    def talk(call: Call) -> None:
+        call.begin()
+        call.chunk(b"1")
+        go_on.wait(10)
+        call.chunk(b"2")
+        call.hold()
 
-    assert "credentials were renewed" in str(old.wait_for_end())
+    server = serve(by_target(talking=talk, waiting=Call.hold, watch=watch, version=ok))
+    credentials, talking, waiting, new = Rotated(), recorder(), recorder(), recorder()
+    running = start_loop(server, config={"credentials": credentials}, silence=30.0, clock=clock)
+    open_on(running, talking, "/talking")
+    talking.wait_for(lambda it: it.body == b"1")
+    open_on(running, waiting, "/waiting")
+    server.wait_for(lambda: len(server.seen) == 2)
+    credentials.rotate()
+    running.do(lambda: clock.advance(20))
+    go_on.set()
+    talking.wait_for(lambda it: it.body == b"12")
+    open_on(running, new)
+    new.wait_for(lambda it: it.status == 200)
+    running.do(lambda: clock.advance(29))
+    running.do(lambda: None)
+    assert (talking.ends, waiting.ends) == ([], [])
+    running.do(lambda: clock.advance(2))
+
+    assert "certificates were renewed" in str(talking.wait_for_end())
+    assert (waiting.ends, new.ends) == ([], [])
 
 
 # What receivers may do.
@@ -462,7 +503,7 @@ def test_half_a_minute_of_silence_is_probed(serve: Any, start_loop: Any, recorde
     clock.advance(29.9)
     running.do(lambda: None)
     running.do(lambda: None)
-    assert running.loop._probe is None
+    assert running.loop._silence.probe is None
     clock.advance(0.1)
     running.do(lambda: None)
 

@@ -8,7 +8,8 @@ from kcontroller.transport.transfer import Stream
 class Quiet:
     """A loop that does nothing."""
 
-    def heard(self) -> None: ...
+    def hear(self) -> float:
+        return 0.0
 
     def answered(self, status: int, *, shared: bool) -> None: ...
 

@@ -1,0 +1,65 @@
+"""What a loop will do later, on its own thread."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.process.clock import Clock
+
+
+class Timer:
+    """A function that will run on the loop thread, from `StreamLoop.call_later`."""
+
+    __slots__ = ("_function",)
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        """Keep the function."""
+        self._function: Callable[[], None] | None = function
+
+    def stop(self) -> None:
+        """Never run the function; nothing happens if it has run. Loop thread only."""
+        self._function = None
+
+    def fire(self) -> None:
+        """Run the function unless stopped; for the loop."""
+        function, self._function = self._function, None
+        if function is not None:
+            function()
+
+
+class Timers:
+    """Timers in the order of their times; of one thread.
+
+    Args:
+        clock: the time by which they are due.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        """Have none."""
+        self._clock = clock
+        self._heap: list[tuple[float, int, Timer]] = []
+        self._numbers = itertools.count()
+
+    def add(self, seconds: float, function: Callable[[], None]) -> Timer:
+        """Run a function after so many seconds."""
+        timer = Timer(function)
+        heapq.heappush(self._heap, (self._clock.monotonic() + seconds, next(self._numbers), timer))
+        return timer
+
+    @property
+    def next_at(self) -> float:
+        """When the first one is due; infinity if there is none."""
+        return self._heap[0][0] if self._heap else float("inf")
+
+    def take_due(self) -> Timer | None:
+        """Take the first one off if its time has come."""
+        return heapq.heappop(self._heap)[2] if self.next_at <= self._clock.monotonic() else None
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._heap.clear()
