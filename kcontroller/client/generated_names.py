@@ -2,8 +2,8 @@
 
 The rule is the API server's own (k8s.io/apiserver, storage/names): the prefix, cut to fit, and random characters of an
 alphabet without vowels and without digits that look like letters. A name that is taken is followed by another one,
-eight in all. There are eight random characters, not the server's five: a lost create is known by its name, and two pairs
-among 7,770 objects of one prefix meet in five characters; in eight it takes a million objects.
+eight in all. There are eight random characters, not the server's five: a lost create is known by its name, and of 7,770
+objects of one prefix two pairs meet in five characters; in eight it takes a million objects.
 """
 
 from __future__ import annotations
