@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import weakref
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -28,13 +29,19 @@ class Forwarder:
     """Speaks with the targets.
 
     Args:
-        session: from `open`.
+        connector: makes the connections.
+        session: from `open`, on that connector.
         stand_still: waits while an answer that is under way must not go on.
     """
 
     def __init__(
-        self, session: aiohttp.ClientSession, *, stand_still: Callable[[web.BaseRequest], Awaitable[None]]
+        self,
+        connector: _Connector,
+        session: aiohttp.ClientSession,
+        *,
+        stand_still: Callable[[web.BaseRequest], Awaitable[None]],
     ) -> None:
+        self._connector = connector
         self._session = session
         self._stand_still = stand_still
         self._answers: dict[int, _Answering] = {}
@@ -42,18 +49,20 @@ class Forwarder:
     @classmethod
     async def open(cls, *, stand_still: Callable[[web.BaseRequest], Awaitable[None]]) -> Self:
         """Make one with a session of its own."""
+        connector = _Connector(limit=0)
         session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=connector,
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             skip_auto_headers=_OWN_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return cls(session, stand_still=stand_still)
+        return cls(connector, session, stand_still=stand_still)
 
     async def close(self) -> None:
         """End the connections with the targets."""
         await self._session.close()
+        self._connector.abort_all()
 
     async def forward(
         self,
@@ -137,6 +146,30 @@ class Forwarder:
                 return end(request, reset=truncate.reset)
         await response.write_eof()
         return response
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Knows every connection that it has made.
+
+    aiohttp 3.14 loses one now and then when a request is cancelled: its socket stays open until the collector comes.
+    """
+
+    def __init__(self, *, limit: int) -> None:
+        super().__init__(limit=limit)
+        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._make = self._factory
+        self._factory = self._noted  # type: ignore[assignment]  # It is called, and no more.
+
+    def _noted(self) -> Any:
+        protocol = self._make()
+        self._made.add(protocol)
+        return protocol
+
+    def abort_all(self) -> None:
+        """End what is still open."""
+        for protocol in tuple(self._made):
+            if protocol.transport is not None:
+                protocol.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)

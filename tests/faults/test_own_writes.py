@@ -30,7 +30,7 @@ from kcontroller.testing import HttpFaultProxy, config_of, eventually, install_c
 from kcontroller.testing.http_faults import HoldAnswer, Refuse, Truncate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context, Key, Request
     from kcontroller.transport.config import Config
@@ -105,6 +105,7 @@ class Undertaker(ObjectReconciler[Nest]):
     def __init__(self) -> None:
         self.runs: Counter[str] = Counter()
         self.ready: Counter[Key] = Counter()
+        self.at_the_end: Callable[[], None] = lambda: None
         self._again: Counter[Key] = Counter()
 
     def setup(self, builder: Builder) -> None:
@@ -123,6 +124,7 @@ class Undertaker(ObjectReconciler[Nest]):
     def finalize(self, ctx: Context, nest: Nest) -> None:
         self.runs[nest.metadata.uid] += 1
         self._again[ctx.request.key] = AGAIN
+        self.at_the_end()
 
 
 class Stage:
@@ -133,6 +135,15 @@ class Stage:
         self.config = config
         self.namespace = "own-writes"
         self.creates = CREATES // share
+        self.proxy: HttpFaultProxy | None = None
+        self._timers: list[threading.Timer] = []
+
+    def hold_watches(self) -> None:
+        """Hold the watches for a moment from now on: what is written next comes back late for sure."""
+        assert self.proxy is not None
+        timer = threading.Timer(0.1, self.proxy.add(HoldAnswer(), watch=True).remove)
+        self._timers.append(timer)
+        timer.start()
 
     def request(self, method: str, path: str, body: object = None) -> Any:
         status, answer = self.server.request(method, path, body)
@@ -154,6 +165,7 @@ class Stage:
     def running(self, reconciler: Reconciler, **options: Any) -> Iterator[Manager]:
         """Run it with watches that are held for 0 to `LAG` seconds, with short breaks."""
         with HttpFaultProxy(self.config.server, ca_pem=self.server.ca_pem) as proxy:
+            self.proxy = proxy
             manager = Manager(proxy.config(self.config), options=ManagerOptions(**OPTIONS, **options))
             manager.add(reconciler)
             over = threading.Event()
@@ -166,6 +178,8 @@ class Stage:
             finally:
                 over.set()
                 lagging.join(LAG + 10)
+                for timer in self._timers:
+                    timer.join(10)
                 proxy.clear()
                 assert manager.stop(grace=10)
 
@@ -264,6 +278,7 @@ def test_no_finalizer_runs_twice_while_the_watch_lags(stage: Stage) -> None:
     """The object is gone with its last finalizer, while the cache still shows it as terminating, with the finalizer."""
     nests = stage.nests(stage.creates // 10)
     undertaker = Undertaker()
+    undertaker.at_the_end = stage.hold_watches
     base = f"/apis/example.com/v1/namespaces/{stage.namespace}/nests"
 
     with stage.running(undertaker) as manager:

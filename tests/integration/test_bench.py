@@ -15,11 +15,13 @@ from benchmarks import building, contenders, duel, figures, filling, kcontroller
 from benchmarks.measured import Failed, Measured
 from kcontroller import Request
 from kcontroller.testing import eventually
+from kcontroller.testing.control_plane import ControlPlane
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from kcontroller.testing.control_plane import ControlPlane
+    from kcontroller.testing.control_plane import ApiServer
 
 OBJECTS: Final = 40
 SYNC: Final = duel.Work(name="sync", kind="widgets", objects=OBJECTS, workers=2)
@@ -229,8 +231,15 @@ def syncs_of_gadgets(ground: duel.Ground) -> int:
 
 
 @pytest.fixture(scope="module")
-def ground(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> duel.Ground:
-    server = control_plane.servers[0]
+def ground(
+    control_plane: ControlPlane,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[duel.Ground]:
+    with ControlPlane() as plane:  # Of its own: others leave pods behind.
+        yield _ground(plane.servers[0], tmp_path_factory)
+
+
+def _ground(server: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> duel.Ground:
     sizes = {kind: filling.fill(server, kind, OBJECTS) for kind in ("widgets", "gadgets", "pods")}
     assert 900 < sizes["widgets"] < 1300
     assert 7500 < sizes["pods"] < 8700
