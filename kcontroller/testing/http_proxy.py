@@ -205,6 +205,11 @@ class HttpFaultProxy:
             if connection.transport is not None:
                 connection.transport.abort()
         await self._http.shutdown(_CLOSE_SECONDS)
+        # A request that is still on its way to the target would open its connection behind our back.
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._forwarder.close()
 
     def _set(self, rules: tuple[Rule, ...]) -> None:
