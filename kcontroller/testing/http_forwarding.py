@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import weakref
@@ -17,11 +18,14 @@ from kcontroller.testing.pipes import BY_RST
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from aiohappyeyeballs import AddrInfoType
+
     from kcontroller.testing.http_faults import Rule, Truncate
     from kcontroller.testing.http_recording import Exchange
     from kcontroller.testing.http_target import Destination
 
 _OF_ONE_HOP: Final = frozenset({"connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "host"})
+_LAST_TURNS: Final = 10  # Of the loop: a socket that has ended is read, its transport closed, its protocol told.
 _OWN_HEADERS: Final = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 
 
@@ -29,40 +33,52 @@ class Forwarder:
     """Speaks with the targets.
 
     Args:
-        connector: makes the connections.
-        session: from `open`, on that connector.
+        session: from `open`, whose sockets are `sockets`.
+        sockets: all that the session has made.
         stand_still: waits while an answer that is under way must not go on.
     """
 
     def __init__(
         self,
-        connector: _Connector,
         session: aiohttp.ClientSession,
+        sockets: weakref.WeakSet[socket.socket],
         *,
         stand_still: Callable[[web.BaseRequest], Awaitable[None]],
     ) -> None:
-        self._connector = connector
         self._session = session
+        self._sockets = sockets
         self._stand_still = stand_still
         self._answers: dict[int, _Answering] = {}
 
     @classmethod
     async def open(cls, *, stand_still: Callable[[web.BaseRequest], Awaitable[None]]) -> Self:
         """Make one with a session of its own."""
-        connector = _Connector(limit=0)
+        sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+
+        def noted(address: AddrInfoType) -> socket.socket:
+            made = socket.socket(*address[:3])
+            sockets.add(made)
+            return made
+
         session = aiohttp.ClientSession(
-            connector=connector,
+            connector=aiohttp.TCPConnector(limit=0, socket_factory=noted),
             timeout=aiohttp.ClientTimeout(total=None),
             auto_decompress=False,
             skip_auto_headers=_OWN_HEADERS,
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        return cls(connector, session, stand_still=stand_still)
+        return cls(session, sockets, stand_still=stand_still)
 
     async def close(self) -> None:
         """End the connections with the targets."""
         await self._session.close()
-        self._connector.abort_all()
+        # Python 3.11 loses a TLS connection whose opening is cancelled before its handshake begins
+        # (sslproto.SSLProtocol._start_shutdown returns in state UNWRAPPED); the end of its socket ends it.
+        for made in tuple(self._sockets):
+            with contextlib.suppress(OSError):
+                made.shutdown(socket.SHUT_RDWR)
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     async def forward(
         self,
@@ -146,30 +162,6 @@ class Forwarder:
                 return end(request, reset=truncate.reset)
         await response.write_eof()
         return response
-
-
-class _Connector(aiohttp.TCPConnector):
-    """Knows every connection that it has made.
-
-    aiohttp 3.14 loses one now and then when a request is cancelled: its socket stays open until the collector comes.
-    """
-
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(limit=limit)
-        self._made: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._make = self._factory
-        self._factory = self._noted  # type: ignore[assignment]  # It is called, and no more.
-
-    def _noted(self) -> Any:
-        protocol = self._make()
-        self._made.add(protocol)
-        return protocol
-
-    def abort_all(self) -> None:
-        """End what is still open."""
-        for protocol in tuple(self._made):
-            if protocol.transport is not None:
-                protocol.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
