@@ -65,6 +65,10 @@ class Silence:
         self.heard = self._clock.monotonic()
         return self.heard
 
+    def lasts(self, seconds: float) -> bool:
+        """Whether nothing was heard for so long."""
+        return self._clock.monotonic() - self.heard >= seconds
+
     @property
     def probe_at(self) -> float:
         """When a probe is due if nothing is heard until then; infinity if none will be."""

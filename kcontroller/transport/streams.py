@@ -192,8 +192,9 @@ class StreamLoop:
         for handle, code, text in multi.finished():
             transfer = self._running.pop(id(handle))
             error = transfer.error(self._endpoint, code, text)
-            if code == TIMED_OUT and self._silence.heard <= transfer.started:
-                # Its connection may be dead, and libcurl would give it to the next stream.
+            if code == TIMED_OUT and self._silence.lasts(transfer.timeout / 2):
+                # Its connection may be dead, and libcurl would give it to the next stream. Not measured from its start:
+                # bytes that were on their way when the peer died arrive just after.
                 transfer.shut_down()
             _discard(multi, transfer)
             if isinstance(transfer, Probe):

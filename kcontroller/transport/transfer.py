@@ -63,6 +63,7 @@ class Transfer:
     """A GET in flight; `Stream` and `Probe` say what becomes of its answer.
 
     Attributes:
+        timeout: seconds it may take in all.
         started: when it was handed to libcurl, by the loop's clock.
         status: the status of the answer once it is there.
         shared: whether the answer came by HTTP/2.
@@ -82,7 +83,7 @@ class Transfer:
         self.dead = False
         self._owner = owner
         self._target = target
-        self._timeout = timeout
+        self.timeout = timeout
         self._accept = accept
         self._lines: list[bytes] = []
         self._fault: BaseException | None = None
@@ -98,7 +99,7 @@ class Transfer:
         identity = endpoint.identity()
         handle = P.Curl()
         try:
-            endpoint.prepare(handle, self._target, timeout=self._timeout, accept=self._accept, identity=identity)
+            endpoint.prepare(handle, self._target, timeout=self.timeout, accept=self._accept, identity=identity)
         except BaseException:
             handle.close()
             raise
