@@ -244,7 +244,7 @@ def test_a_connection_held_on_its_way_is_found_and_replaced(control_plane: Contr
 
 @pytest.mark.parametrize("heard", [False, True])
 def test_a_stream_that_timed_out_does_not_leave_its_dead_connection_to_the_next(
-    control_plane: ControlPlane, proxy: HoldingProxy, heard: bool
+    control_plane: ControlPlane, proxy: HoldingProxy, *, heard: bool
 ) -> None:
     with contextlib.closing(Fleet(control_plane.servers[0], url=proxy.url, silence=60.0)) as fleet:
         first, second = Watcher(), Watcher()
