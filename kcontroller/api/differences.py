@@ -65,6 +65,21 @@ def touches_list(patch: Any, before: Any) -> bool:
     return _holds_list(patch) or _holds_list(before)
 
 
+def only_sets_leaves(patch: dict[str, Any], before: Any) -> bool:
+    """Whether a merge patch of `before` does nothing but give strings, numbers and booleans other values of that sort.
+
+    Such a patch means the same for every document that says what `before` says, whatever else it says.
+    """
+    for name, value in patch.items():
+        old = before.get(name)
+        if isinstance(value, dict):
+            if not isinstance(old, dict) or not only_sets_leaves(value, old):
+                return False
+        elif value is None or isinstance(value, list) or isinstance(old, dict | list):
+            return False
+    return True
+
+
 def _holds_list(value: Any) -> bool:
     if isinstance(value, dict):
         return any(map(_holds_list, value.values()))

@@ -5,13 +5,18 @@ The checks are those of apimachinery's ``IsValidPathSegmentName``; what passes i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from kcontroller.api.keys import GVK, Key, ResourceMapping
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]*")
+_COLLECTIONS_KEPT: Final = 1024
 
 
 def segment(text: str, what: str) -> str:
@@ -20,6 +25,8 @@ def segment(text: str, what: str) -> str:
     Raises:
         ValueError: it is empty, "." or "..", holds "/" or "%", or a control character.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     if not text or text in {".", ".."} or any(mark in text for mark in "/%") or not text.isprintable():
         msg = f"{what} {text[:80]!r} cannot be part of a path"
         raise ValueError(msg)
@@ -32,6 +39,7 @@ def group_version_path(gvk: GVK) -> str:
     return f"/apis/{segment(gvk.group, 'group')}/{version}" if gvk.group else f"/api/{version}"
 
 
+@lru_cache(_COLLECTIONS_KEPT)
 def collection_path(resource: ResourceMapping, namespace: str = "") -> str:
     """Path of all objects of a resource, in one namespace or (with "") in all.
 
@@ -66,10 +74,14 @@ def object_path(resource: ResourceMapping, key: Key, subresource: str = "") -> s
         ValueError: the namespace is missing or not allowed, or a part is hostile.
     """
     path = f"{creation_path(resource, key)}/{segment(key.name, 'name')}"
-    return path + "".join(f"/{segment(part, 'subresource')}" for part in subresource.split("/") if part)
+    for part in subresource.split("/") if subresource else ():
+        path += f"/{segment(part, 'subresource')}" if part else ""
+    return path
 
 
 def with_query(path: str, parameters: Iterable[tuple[str, str]]) -> str:
     """Append the parameters that are not empty."""
-    pairs = "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters if value)
+    pairs = "&".join(
+        [f"{name}={value if _PLAIN.fullmatch(value) else quote(value, safe='')}" for name, value in parameters if value]
+    )
     return f"{path}?{pairs}" if pairs else path

@@ -129,8 +129,8 @@ class ObjectWriter:
         """Send what changed since the object was read, on a fresh reading again where someone else was quicker."""
         newest = b""
         for tries_left in reversed(range(_CONFLICT_TRIES)):
-            before, after = codec.changed(obj, onto=newest)
-            patch, rest = _part(merge_diff(before, after), subresource)
+            difference, before = _difference(obj, newest)
+            patch, rest = _part(difference, subresource)
             if not patch:
                 break
             body = codec.encode(_conditional(patch, before))
@@ -176,6 +176,15 @@ def wished(obj: KubeObject) -> dict[str, Any]:
     document = codec.new_document(obj)
     metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
     return {**document, "metadata": metadata}
+
+
+def _difference(obj: KubeObject, newest: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(What changed since the object was read, what it was then as far as a condition needs it.)"""
+    simple = None if newest else codec.simple_difference(obj)
+    if simple is not None:
+        return simple, {"metadata": {"uid": obj.metadata.uid}}
+    before, after = codec.changed(obj, onto=newest)
+    return merge_diff(before, after), before
 
 
 def _conditional(patch: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:

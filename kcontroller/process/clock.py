@@ -39,9 +39,7 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's own clocks."""
 
-    def monotonic(self) -> float:
-        """Read the monotonic clock."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)  # Read a dozen times in each reconcile: no frame of ours around it.
 
     def elapsed(self) -> float:
         """Read the clock that counts sleep too (Linux); the monotonic one elsewhere."""

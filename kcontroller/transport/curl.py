@@ -31,7 +31,6 @@ _SUPPRESS_CONNECT_HEADERS: Final = 265
 _HEADER_LINE: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e]*")
 _TARGET: Final = re.compile(r"/[\x21-\x7e]*")
 _LINES_KEPT: Final = 32
-_ENDS: Final = frozenset({b"\r\n", b"\n"})  # A line feed alone ends a line too (RFC 9112, 2.2).
 
 
 def check_build() -> None:
@@ -112,9 +111,10 @@ class Endpoint:
             proxied=bool(config.proxy),
         )
         self._base = config.server
+        self.base_path = config.base_path
         self._lines: dict[tuple[str, str, str | None], list[str]] = {}
         self._headers = [self._line(*_split_header(line)) for line in config.extra_headers]
-        self._headers += [self._line("User-Agent", user_agent), "Expect:"]
+        self._headers += [self._line("User-Agent", user_agent), self._line("Host", parts.netloc)]
         self._fixed: list[tuple[int, object]] = self._fixed_options()
         if self.encrypted and config.tls.server_name:
             self._use_server_name(config, config.tls.server_name)
@@ -150,7 +150,6 @@ class Endpoint:
         shown = f"[{name}]" if ":" in name else name
         self._base = f"https://{shown}:{port}{parts.path}"
         self._fixed.append((P.CONNECT_TO, [f"::{host}:{port}"]))
-        self._headers.append(f"Host: {parts.netloc}")
 
     def identity(self) -> Identity:
         """Ask who we are now; raises what the credentials raise. May block, see `Credentials`."""
@@ -160,40 +159,40 @@ class Endpoint:
             return Identity(authorization, _NO_TRUST)
         return Identity(authorization, Trust(self.config.tls.ca_pem(), credentials.client_certificate()))
 
-    def prepare(
-        self,
-        handle: P.Curl,
-        target: str,
-        *,
-        timeout: float,
-        accept: str,
-        content_type: str = "",
-        identity: Identity,
-    ) -> None:
-        """Set every option that requests and streams share on a handle that was just made or reset.
+    def prepare(self, handle: P.Curl, target: str, *, timeout: float, accept: str, identity: Identity) -> None:
+        """Set the options of a GET on a handle that was just made.
 
         Args:
             handle: the libcurl handle.
             target: path and query below the server, percent-encoded.
             timeout: seconds for the whole transfer; connecting may take `CONNECT_SECONDS` of them.
             accept: the Accept header.
-            content_type: the header of that name; "" for none.
-            identity: from `identity`; the caller compares it after a 401, and with that of an idle connection.
+            identity: from `identity`.
 
         Raises:
             ValueError: the target is not percent-encoded, or a header value is not printable ASCII.
         """
         check_target(target)
+        self.prepare_connection(handle, timeout=timeout, trust=identity.trust)
         handle.setopt(P.URL, self._base + target)
+        handle.setopt(P.HTTPHEADER, self.header_lines(accept, "", identity.authorization))
+
+    def prepare_connection(self, handle: P.Curl, *, timeout: float, trust: Trust) -> None:
+        """Set the options that say where to connect and whom to trust; see `prepare`."""
+        handle.setopt(P.URL, self._base)
         for option, value in self._fixed:
             handle.setopt(option, value)
         handle.setopt(P.TIMEOUT_MS, _milliseconds(timeout))
         handle.setopt(P.CONNECTTIMEOUT_MS, _milliseconds(min(timeout, CONNECT_SECONDS)))
-        handle.setopt(P.HTTPHEADER, self._header_lines(accept, content_type, identity.authorization))
         if self.encrypted:
-            _identify(handle, identity.trust)
+            _identify(handle, trust)
 
-    def _header_lines(self, accept: str, content_type: str, authorization: str | None) -> list[str]:
+    def header_lines(self, accept: str, content_type: str, authorization: str | None) -> list[str]:
+        """Give every header line of a request but those that tell of its body; not to be changed.
+
+        Raises:
+            ConfigError: a value is not printable ASCII.
+        """
         # A client sends the same few sets of headers all its life; a token that is rotated makes new ones.
         wanted = accept, content_type, authorization
         lines = self._lines.get(wanted)
@@ -278,17 +277,6 @@ class Headers(Mapping[str, str]):
         if self._values is None:
             self._values = _parse(self._lines)
         return self._values
-
-
-def is_complete(lines: list[bytes]) -> bool:
-    """Whether the last head among these header lines has its end.
-
-    To libcurl a connection that ends in the middle of a head is an answer without a body.
-    """
-    if lines and lines[-1] in _ENDS:
-        return True
-    begin = max((at for at, line in enumerate(lines) if line.startswith(b"HTTP/")), default=0)
-    return not _ENDS.isdisjoint(lines[begin:])  # Trailers follow it.
 
 
 def _parse(lines: list[bytes]) -> dict[str, str]:

@@ -28,7 +28,9 @@ class Fault(enum.Enum):
 
 TIMED_OUT: Final = 28
 HTTP2_LOST: Final = 16
+NOT_HTTP: Final = 8
 CUT_SHORT: Final = 18
+BAD_ENCODING: Final = 61
 FAULTS: Final[dict[int, Fault]] = {
     5: Fault.CONNECT,  # the proxy's name
     6: Fault.CONNECT,  # the server's name
@@ -39,7 +41,6 @@ FAULTS: Final[dict[int, Fault]] = {
     23: Fault.RECEIVER,
     28: Fault.TIMEOUT,
     35: Fault.TLS,
-    42: Fault.LOST,  # our PREREQFUNCTION refused to send a second time
     52: Fault.LOST,
     53: Fault.TLS,
     54: Fault.TLS,
@@ -86,8 +87,7 @@ class Failure:
         code: libcurl's number, a key of `FAULTS`.
         text: libcurl's message.
         errno: the system's number of a failed connect, or 0.
-        sent: whether the request may have arrived. The code does not tell: libcurl connects again when a connection it
-            reused dies, and then reports that nobody listens (7), with no word about the first sending.
+        sent: whether the request may have arrived; the code does not tell.
     """
 
     code: int
@@ -99,6 +99,11 @@ class Failure:
     def fault(self) -> Fault:
         """The row of `FAULTS`; an unknown code counts as a lost connection, the careful reading."""
         return FAULTS.get(self.code, Fault.LOST)
+
+    @property
+    def is_timeout(self) -> bool:
+        """Whether time was over."""
+        return self.code == TIMED_OUT
 
     @property
     def lost_at_start(self) -> bool:

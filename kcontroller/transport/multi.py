@@ -56,6 +56,21 @@ class Multi:
                 self._act(fd, bits)
         self.act_if_due()
 
+    def wait_for(self, fd: int, what: int, seconds: float) -> bool:
+        """Wait for a socket that libcurl has left to us, or for `wake`; False if so many seconds passed first.
+
+        Args:
+            fd: the socket.
+            what: one of libcurl's ``POLL_*``.
+            seconds: at most.
+        """
+        self._poller.watch(fd, what)
+        ready = self._poller.wait(seconds)
+        for each, _ in ready:
+            if each == self._wake_fd:
+                self._drain()
+        return bool(ready)
+
     def act_if_due(self) -> None:
         """Do what libcurl's timer asks for by now, such as the first step of a transfer that was just added."""
         if self._due is not None and time.monotonic() >= self._due:

@@ -107,13 +107,3 @@ class BarePoller:
 def light_poller() -> Poller:
     """Make the poller that costs least for a few descriptors."""
     return BarePoller() if hasattr(select, "poll") else EventPoller()
-
-
-def is_readable(fd: int) -> bool:
-    """Whether a descriptor has something to read, or has ended."""
-    poller = light_poller()
-    poller.watch(fd, P.POLL_IN)
-    try:
-        return bool(poller.wait(0.0))
-    finally:
-        poller.close()

@@ -1,25 +1,27 @@
 """Blocking requests over HTTP/1.1, from any thread.
 
 Why not HTTP/2 as for streams: it costs 20 to 40 % more CPU, and a request that timed out leaves its dead connection to
-the next one.
+the next one. Nothing is sent a second time behind the caller's back but a read.
 """
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from typing import TYPE_CHECKING, Final
-
-import pycurl as P  # noqa: N812 - see multi.py
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from kcontroller.errors import ConnectFailed, KControllerError, RequestTimeout, Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import StopToken
 from kcontroller.process.waits import about_to_wait
-from kcontroller.transport.curl import USER_AGENT, Endpoint, Headers, failure_of, is_complete
-from kcontroller.transport.faults import CUT_SHORT, error_of, reason_of
+from kcontroller.transport.connection import ConnectionBroken
+from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
+from kcontroller.transport.exchange import Exchange, request_bytes
+from kcontroller.transport.faults import error_of, reason_of
 from kcontroller.transport.limiter import DEFAULT_BURST, RateLimiter
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
-from kcontroller.transport.messages import METHODS, HttpResponse
+from kcontroller.transport.messages import METHODS
 from kcontroller.transport.pool import SHARED
 from kcontroller.transport.retries import Retries
 
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.transport.config import Config
+    from kcontroller.transport.connection import Connection
     from kcontroller.transport.curl import Identity
-    from kcontroller.transport.messages import HttpRequest
-    from kcontroller.transport.pool import Handle, Pools
+    from kcontroller.transport.messages import HttpRequest, HttpResponse
+    from kcontroller.transport.pool import Pools
 
-_WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})  # A missing body is an empty one, with Content-Length: 0.
 _UNAUTHORIZED: Final = 401
 
 
@@ -68,7 +70,6 @@ class Requester:
         self._meter = RequestMeter(metrics, host=config.host)
         self._stop = StopToken(clock=clock)
         self._lock = threading.Lock()
-        self._running: set[Handle] = set()
         self._pool, self._leave_pool = pools.join(config, clock=clock)
 
     def send(
@@ -123,10 +124,7 @@ class Requester:
         """End the running requests with Stopped; later ones raise it. Idle connections go with their last user."""
         self._stop.stop("the connection to the cluster was closed")
         with self._lock:
-            running = list(self._running)
             leave, self._leave_pool = self._leave_pool, lambda: None
-        for handle in running:
-            handle.wake()
         leave()
         self._meter.close()
 
@@ -181,17 +179,37 @@ class Requester:
         stop: StopToken | None,
         guard: Callable[[], None] | None,
     ) -> HttpResponse:
-        self._raise_if_stopped(stop)
-        handle = self._take_handle(identity)
-        try:
-            once = self._prepare(handle, request, identity, timeout, guard)
-            if guard is not None and not request.read_only:
+        if request.read_only:
+            guard = None
+        lines = self._endpoint.header_lines(request.accept, request.content_type, identity.authorization)
+        target = self._endpoint.base_path + request.target
+        check_target(target)
+        data = request_bytes(request.method, target, lines, request.body, compressed=request.compressed)
+        until = time.monotonic() + timeout
+        while True:
+            self._raise_if_stopped(stop)
+            if guard is not None:
                 guard()
-            return self._exchange(handle, request, once, stop)
-        finally:
-            self._pool.give_back(handle)
+            connection = self._take(identity)
+            reused = connection.stands
+            try:
+                if not reused:
+                    self._connect(connection, until, stop)
+                    if guard is not None:
+                        guard()
+                exchange = Exchange(connection, until=until, stops=(self._stop, stop) if stop else (self._stop,))
+                response = exchange.run(data, to_head=request.method == "HEAD", compressed=request.compressed)
+            except ConnectionBroken as broken:
+                # A server may end an idle connection at the very moment in which we use it.
+                if reused and request.read_only and not exchange.answered and not broken.failure.is_timeout:
+                    continue
+                self._fail(broken, request)
+            finally:
+                self._pool.give_back(connection)
+            self._meter.answered(code=str(response.status), method=request.method)
+            return response
 
-    def _take_handle(self, identity: Identity) -> Handle:
+    def _take(self, identity: Identity) -> Connection:
         try:
             return self._pool.take(identity.trust)
         except OSError as error:
@@ -199,74 +217,25 @@ class Requester:
             msg = f"cannot connect to {server}: {reason_of(error.errno or 0)}"
             raise ConnectFailed(msg) from error
 
-    def _prepare(
-        self,
-        handle: Handle,
-        request: HttpRequest,
-        identity: Identity,
-        timeout: float,
-        guard: Callable[[], None] | None,
-    ) -> _Once | None:
-        curl = handle.curl
-        self._endpoint.prepare(
-            curl,
-            request.target,
-            timeout=timeout,
-            accept=request.accept,
-            content_type=request.content_type,
-            identity=identity,
-        )
-        curl.setopt(P.HTTP_VERSION, P.CURL_HTTP_VERSION_1_1)
-        if request.compressed:
-            curl.setopt(P.ACCEPT_ENCODING, "gzip")
-        if request.method == "HEAD":
-            curl.setopt(P.NOBODY, 1)
-        elif request.method != "GET":
-            if request.body is not None or request.method in _WITH_LENGTH:
-                curl.setopt(P.POSTFIELDS, request.body or b"")
-            curl.setopt(P.CUSTOMREQUEST, request.method)
-        if request.method == "GET":
-            return None
-        once = _Once(None if request.read_only else guard)
-        handle.forget_dead_connection()
-        curl.setopt(P.PREREQFUNCTION, once)
-        return once
-
-    def _exchange(
-        self, handle: Handle, request: HttpRequest, once: _Once | None, stop: StopToken | None
-    ) -> HttpResponse:
-        # The methods of lists are callbacks that cannot raise, and cost no Python frame.
-        lines: list[bytes] = []
-        chunks: list[bytes] = []
-        handle.curl.setopt(P.HEADERFUNCTION, lines.append)
-        handle.curl.setopt(P.WRITEFUNCTION, chunks.append)
-        with self._lock:
-            self._running.add(handle)
-        withdraw = stop.on_stop(handle.wake) if stop is not None else None
-        try:
-            about_to_wait()
-            ended = handle.run(lambda: self._stop.stopped or (stop is not None and stop.stopped))
-        finally:
-            if withdraw is not None:
-                withdraw()
-            with self._lock:
-                self._running.discard(handle)
-        if once is not None:
-            once.raise_refusal()
-        if ended is None:
-            self._raise_if_stopped(stop)
-        code, text = ended or (0, "")
-        if code or not is_complete(lines):
-            self._meter.answered(code=NO_ANSWER, method=request.method)
-            raise error_of(
-                failure_of(handle.curl, code or CUT_SHORT, text, sent=once.passed if once else None),
-                self._endpoint.peer,
-                asked=request.method,
-                read_only=request.read_only,
+    def _connect(self, connection: Connection, until: float, stop: StopToken | None) -> None:
+        about_to_wait()
+        with contextlib.ExitStack() as hung:
+            hung.callback(self._stop.on_stop(connection.wake))
+            if stop is not None:
+                hung.callback(stop.on_stop(connection.wake))
+            connection.open(
+                self._endpoint,
+                timeout=max(0.0, until - time.monotonic()),
+                stopped=lambda: self._stop.stopped or (stop is not None and stop.stopped),
             )
-        status = handle.curl.getinfo(P.RESPONSE_CODE)
-        self._meter.answered(code=str(status), method=request.method)
-        return HttpResponse(status, Headers(lines), b"".join(chunks))
+        if not connection.stands:
+            self._raise_if_stopped(stop)
+
+    def _fail(self, broken: ConnectionBroken, request: HttpRequest) -> NoReturn:
+        self._meter.answered(code=NO_ANSWER, method=request.method)
+        raise error_of(
+            broken.failure, self._endpoint.peer, asked=request.method, read_only=request.read_only
+        ) from broken
 
     def _raise_if_stopped(self, stop: StopToken | None) -> None:
         if stop is not None:
@@ -277,39 +246,3 @@ class Requester:
         with self._stop.child(*([stop] if stop is not None else [])) as token:
             token.wait(seconds)
             token.raise_if_stopped()
-
-
-class _Once:
-    """Lets a request leave once, if its guard agrees, and knows whether it did.
-
-    libcurl calls it when a connection stands, which can take many seconds, and sends right after it. It sends again,
-    POST and DELETE too, when a connection that it reused ends before the answer.
-    """
-
-    __slots__ = ("_guard", "_refusal", "passed")
-
-    def __init__(self, guard: Callable[[], None] | None) -> None:
-        self.passed = False
-        self._guard = guard
-        self._refusal: BaseException | None = None
-
-    def __call__(self, *_: object) -> int:
-        if self.passed:
-            return int(P.PREREQFUNC_ABORT)
-        if self._guard is not None:
-            try:
-                self._guard()
-            except BaseException as error:  # noqa: BLE001 - nothing can be raised through libcurl
-                self._refusal = error
-                return int(P.PREREQFUNC_ABORT)
-        self.passed = True
-        return int(P.PREREQFUNC_OK)
-
-    def raise_refusal(self) -> None:
-        """Raise what the guard raised, if it did."""
-        refusal, self._refusal = self._refusal, None
-        if refusal is not None:
-            try:
-                raise refusal
-            finally:
-                del refusal  # Its traceback has this frame.

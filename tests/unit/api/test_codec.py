@@ -101,6 +101,36 @@ def test_a_typed_change_is_the_only_difference(data: dict[str, Any], replicas: i
     assert difference(obj) == {"spec": {"replicas": replicas}}
 
 
+@settings(max_examples=300)
+@given(WIDGETS, WIDGETS, st.sampled_from(["spec", "status", "metadata"]))
+def test_the_short_way_to_a_difference_leads_where_the_long_one_does(
+    one: dict[str, Any], other: dict[str, Any], part: str
+) -> None:
+    obj, says = (codec.decode(codec.encode(data), Widget) for data in (one, other))
+    setattr(obj, part, getattr(says, part))
+
+    assert codec.simple_difference(obj) in (None, merge_diff(*codec.changed(obj)))
+
+
+@pytest.mark.parametrize(
+    ("change", "short"),
+    [
+        (lambda obj: setattr(obj.status, "ready_replicas", 3), {"status": {"readyReplicas": 3}}),
+        (lambda obj: setattr(obj.spec.template, "image", "b"), {"spec": {"template": {"image": "b"}}}),
+        (lambda obj: obj.spec.weights.update({1: "x"}), {"spec": {"weights": {"1": "x"}}}),
+        (lambda obj: None, {}),
+        (lambda obj: obj.spec.args.append("x"), None),
+        (lambda obj: setattr(obj.spec, "title", None), None),
+        (lambda obj: obj.metadata.labels.update(a="b"), None),
+    ],
+)
+def test_the_short_way_is_taken_for_leaves(change: Any, short: Any) -> None:
+    obj = widget(spec={"title": "t", "template": {"image": "a"}, "other": [1]}, status={"readyReplicas": 1})
+    change(obj)
+
+    assert codec.simple_difference(obj) == short
+
+
 @settings(max_examples=100)
 @given(WIDGETS, WIDGETS)
 def test_an_answer_overwrites_the_object_as_if_it_was_read_from_it(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -3,46 +3,65 @@ from __future__ import annotations
 import gc
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import ClientCertificate, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials
+from kcontroller.transport.curl import Endpoint
 from kcontroller.transport.messages import HttpRequest
-from kcontroller.transport.pool import HandlePool, Pools
+from kcontroller.transport.pool import ConnectionPool, Pools
 from kcontroller.transport.requests import Requester
 from tests.unit.transport.scripted import AUTHORITY
+
+if TYPE_CHECKING:
+    from kcontroller.transport.connection import Connection
 
 GET = HttpRequest("GET", "/api")
 
 
-def test_the_handle_used_last_is_taken_first() -> None:
-    pool = HandlePool()
-    first, second = pool.take(), pool.take()
+@pytest.fixture
+def take(serve: Any, configure: Any) -> Any:
+    """Take a connection from a pool, and make it if it is a new one."""
+    endpoint = Endpoint(configure(serve()))
+    trust = endpoint.identity().trust
+
+    def take(pool: ConnectionPool) -> Connection:
+        connection = pool.take(trust)
+        if not connection.stands:
+            connection.open(endpoint, timeout=10, stopped=lambda: False)
+        return connection
+
+    return take
+
+
+def test_the_connection_used_last_is_taken_first(take: Any) -> None:
+    pool = ConnectionPool()
+    first, second = take(pool), take(pool)
     pool.give_back(first)
     pool.give_back(second)
 
-    assert pool.take() is second
+    assert take(pool) is second
     second.close()
     pool.close()
 
 
-def test_no_more_than_the_cap_are_kept() -> None:
-    pool = HandlePool(max_idle=1)
-    handles = [pool.take(), pool.take()]
-    for handle in handles:
-        pool.give_back(handle)
+def test_no_more_than_the_cap_are_kept(take: Any) -> None:
+    pool = ConnectionPool(max_idle=1)
+    connections = [take(pool), take(pool)]
+    for connection in connections:
+        pool.give_back(connection)
 
-    assert pool._idle == handles[:1]
+    assert pool._idle == connections[:1]
     pool.close()
 
 
-def test_handles_idle_for_too_long_are_closed_when_another_comes_back() -> None:
+def test_connections_idle_for_too_long_are_closed_when_another_comes_back(take: Any) -> None:
     clock = VirtualClock()
-    pool = HandlePool(idle_seconds=90, clock=clock)
-    first, second = pool.take(), pool.take()
+    pool = ConnectionPool(idle_seconds=90, clock=clock)
+    first, second = take(pool), take(pool)
     pool.give_back(first)
     clock.advance(90)
     pool.give_back(second)
@@ -51,25 +70,25 @@ def test_handles_idle_for_too_long_are_closed_when_another_comes_back() -> None:
     pool.close()
 
 
-def test_a_handle_that_comes_back_to_a_closed_pool_is_closed() -> None:
-    pool = HandlePool()
-    handle = pool.take()
+def test_a_connection_that_comes_back_to_a_closed_pool_is_closed(take: Any) -> None:
+    pool = ConnectionPool()
+    connection = take(pool)
     pool.close()
-    pool.give_back(handle)
+    pool.give_back(connection)
 
-    assert handle.curl.closed
+    assert not connection.stands
 
 
-def test_a_handle_with_a_broken_loop_is_not_kept() -> None:
-    pool = HandlePool()
-    handle = pool.take()
-    handle.usable = False
-    pool.give_back(handle)
+def test_a_connection_that_does_not_stand_is_not_kept(take: Any) -> None:
+    pool = ConnectionPool()
+    connection = take(pool)
+    connection.stands = False
+    pool.give_back(connection)
 
     assert pool._idle == []
 
 
-def test_an_idle_handle_does_not_hold_the_last_answer(serve: Any, connect: Any) -> None:
+def test_an_idle_connection_does_not_hold_the_last_answer(serve: Any, connect: Any) -> None:
     body = connect(serve()).send(GET).body
 
     assert not [it for it in gc.get_referrers(body) if isinstance(it, list)]
