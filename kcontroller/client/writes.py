@@ -179,7 +179,7 @@ def wished(obj: KubeObject) -> dict[str, Any]:
 
 
 def _difference(obj: KubeObject, newest: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
-    """(What changed since the object was read, what it was then as far as a condition needs it.)"""
+    """Give what changed since the object was read, and what it was then as far as a condition needs it."""
     simple = None if newest else codec.simple_difference(obj)
     if simple is not None:
         return simple, {"metadata": {"uid": obj.metadata.uid}}
