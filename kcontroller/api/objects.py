@@ -11,6 +11,18 @@ from kcontroller.api.keys import GVK, Key
 from kcontroller.errors import ModelMismatch
 
 T = TypeVar("T")
+_SERVER_OWNED: Final = frozenset(
+    (
+        "creationTimestamp",
+        "deletionGracePeriodSeconds",
+        "deletionTimestamp",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+        "selfLink",
+        "uid",
+    )
+)
 _QUOTING: Final = re.compile(r"(Invalid (?:enum )?value) .*?( - at `[^`]*`)?", re.DOTALL)
 
 
@@ -318,6 +330,14 @@ def tidy(document: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
         for name, value in tidy_metadata(document, base).items()
         if value or name in base or name not in {"metadata", "spec", "status"}
     }
+
+
+def without_server_metadata(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document without the metadata that only the server writes."""
+    metadata = document.get("metadata")
+    if not isinstance(metadata, dict):
+        return document
+    return {**document, "metadata": {name: value for name, value in metadata.items() if name not in _SERVER_OWNED}}
 
 
 def label_of(api_version: object, kind: object, namespace: object, name: object) -> str:

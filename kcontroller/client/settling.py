@@ -38,6 +38,7 @@ import msgspec
 from kcontroller.api import patches
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.differences import same
+from kcontroller.api.objects import without_server_metadata
 from kcontroller.errors import (
     ApiError,
     Conflict,
@@ -61,18 +62,6 @@ TRIES: Final = 6
 PAUSES: Final = Backoff(initial=0.1, cap=1.6)
 """Between the readings; 3.1 s in all, the time of a server to come back."""
 
-_SERVER_OWNED: Final = frozenset(
-    (
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-        "selfLink",
-        "uid",
-    )
-)
 _EVENTS: Final = frozenset((("", "Event"), ("events.k8s.io", "Event")))
 _NOT_ADMITTED: Final = "Internal error occurred: failed calling webhook"
 """k8s.io/apiserver, admission/plugin/webhook: a webhook could not be asked, before anything was stored."""
@@ -253,7 +242,7 @@ class _Settlement(msgspec.Struct, frozen=True):
 
     def _is_in(self, shown: dict[str, Any]) -> bool:
         """Whether an object says what was sent, to the last empty list."""
-        sent, there = _said(self.sent), _said(shown)
+        sent, there = without_server_metadata(self.sent), without_server_metadata(shown)
         return _changes_nothing(sent, there) if self.write.verb == "patch" else same(sent, there)
 
     def _deleted(self) -> bytes:
@@ -263,14 +252,6 @@ class _Settlement(msgspec.Struct, frozen=True):
     def _too_late(self, why: str) -> Conflict:
         msg = f"{gvk_of(self.write.kind)} {self.write.key}: {why}, and the outcome of our write is not known"
         return Conflict(msg, status=409, reason="Conflict", verb=self.write.verb)
-
-
-def _said(document: dict[str, Any]) -> dict[str, Any]:
-    """What a writer says in a document: all but what only the server writes."""
-    metadata = document.get("metadata")
-    if not isinstance(metadata, dict):
-        return document
-    return {**document, "metadata": {name: value for name, value in metadata.items() if name not in _SERVER_OWNED}}
 
 
 def _changes_nothing(patch: Any, there: Any) -> bool:

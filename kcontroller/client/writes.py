@@ -13,7 +13,8 @@ from msgspec.structs import replace
 from kcontroller.api import codec, patches
 from kcontroller.api.differences import merge_diff, touches_list
 from kcontroller.api.keys import Key, Request
-from kcontroller.api.objects import KubeObject, Object, key_of
+from kcontroller.api.objects import KubeObject, Object, key_of, without_server_metadata
+from kcontroller.client.fixpoints import changed_nothing
 from kcontroller.client.ports import Write
 from kcontroller.errors import ClusterMismatch, Conflict, Invalid, NotFound
 
@@ -21,23 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from kcontroller.api.codec import KindRef
+    from kcontroller.client.fixpoints import Fixpoints
     from kcontroller.client.ports import Reader, Writer
 
 K = TypeVar("K", bound=KubeObject)
 
 _CONFLICT_TRIES: Final = 5
-_SERVER_OWNED: Final = frozenset(
-    (
-        "creationTimestamp",
-        "deletionGracePeriodSeconds",
-        "deletionTimestamp",
-        "generation",
-        "managedFields",
-        "resourceVersion",
-        "selfLink",
-        "uid",
-    )
-)
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -49,6 +39,7 @@ class Ports(msgspec.Struct, frozen=True):
         writer: sends writes.
         cluster: the cluster's name; a `Request` of another cluster is refused.
         tracked: reads an object and has the running reconcile called again when it changes; None outside of one.
+        fixpoints: the differences that are known to change nothing; None remembers none.
     """
 
     reader: Reader
@@ -56,6 +47,7 @@ class Ports(msgspec.Struct, frozen=True):
     writer: Writer
     cluster: str = ""
     tracked: Callable[[KindRef, Key], bytes] | None = None
+    fixpoints: Fixpoints | None = None
 
 
 class WriteOptions(msgspec.Struct, frozen=True):
@@ -120,13 +112,45 @@ class ObjectWriter:
         """
         parameters = self.options.query() if query is None else query
         write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, parameters, fresh_name)
-        answer = self.ports.writer.write(write)
-        if not subresource or codec.says_kind(answer, obj.gvk):
-            codec.replace(obj, answer, keep=keep)
+        self._send(obj, write, keep)
         return obj
 
-    def patch_difference(self, obj: K, subresource: str = "") -> K:
-        """Send what changed since the object was read, on a fresh reading again where someone else was quicker."""
+    def _send(self, obj: KubeObject, write: Write, keep: Collection[str]) -> bytes:
+        answer = self.ports.writer.write(write)
+        if not write.subresource or codec.says_kind(answer, obj.gvk):
+            codec.replace(obj, answer, keep=keep)
+        return answer
+
+    def send_change(
+        self,
+        obj: KubeObject,
+        verb: str,
+        body: bytes,
+        *,
+        read: bytes,
+        content_type: str = "application/json",
+        subresource: str = "",
+        keep: Collection[str] = (),
+    ) -> bool:
+        """Send a write that was made of what was `read`, unless it is known to change nothing; says whether it did."""
+        write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, self.options.query())
+        telling = bool(read) and not write.dry_run and subresource in {"", "status"}
+        known = self.ports.fixpoints if telling else None
+        if known is not None and known.has(write, read):
+            codec.replace(obj, read, keep=keep)
+            return False
+        answer = self._send(obj, write, keep)
+        if not (telling and changed_nothing(read, answer)):
+            return True
+        if known is not None:
+            known.add(write, read)
+        return False
+
+    def patch_difference(self, obj: KubeObject, subresource: str = "") -> bool:
+        """Send what changed since the object was read, on a fresh reading again where someone else was quicker.
+
+        Returns whether that changed anything.
+        """
         newest = b""
         for tries_left in reversed(range(_CONFLICT_TRIES)):
             difference, before = _difference(obj, newest)
@@ -135,7 +159,15 @@ class ObjectWriter:
                 break
             body = codec.encode(_conditional(patch, before))
             try:
-                return self.send(obj, "patch", body, content_type=patches.MERGE, subresource=subresource, keep=rest)
+                return self.send_change(
+                    obj,
+                    "patch",
+                    body,
+                    read=newest or codec.source_of(obj),
+                    content_type=patches.MERGE,
+                    subresource=subresource,
+                    keep=rest,
+                )
             except Conflict:
                 if not tries_left:
                     raise
@@ -147,7 +179,7 @@ class ObjectWriter:
         if newest:
             # Someone else has made the same change meanwhile.
             codec.replace(obj, newest, keep=rest)
-        return obj
+        return False
 
     def _read_again(self, obj: KubeObject) -> bytes:
         raw = self.ports.live.get(kind_of(obj), key_of(obj))
@@ -173,9 +205,7 @@ def kind_of(obj: KubeObject) -> KindRef:
 
 def wished(obj: KubeObject) -> dict[str, Any]:
     """What the object says, without the metadata that only the server writes."""
-    document = codec.new_document(obj)
-    metadata = {name: value for name, value in document["metadata"].items() if name not in _SERVER_OWNED}
-    return {**document, "metadata": metadata}
+    return without_server_metadata(codec.new_document(obj))
 
 
 def _difference(obj: KubeObject, newest: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
