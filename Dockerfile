@@ -20,7 +20,7 @@ COPY . .
 RUN pip wheel --no-deps --wheel-dir /wheels .
 RUN python -m venv --without-pip /opt/kcontroller
 # Binaries only: a pycurl that is compiled here would lack what its wheel carries.
-RUN pip --python /opt/kcontroller install --only-binary :all: /wheels/*.whl
+RUN pip --python /opt/kcontroller install --only-binary :all: "$(echo /wheels/*.whl)[secure-metrics]"
 
 FROM python:${PYTHON}-slim
 COPY --from=build /opt/kcontroller /opt/kcontroller

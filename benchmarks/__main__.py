@@ -7,7 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchmarks import building, contenders, duel, figures, filling, machine, measured, memory, results, tables
+from benchmarks import (
+    building,
+    contenders,
+    duel,
+    figures,
+    filling,
+    machine,
+    measured,
+    memory,
+    queueing,
+    results,
+    tables,
+)
 from kcontroller.errors import ControlPlaneError
 from kcontroller.testing.control_plane import ControlPlane
 
@@ -137,6 +149,18 @@ def store(*, counts: tuple[int, ...], repeat: int, as_json: bool, save: bool) ->
     weighed = [memory.measure(count, repeat=repeat) for count in counts]
     document = {"name": "store", "results": weighed, "machine": machine.facts()}
     _show(document, memory.table(weighed), as_json=as_json, save=save)
+
+
+@main.command("queue")
+@click.option("--keys", "counts", multiple=True, default=(1000, 100_000, 1_000_000), type=click.IntRange(2))
+@click.option("--repeat", default=5, type=click.IntRange(1), help="Processes for each count.")
+@_with(*_OUTPUT)
+def of_queue(*, counts: tuple[int, ...], repeat: int, as_json: bool, save: bool) -> None:
+    """Microseconds per add, get and done of a workqueue, and how they grow with its keys; without a server."""
+    timed = queueing.measure(counts, repeat=repeat)
+    grown = queueing.growth(timed)
+    document = {"name": "queue", "results": timed, "growth": grown, "goal": queueing.GOAL, "machine": machine.facts()}
+    _show(document, queueing.table(timed), as_json=as_json, save=save)
 
 
 def _show(document: dict[str, Any], table: str, *, as_json: bool, save: bool) -> None:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import memory, tables
+from benchmarks import memory, queueing, tables
 from benchmarks.contenders import ROOT
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ README: Final = Path(__file__).with_name("README.md")
 _BEGIN: Final = "<!-- figures: written by `bin/bench NAME --save` -->"
 _END: Final = "<!-- end of figures -->"
 _USUAL: Final = 20_000
-_ORDER: Final = ("sync", "reconcile", "write", "latency", "store")
+_ORDER: Final = ("sync", "reconcile", "write", "latency", "store", "queue")
 
 
 def save(document: dict[str, Any], folder: Path = FOLDER, readme: Path = README) -> None:
@@ -59,10 +59,14 @@ def _stem(document: dict[str, Any]) -> str:
 
 
 def _tables(documents: Iterable[dict[str, Any]]) -> str:
-    return "\n\n".join(
-        memory.table(each["results"]) if each["name"] == "store" else f"{tables.table(each)}\n\n{_machine(each)}"
-        for each in documents
-    )
+    return "\n\n".join(_table(each) for each in documents)
+
+
+def _table(document: dict[str, Any]) -> str:
+    without_a_server = {"store": memory.table, "queue": queueing.table}.get(document["name"])
+    if without_a_server is not None:
+        return without_a_server(document["results"])
+    return f"{tables.table(document)}\n\n{_machine(document)}"
 
 
 def _machine(document: dict[str, Any]) -> str:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
+from kcontroller.cluster.budgets import DELETES, Budget
+from kcontroller.controller.pauses import target_of
 from kcontroller.errors import ConfigError
+from kcontroller.process.trace import FEWEST_KEYS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from kcontroller.leaderelection import LeaderElection
+
+_GROUP_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,31 +26,61 @@ class ManagerOptions:
 
     Attributes:
         metrics_bind_address: where ``/metrics`` is served; "0" for nowhere.
+        metrics_secure: serve them by HTTPS, and to users alone that the API server lets ``get`` the path; by default
+            they are open to everybody who reaches the port.
+        metrics_cert_dir: a folder with ``tls.crt`` and ``tls.key`` for that, read again when they change; without it a
+            certificate is made at the start, which needs ``kcontroller[secure-metrics]``.
         health_probe_bind_address: where ``/healthz`` and ``/readyz`` are served; "0" for nowhere.
         graceful_shutdown_timeout: seconds that running reconciles get on stop; 0 does not wait, below 0 has no limit.
         max_concurrent_reconciles: workers of a controller that does not say how many it wants; None is 1, and 4 with a
             provider: a reconcile that hangs in one cluster must leave some for the others.
-        reconcile_timeout: seconds one reconcile may take; 0 is no limit.
+        concurrency: workers of the controllers of a kind (`Builder.for_`) that do not say how many they want, by
+            ``Kind.group``, or ``Kind`` in the core group, such as ``{"Deployment.apps": 8, "ConfigMap": 2}``; goes
+            before `max_concurrent_reconciles`. (controller-runtime's GroupKindConcurrency.)
+        reconcile_timeout: seconds one reconcile may take; then it is told to end, and if it does not, another worker
+            takes its place (ADR 0020). 0 is no limit.
         namespaces: cache only these; () caches all.
+        delete_budget: how many objects a controller may delete in each cluster, such as ``100/10m``, unless its `setup`
+            says otherwise; one more, and it is paused there until somebody resumes it. "0" is no limit.
+        write_budget: likewise for all other writes.
+        paused: controllers that do not work until somebody resumes them, as ``CONTROLLER`` or ``CONTROLLER@CLUSTER``;
+            "*" is every controller.
+        detect_loops: whether to look for requests that a controller keeps busy with itself, and for fields over which
+            it fights with somebody else; both are only said.
         read_own_writes: whether reads from the cache, and the next reconcile of a request, wait until the cache shows
             what was written here; without it a reconcile may decide by a state from before its own last write.
         leader_election: work only while this process holds a Lease; None works at once.
         switch_interval: seconds after which the interpreter lets another thread run. At Python's 5 ms an event next to
             ten busy workers waits 0.4 s (99th percentile), at 0.5 ms 0.05 s. 0 leaves the interpreter's.
+        trace_keys: of so many requests of each controller it is remembered what happened to them, for `explain`; 0 for
+            none.
+        control_socket: the path of the unix socket that ``kcontroller explain``, ``pause`` and ``resume`` talk to;
+            "auto" for one in the user's runtime folder, "0" for none.
+        debug_bind_address: where ``/debug`` is served, on loopback only; "0" for nowhere.
 
     Raises:
         ConfigError: a value that cannot be meant.
     """
 
     metrics_bind_address: str = ":8080"
+    metrics_secure: bool = False
+    metrics_cert_dir: str | None = None
     health_probe_bind_address: str = ":8081"
     graceful_shutdown_timeout: float = 30.0
     max_concurrent_reconciles: int | None = None
-    reconcile_timeout: float = 0.0
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    reconcile_timeout: float = 300.0
     namespaces: tuple[str, ...] = ()
+    delete_budget: str = str(DELETES)
+    write_budget: str = "0"
+    paused: tuple[str, ...] = ()
+    detect_loops: bool = True
     read_own_writes: bool = True
     leader_election: LeaderElection | None = None
     switch_interval: float = 0.0005
+    trace_keys: int = 0
+    control_socket: str = "0"
+    debug_bind_address: str = "0"
 
     def __post_init__(self) -> None:
         """Refuse what would only show later, and in another place."""
@@ -52,12 +90,42 @@ class ManagerOptions:
         if not all(self.namespaces):
             msg = "namespaces holds an empty name; () caches all"
             raise ConfigError(msg)
-        if self.max_concurrent_reconciles is not None and self.max_concurrent_reconciles < 1:
-            msg = f"max_concurrent_reconciles must be at least 1, got {self.max_concurrent_reconciles}"
+        if self.trace_keys and self.trace_keys < FEWEST_KEYS:
+            msg = f"trace_keys must be at least {FEWEST_KEYS}, or 0 for no trace, got {self.trace_keys}"
             raise ConfigError(msg)
         if not 0 <= self.reconcile_timeout < math.inf:
             msg = f"reconcile_timeout must be a number of seconds, or 0 for no limit, got {self.reconcile_timeout}"
             raise ConfigError(msg)
+        if self.metrics_cert_dir and not self.metrics_secure:
+            msg = "metrics_cert_dir needs metrics_secure: without it nothing is encrypted"
+            raise ConfigError(msg)
+        self._check_concurrency()
+        self._check_rails()
         if not math.isfinite(self.graceful_shutdown_timeout):
             msg = f"graceful_shutdown_timeout must be a number of seconds, got {self.graceful_shutdown_timeout}"
             raise ConfigError(msg)
+
+    def _check_concurrency(self) -> None:
+        if self.max_concurrent_reconciles is not None and self.max_concurrent_reconciles < 1:
+            msg = f"max_concurrent_reconciles must be at least 1, got {self.max_concurrent_reconciles}"
+            raise ConfigError(msg)
+        for kind, workers in self.concurrency.items():
+            if not _GROUP_KIND.fullmatch(kind):
+                msg = f"concurrency: {kind!r} is not a kind; write it like 'Deployment.apps' or 'ConfigMap'"
+                raise ConfigError(msg)
+            if workers < 1:
+                msg = f"concurrency of {kind} must be at least 1, got {workers}"
+                raise ConfigError(msg)
+
+    def _check_rails(self) -> None:
+        for name in ("delete_budget", "write_budget"):
+            try:
+                Budget.of(getattr(self, name))
+            except ValueError as error:
+                msg = f"{name}: {error}"
+                raise ConfigError(msg) from error
+        if isinstance(self.paused, str):
+            msg = f"paused must be a tuple of names, such as ({self.paused!r},), got {self.paused!r}"
+            raise ConfigError(msg)
+        for text in self.paused:
+            target_of(text)

@@ -38,6 +38,7 @@
     │   └── ClusterUnavailable      the cluster's circuit breaker is open
     ├── FinalizerOnDeleting         a finalizer was added to an object that is being deleted
     ├── AlreadyOwned                another controller owns the object
+    ├── BudgetSpent                 the controller may delete or write no more in this cluster until somebody says so
     ├── Stopped                     the work was asked to stop
     ├── NotLeader                   a write of a leader-only controller without the lease
     ├── TerminalError               raised by users: do not retry
@@ -292,6 +293,13 @@ class FinalizerOnDeleting(KControllerError):
 
 class AlreadyOwned(KControllerError):
     """Another controller already owns the object."""
+
+
+class BudgetSpent(KControllerError):
+    """A write was refused because its controller has used up what it may write or delete in this cluster: requeue.
+
+    Nothing was sent. The text says how the controller is told to go on.
+    """
 
 
 class Stopped(KControllerError):

@@ -65,6 +65,11 @@ class GVK(msgspec.Struct, frozen=True):
         """``apps/v1``, or ``v1`` in the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def group_kind(self) -> str:
+        """``Deployment.apps``, or ``ConfigMap`` in the core group."""
+        return f"{self.kind}.{self.group}" if self.group else self.kind
+
     def __str__(self) -> str:
         """Write ``apps/v1 Deployment``."""
         return f"{self.api_version} {self.kind}"

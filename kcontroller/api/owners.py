@@ -32,6 +32,8 @@ def set_controller(owner: KubeObject, child: KubeObject, *, block_owner_deletion
 def add_owner(owner: KubeObject, child: KubeObject) -> bool:
     """Add `owner` as one of possibly many owners, not as controller; returns whether the child changed.
 
+    An owner that was the controller is none afterwards, as with SetOwnerReference.
+
     Raises:
         ValueError: the owner has no uid, or lives in another namespace.
     """
@@ -46,6 +48,20 @@ def remove_owner(owner: KubeObject, child: KubeObject) -> bool:
         return False
     child.metadata.owner_references = kept
     return True
+
+
+def remove_controller(owner: KubeObject, child: KubeObject) -> bool:
+    """Take `owner` off the child if it is its controller; returns whether the child changed.
+
+    Where somebody else is the controller, or `owner` is an owner only, nothing happens.
+    """
+    current = controller_of(child)
+    return current is not None and _names(current, owner) and remove_owner(owner, child)
+
+
+def has_owner(owner: KubeObject, child: KubeObject) -> bool:
+    """Whether `owner`, or an earlier object of its name, is among the child's owners; see also `is_controlled_by`."""
+    return any(_names(each, owner) for each in child.metadata.owner_references)
 
 
 def controller_of(child: KubeObject) -> OwnerReference | None:

@@ -42,6 +42,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
         fields: values of the projection's declared paths, in their order.
         stored: its canonical JSON, as `codec` packed it.
         codec: unpacks it; None if it is the JSON itself, and packing was not tried.
+        paused: who leaves it alone, by its annotation; see `marks.paused_by`.
     """
 
     namespace: str
@@ -56,6 +57,7 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
     fields: tuple[Any, ...]
     stored: bytes
     codec: Codec | Plain | None = None
+    paused: str = ""
 
     def __hash__(self) -> int:
         """Not of all fields: those of a declared path may be lists."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kcontroller.api.marks import PAUSED, paused_by
 from kcontroller.api.versions import parse_version
 from kcontroller.cache.entry import Entry, Owner, flat, pairs
 from kcontroller.cache.packing import packing_of
@@ -30,6 +31,7 @@ _AFTER: Final = (b'{"', b',"')
 _WITHOUT_MANAGED: Final = Cut([("metadata", "managedFields")])
 _PARTIAL: Final = frozenset({"apiVersion", "kind", "metadata"})
 _ABSENT: Final = msgspec.Raw()
+_PAUSED: Final = PAUSED.encode()
 
 
 class _Metadata(msgspec.Struct, rename="camel", gc=False):
@@ -40,7 +42,7 @@ class _Metadata(msgspec.Struct, rename="camel", gc=False):
     generation: int = 0
     deletion_timestamp: str | None = None
     labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None  # Read only to know that they are what they must be.
+    annotations: dict[str, str] | None = None  # Read also to know that they are what they must be.
     finalizers: tuple[str, ...] | None = None
     owner_references: tuple[Owner, ...] | None = None
     managed_fields: msgspec.Raw = _ABSENT
@@ -109,7 +111,10 @@ class Projection:
             RecursionError: it is nested too deep.
         """
         text = bytes(raw)  # A copy: a view would pin the whole receive buffer.
+        paused = None
         if self._cut is not None:
+            if _PAUSED in text:  # Who drops the annotations drops no pause.
+                paused = (_decode(text).metadata.annotations or {}).get(PAUSED)
             text = self._reduced(text, self._cut)
         found = _decode(text)
         meta = found.metadata
@@ -132,6 +137,7 @@ class Projection:
             self._reader.values(text, meta.labels or {}) if self.paths else (),
             stored,
             codec,
+            intern(paused_by(meta.annotations.get(PAUSED, paused))) if meta.annotations else paused_by(paused),
         )
 
     def again(self, entry: Entry) -> Entry:

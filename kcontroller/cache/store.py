@@ -96,7 +96,9 @@ class Store:
     """
 
     def __init__(self, projection: Projection) -> None:
-        self._changed = threading.Condition()
+        # Taken as it is, since a condition's own entrance is one more call; by one thread twice: see `wait_until`.
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._projection = projection
         self._content = _Content(projection.paths)
         self._version = 0
@@ -122,7 +124,7 @@ class Store:
     @property
     def size(self) -> tuple[int, int]:
         """Number of objects, and of bytes that their JSON takes, compressed where it is."""
-        with self._changed:
+        with self._lock:
             return len(self._content.entries), self._content.size
 
     @property
@@ -132,7 +134,7 @@ class Store:
 
     def get(self, key: Key) -> Entry | None:
         """Look one entry up."""
-        with self._changed:
+        with self._lock:
             return self._content.entries.get(key.namespace, key.name)
 
     def entries(self, namespace: str = "", index: tuple[str, str] | None = None) -> list[Entry]:
@@ -141,7 +143,7 @@ class Store:
         Raises:
             KeyError: there is no such index.
         """
-        with self._changed:
+        with self._lock:
             content = self._content
             if index is not None:
                 found = list(content.indexes[index[0]].find(index[1]))
@@ -151,7 +153,7 @@ class Store:
 
     def upsert(self, entry: Entry) -> list[Change]:
         """Store an entry; no change if it is not newer than what stands here, two if the name has a new identity."""
-        with self._changed:
+        with self._lock:
             self._advance_locked(entry.version)
             old = self._content.entries.get(entry.namespace, entry.name)
             if old is not None:
@@ -194,7 +196,7 @@ class Store:
             initial: mark the changes as such.
         """
         fresh = self._build(self._projection, entries)
-        with self._changed:
+        with self._lock:
             before, self._content = self._content, fresh
             self._version = version
             self._resets += reset
@@ -204,13 +206,13 @@ class Store:
 
     def advance(self, version: int) -> None:
         """Note that everything up to `version` has been seen."""
-        with self._changed:
+        with self._lock:
             self._advance_locked(version)
 
     def reproject(self, projection: Projection) -> None:
         """Give every entry the fields of another projection; the versions stay."""
         fresh = self._build(projection, in_turns(projection.again, self.entries()))
-        with self._changed:
+        with self._lock:
             self._projection = projection
             before, self._content = self._content, fresh
         before.drain()
@@ -218,7 +220,7 @@ class Store:
     def close(self) -> None:
         """The informer was let go: give the memory back. Who waits looks again; what was promised means nothing."""
         nothing = _Content(self._projection.paths)
-        with self._changed:
+        with self._lock:
             self._closed = True
             before, self._content = self._content, nothing
             self._resets += 1
@@ -228,7 +230,7 @@ class Store:
     def wait_until(self, reached: Callable[[], bool], *, timeout: float, clock: Clock) -> bool:
         """Wait until `reached`, which must only look at this store, is true; False if `timeout` seconds ran out."""
         deadline = clock.monotonic() + timeout
-        with self._changed:
+        with self._lock:
             self._waiters += 1
             try:
                 while not reached():
@@ -242,7 +244,7 @@ class Store:
 
     def check_invariants(self) -> None:
         """Assert that the indexes and the byte count say what the entries say."""
-        with self._changed:
+        with self._lock:
             content = self._content
             assert content.size == sum(len(entry.stored) for entry in content.entries)  # noqa: S101
             for number, (path, index) in enumerate(content.indexes.items()):
@@ -266,7 +268,7 @@ class Store:
         )
 
     def _remove(self, namespace: str, name: str, version: int) -> Entry | None:
-        with self._changed:
+        with self._lock:
             self._advance_locked(version)
             old = self._content.entries.get(namespace, name)
             if old is None or old.version > version:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Final
 
 import click
+
+from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kcontroller.multicluster import Provider
+    from kcontroller.transport.config import Config
+
+_IN_CLUSTER: Final = "in-cluster"
 
 
 def pair(text: str) -> tuple[str, str]:
@@ -57,3 +63,29 @@ def provider_of(name: str | None, options: Mapping[str, str], *, kubeconfig: str
     if kubeconfig and "project-context" in options:
         options = {"project-kubeconfig": kubeconfig, **options}
     return provider(name, options)
+
+
+def config_of(where: str | None, *, option: str) -> Config | None:
+    """Load the configuration of one more cluster: of a kubeconfig file, or "in-cluster" for the pod's; "" is none.
+
+    Raises:
+        ConfigError: there is no such kubeconfig, or this is no pod; the text names `option`.
+    """
+    if not where:
+        return None
+    from kcontroller.transport.loading import load_config  # noqa: PLC0415 - see the test about help
+
+    try:
+        return _pod_config() if where == _IN_CLUSTER else load_config(kubeconfig=where)
+    except ConfigError as error:
+        msg = f"{option}: {error}"
+        raise ConfigError(msg) from error
+
+
+def _pod_config() -> Config:
+    from kcontroller.transport import incluster, loading  # noqa: PLC0415 - see the test about help
+
+    if not incluster.in_cluster(os.environ):
+        msg = "this is not a pod; name a kubeconfig file, or leave the option out"
+        raise ConfigError(msg)
+    return incluster.load(loading.SERVICE_ACCOUNT_DIR, environ=os.environ)

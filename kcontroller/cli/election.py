@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any, Final
 
+from kcontroller.cli.clusters import config_of
 from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from kcontroller.leaderelection import LeaderElection
     from kcontroller.transport.config import Config
 
-_DURATIONS: Final = ("lease_duration", "renew_deadline", "retry_period")
-_IN_CLUSTER: Final = "in-cluster"
+_DURATIONS: Final = ("lease_duration", "renew_deadline", "retry_period", "sync_patience")
 
 
 def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElection | None, Config]:
@@ -32,7 +31,7 @@ def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElect
     # Imported here, because --help and usage errors should not pay for the framework.
     from kcontroller.leaderelection import LeaderElection  # noqa: PLC0415
 
-    holder = _config_of(options["leader_election_kubeconfig"]) or config
+    holder = config_of(options["leader_election_kubeconfig"], option="--leader-election-kubeconfig") or config
     durations = {name: options[f"leader_election_{name}"] for name in _DURATIONS}
     namespace = options["leader_election_namespace"] or holder.namespace
     try:
@@ -46,24 +45,3 @@ def _in_options(text: str) -> str:
     for name in _DURATIONS:
         text = text.replace(name, f"--leader-election-{name.replace('_', '-')}")
     return text
-
-
-def _config_of(where: str | None) -> Config | None:
-    if not where:
-        return None
-    from kcontroller.transport.loading import load_config  # noqa: PLC0415
-
-    try:
-        return _pod_config() if where == _IN_CLUSTER else load_config(kubeconfig=where)
-    except ConfigError as error:
-        msg = f"--leader-election-kubeconfig: {error}"
-        raise ConfigError(msg) from error
-
-
-def _pod_config() -> Config:
-    from kcontroller.transport import incluster, loading  # noqa: PLC0415
-
-    if not incluster.in_cluster(os.environ):
-        msg = "this is not a pod; name a kubeconfig file, or leave the option out"
-        raise ConfigError(msg)
-    return incluster.load(loading.SERVICE_ACCOUNT_DIR, environ=os.environ)

@@ -3,7 +3,7 @@
 ====  =============================================================================================
 code  meaning
 ====  =============================================================================================
-0     stopped in order
+0     stopped in order; also by a signal that came before ``run`` had begun
 1     failed while running: a thread died, the lease was lost, the drain time ran out, a second signal came, a bug
 2     never ran: an unknown option, a bad value, a kubeconfig, a plugin, an occupied port
 ====  =============================================================================================

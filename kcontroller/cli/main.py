@@ -6,42 +6,26 @@ framework when it runs, so that ``kcontroller version`` and ``--help`` answer at
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Final
+import os
+import sys
 
-import click
-
-from kcontroller.cli.failures import EPILOG
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-_COMMANDS: Final[Mapping[str, str]] = {
-    "demo": "kcontroller.cli.demo",
-    "dev": "kcontroller.cli.dev",
-    "run": "kcontroller.cli.run",
-    "version": "kcontroller.cli.version",
-}
-"""Name of a command to the module that holds it as `command`."""
-
-
-class _Commands(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        if cmd_name not in _COMMANDS:
-            return None
-        command = importlib.import_module(_COMMANDS[cmd_name]).command
-        assert isinstance(command, click.Command)  # noqa: S101 - a table of ours
-        return command
-
-
-@click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """Run Kubernetes controllers written in Python."""
+from kcontroller.process.early import end_at_once_with
 
 
 def main() -> None:
-    """Run the command line and end the process with its exit code."""
-    cli.main(prog_name="kcontroller")
+    """Run the command line and end the process with its exit code.
+
+    ``run`` is a daemon: whoever stops it before it has begun has stopped it in order, but a round (``--once``) that was
+    stopped then is not done. Once its exit code is known, a further signal changes nothing but the time.
+    """
+    daemon = sys.argv[1:2] == ["run"]
+    if daemon:
+        end_at_once_with(1 if "--once" in sys.argv or "KCONTROLLER_ONCE" in os.environ else 0)
+    from kcontroller.cli.commands import cli  # noqa: PLC0415 - after the signals are ours
+
+    try:
+        cli.main(prog_name="kcontroller")
+    except SystemExit as end:
+        if daemon and isinstance(end.code, int):
+            end_at_once_with(end.code)
+        raise

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import faulthandler
+import signal
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,10 +21,20 @@ if TYPE_CHECKING:
 
 _MANAGER_OPTIONS: Final = (
     "metrics_bind_address",
+    "metrics_secure",
+    "metrics_cert_dir",
     "health_probe_bind_address",
     "graceful_shutdown_timeout",
     "max_concurrent_reconciles",
+    "concurrency",
     "reconcile_timeout",
+    "delete_budget",
+    "write_budget",
+    "paused",
+    "detect_loops",
+    "trace_keys",
+    "control_socket",
+    "debug_bind_address",
 )
 """Options that a ManagerOptions takes under the same name."""
 
@@ -49,6 +62,7 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
         level="debug" if options["verbose"] else options["log_level"],
         verbose=options["verbose"],
     )
+    _dump_stacks_on_request()
     try:
         code = _run(sources, watched, provider_options, options)
     except Exception as error:
@@ -56,6 +70,12 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
             click.echo(trace_of(error), err=True, nl=False)
         raise failure_of(error) from error
     ctx.exit(code)
+
+
+def _dump_stacks_on_request() -> None:
+    """Let SIGUSR1 print the stack of every thread, also of a process whose interpreter hangs."""
+    with contextlib.suppress(OSError, ValueError):  # The standard error stream has no descriptor.
+        faulthandler.register(signal.SIGUSR1)
 
 
 def _run(
@@ -81,6 +101,7 @@ def _run(
         provider=provider,
         options=ManagerOptions(namespaces=watched, leader_election=leader_election, **wanted),
         leader_election_config=lease_holder,
+        metrics_config=clusters.config_of(options["metrics_kubeconfig"], option="--metrics-kubeconfig"),
     )
     manager.add(*reconcilers)
-    return manager.run()
+    return manager.run_once(options["once_timeout"] or None) if options["once"] else manager.run()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kcontroller.cli import clusters, namespaces
+from kcontroller.cli import clusters, concurrency, namespaces, rails
 from kcontroller.cli.durations import any_duration, duration
 from kcontroller.cli.options import Option
 
@@ -18,6 +18,7 @@ _CLUSTERS: Final = "Clusters"
 _WORK: Final = "Work"
 _ELECTION: Final = "Leader election"
 _SERVERS: Final = "Servers"
+_INSIDE: Final = "Looking inside"
 _LOGS: Final = "Logs"
 
 
@@ -68,12 +69,66 @@ _ALL: Final = (
         help="Workers of each controller that does not say how many it wants; by default 1, and 4 with a provider.",
     ),
     _option(
+        "--concurrency",
+        group=_WORK,
+        metavar="KIND.GROUP=N",
+        type=concurrency.workers_of_kind,
+        multiple=True,
+        callback=concurrency.by_kind,
+        help="Workers of the controllers of a kind, such as Deployment.apps=8 or ConfigMap=2. Repeatable.",
+    ),
+    _option(
         "--reconcile-timeout",
         group=_WORK,
         type=duration,
         metavar="DURATION",
-        default="0",
-        help="Longest time for one reconcile; 0 for none.",
+        default="5m",
+        help="Longest time for one reconcile; 0 for no limit.",
+    ),
+    _option(
+        "--delete-budget",
+        group=_WORK,
+        metavar="COUNT/TIME",
+        type=rails.budget,
+        default=rails.DELETE_BUDGET,
+        help="How much a controller may delete in each cluster before it is paused there until somebody resumes it; 0 "
+        "for no limit.",
+    ),
+    _option(
+        "--write-budget",
+        group=_WORK,
+        metavar="COUNT/TIME",
+        type=rails.budget,
+        default=rails.NO_BUDGET,
+        help="The same for all other writes.",
+    ),
+    _option(
+        "--paused",
+        group=_WORK,
+        metavar="CONTROLLER[@CLUSTER]",
+        type=rails.target,
+        multiple=True,
+        help="Start with this controller paused, '*' for each, until somebody resumes it. Repeatable.",
+    ),
+    _option(
+        "--detect-loops/--no-detect-loops",
+        group=_WORK,
+        default=True,
+        help="Warn of objects that a controller keeps busy with itself, and of fields that it fights over.",
+    ),
+    _option(
+        "--once",
+        group=_WORK,
+        is_flag=True,
+        help="Reconcile what there is to do now and end, as a CronJob does; 1 if a reconcile failed or was not done.",
+    ),
+    _option(
+        "--once-timeout",
+        group=_WORK,
+        type=duration,
+        metavar="DURATION",
+        default="5m",
+        help="How long --once may take; 0 for no limit.",
     ),
     _option(
         "--graceful-shutdown-timeout",
@@ -122,6 +177,14 @@ _ALL: Final = (
         help="Time between two tries.",
     ),
     _option(
+        "--leader-election-sync-patience",
+        group=_ELECTION,
+        type=duration,
+        metavar="DURATION",
+        default="15s",
+        help="How long a replica whose caches are not synced leaves a free lease to the others.",
+    ),
+    _option(
         "--leader-election-kubeconfig",
         group=_ELECTION,
         metavar="FILE",
@@ -135,11 +198,52 @@ _ALL: Final = (
         help="Serves /metrics; 0 for none.",
     ),
     _option(
+        "--metrics-secure/--no-metrics-secure",
+        group=_SERVERS,
+        default=False,
+        help="Serve metrics by HTTPS, and only to users that the API server lets get the path.",
+    ),
+    _option(
+        "--metrics-cert-dir",
+        group=_SERVERS,
+        metavar="FOLDER",
+        help="Holds tls.crt and tls.key for that; by default a certificate is made at the start.",
+    ),
+    _option(
+        "--metrics-kubeconfig",
+        group=_SERVERS,
+        metavar="FILE",
+        help="The cluster that knows who reads metrics, or 'in-cluster'; by default that of --kubeconfig.",
+    ),
+    _option(
         "--health-probe-bind-address",
         group=_SERVERS,
         metavar="ADDRESS",
         default=":8081",
         help="Serves /healthz and /readyz; 0 for none.",
+    ),
+    _option(
+        "--control-socket",
+        group=_INSIDE,
+        metavar="PATH",
+        default="auto",
+        help="Unix socket for kcontroller explain, pause and resume; auto for one that only this user reaches, 0 for "
+        "none.",
+    ),
+    _option(
+        "--trace-keys",
+        group=_INSIDE,
+        metavar="NUMBER",
+        type=click.IntRange(min=0),
+        default=1024,
+        help="Requests of each controller of which it is remembered what happened to them; 0 for none.",
+    ),
+    _option(
+        "--debug-bind-address",
+        group=_INSIDE,
+        metavar="ADDRESS",
+        default="0",
+        help="Serves /debug (threads, queues, cached objects) on loopback, such as 127.0.0.1:6060; 0 for none.",
     ),
     _option(
         "--log-format",

@@ -173,17 +173,22 @@ class Client:
         resourceVersion, and on a conflict is made anew on a fresh reading, so that nobody's finalizer or condition is
         lost. Of an object that was not read, everything it says is sent.
 
+        A difference that changed nothing, because the server writes the value in a form of its own (``1000m`` as ``1``,
+        an empty map as none), is sent once in ten minutes at most while the object stays in its version.
+
         Raises:
             NotFound: the object is gone, also where another one has its name now.
             Conflict: it kept changing, or an explicit patch carried an old resourceVersion.
         """
         if patch is not None:
             return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type)
-        return self._writes.patch_difference(obj)
+        self._writes.patch_difference(obj)
+        return obj
 
     def create_or_update(self, obj: K, mutate: Callable[[K], object]) -> Upsert:
         """Read the object; create it if it is absent, replace it if `mutate` changes it, else send nothing.
 
+        What changes is for the server to say, see `patch`: a replacement that changed nothing answers ``unchanged``.
         Prefer `create_or_patch`, which carries only what changed. The status is not written.
 
         Args:
@@ -316,7 +321,8 @@ class SubresourceClient:
     def patch(self, obj: K, patch: Patch | None = None) -> K:
         """Send what changed in the subresource since the object was read; no difference, no request."""
         if patch is None:
-            return self._writes.patch_difference(obj, self._name)
+            self._writes.patch_difference(obj, self._name)
+            return obj
         return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type, subresource=self._name)
 
     def update(self, obj: K) -> K:

@@ -36,8 +36,8 @@ def create_or_update(writes: ObjectWriter, obj: K, mutate: Callable[[K], object]
         return "unchanged"
     # The status as it was read: where it is no subresource, a replacement would carry a change of it.
     status = {"status": before["status"]} if "status" in before else {}
-    writes.send(obj, "update", codec.encode({**_without_status(after), **status}))
-    return "updated"
+    body = codec.encode({**_without_status(after), **status})
+    return "updated" if writes.send_change(obj, "update", body, read=codec.source_of(obj)) else "unchanged"
 
 
 def create_or_patch(writes: ObjectWriter, obj: K, mutate: Callable[[K], object]) -> Upsert:
@@ -45,11 +45,8 @@ def create_or_patch(writes: ObjectWriter, obj: K, mutate: Callable[[K], object])
     if not _present(writes, obj, mutate):
         return "created"
     difference = merge_diff(*codec.changed(obj))
-    main, status = bool(_without_status(difference)), "status" in difference
-    if main:
-        writes.patch_difference(obj)
-    if status:
-        writes.patch_difference(obj, "status")
+    main = bool(_without_status(difference)) and writes.patch_difference(obj)
+    status = "status" in difference and writes.patch_difference(obj, "status")
     if main:
         return "updated_status" if status else "updated"
     return "updated_status_only" if status else "unchanged"

@@ -11,6 +11,9 @@
     reader.py        answers reads from the cache
     floors.py        what own writes have promised, and the wait for it
     writer.py        sends writes and notes their promises
+    rails.py         what looks at each write of a reconcile, and may refuse it
+    budgets.py       how much a controller may write and delete in a cluster
+    contests.py      finds fields over which a controller fights with somebody else
     view.py          the cluster as one reconcile sees it: clients that keep to its terms
     interop.py       the official client, configured for this cluster
     troubles.py      says once, in a line, what is wrong with the cluster and when it is over

@@ -121,9 +121,10 @@ class CachedKind:
     def synced_informers(self, namespace: str) -> tuple[Informer, ...]:
         """The informers for a namespace ("" for all); () as long as one of them has not seen its first list."""
         informers = self._informers
-        one = informers.get("") or informers.get(namespace)
-        found = tuple(informers.values()) if not namespace else (one,) if one is not None else ()
-        return found if all(informer.status.synced for informer in found) else ()
+        if namespace:
+            one = informers.get("") or informers.get(namespace)
+            return (one,) if one is not None and one.status.synced else ()
+        return tuple(informers.values()) if self.synced else ()
 
     def covering(self, namespace: str, labels: Mapping[str, str]) -> Informer | None:
         """The informer that would hold an object with these, if any."""

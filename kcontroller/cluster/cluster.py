@@ -10,9 +10,11 @@ import msgspec
 from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
+from kcontroller.client.fixpoints import Fixpoints
 from kcontroller.client.writes import Ports, WriteOptions
 from kcontroller.cluster.floors import Floors
 from kcontroller.cluster.kinds import Kinds
+from kcontroller.cluster.rails import RailedWriter
 from kcontroller.cluster.reader import CachedReader
 from kcontroller.cluster.tracked import TrackedObjects
 from kcontroller.cluster.troubles import Troubles, in_words
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key
+    from kcontroller.cache.entry import Entry
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Reader, Writer
     from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.kinds import CacheHandle
+    from kcontroller.cluster.rails import Rail
     from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -104,6 +108,7 @@ class Cluster:
         self._loop = StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
         self._requester = Requester(config, metrics=metrics, clock=clock)
         self._mapper = RestMapper(self._requester, clock=clock)
+        self._fixpoints = Fixpoints(clock)
         self._read_own_writes = read_own_writes
         self._floors = Floors(
             clock=clock,
@@ -164,6 +169,16 @@ class Cluster:
         mapping = self._mapper.known(kind)
         return None if mapping is None else mapping.namespaced
 
+    def plural(self, kind: KindRef) -> str:
+        """The resource name of a kind, such as ``widgets``; "" while that is not known. Never asks the server."""
+        mapping = self._mapper.known(kind)
+        return "" if mapping is None else mapping.plural
+
+    def shown(self, gvk: GVK, key: Key) -> Entry | None:
+        """What the caches show of an object now, without waiting for own writes; None if none of them has it."""
+        entries = (informer.store.get(key) for informer in self._showing(gvk, key, {}))
+        return next((entry for entry in entries if entry is not None), None)
+
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why."""
         return tuple(
@@ -171,6 +186,11 @@ class Cluster:
             for kind in self._kinds.all()
             if not kind.synced
         )
+
+    @property
+    def shows_own_writes(self) -> bool:
+        """Whether the caches show all that was written here; always, where `read_own_writes` is off."""
+        return self._floors.kept
 
     def troubles(self) -> dict[str, str]:
         """What is wrong now, by kind; also of kinds that are synced but get no news. Empty when all is well."""
@@ -186,16 +206,17 @@ class Cluster:
         guard: Callable[[], None] | None = None,
         tracker: Tracker | None = None,
         holdings: Mapping[GVK, Holding] | None = None,
+        rails: tuple[Rail, ...] = (),
     ) -> Client:
         """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
 
         Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
         write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads. Kinds of `holdings` are
-        read from just what these say, as long as somebody keeps that; see `kind_view`.
+        read from just what these say, as long as somebody keeps that; see `kind_view`. `rails` look at each write.
         """
         direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
         options = WriteOptions(field_owner=field_owner)
-        return self._client(direct, options, cached=cached, tracker=tracker, holdings=holdings or {})
+        return self._client(direct, options, cached=cached, tracker=tracker, holdings=holdings or {}, rails=rails)
 
     def _client(
         self,
@@ -205,9 +226,10 @@ class Cluster:
         cached: bool,
         tracker: Tracker | None = None,
         holdings: Mapping[GVK, Holding] = _NOTHING,
+        rails: tuple[Rail, ...] = (),
     ) -> Client:
         reader: Reader = direct
-        writer: Writer = direct
+        writer: Writer = RailedWriter(direct, direct, rails, self.name) if rails else direct
         if cached:
             reader = CachedReader(direct, self._floors, lambda gvk: self._kinds.answering(gvk, holdings))
         if self._read_own_writes:
@@ -215,7 +237,8 @@ class Cluster:
         if cached and holdings:
             writer = ReducedWriter(writer, holdings)
         tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
-        return Client(Ports(reader=reader, live=direct, writer=writer, cluster=self.name, tracked=tracked), options)
+        ports = Ports(reader, direct, writer, self.name, tracked=tracked, fixpoints=self._fixpoints)
+        return Client(ports, options)
 
     def _showing(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Sequence[Informer]:
         cached = self._kinds.get(gvk)

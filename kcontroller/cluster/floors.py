@@ -132,6 +132,13 @@ class Floors:
         if crowded:
             self._prune()
 
+    @property
+    def kept(self) -> bool:
+        """Whether the caches show all that was written."""
+        with self._lock:
+            promises = list(self._open.items())
+        return all(promise.kept(key) for (_informer, key), promise in promises)
+
     def doubt(self, key: Key, promise: Promise) -> None:
         """Note that an object may have been created; the promise lacks nothing but its version."""
         with self._lock:

@@ -99,12 +99,14 @@ class KindView:
         kinds = self._whole
         if metadata:
             kinds += tuple(kind for kind in self._metadata if all(map(kind.holding.keeps, paths)))
-        near = [kind for kind in kinds if _lists(kind, namespace) and (namespace or _is_all(kind))]
-        for kind in near:
-            found = kind.synced_informers(namespace)
-            if found:
-                return found
-        if near:
+        unsynced = False
+        for kind in kinds:
+            if _lists(kind, namespace) and (namespace or _is_all(kind)):
+                found = kind.synced_informers(namespace)
+                if found:
+                    return found
+                unsynced = True
+        if unsynced:
             raise _unsynced(self._gvk)
         if kinds and namespace:
             raise _unlisted(self._gvk, namespace, kinds)

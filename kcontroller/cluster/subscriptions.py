@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from kcontroller.cache.store import Change
 from kcontroller.cache.subscribers import SLICE
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.subscribers import Subscription
     from kcontroller.cluster.cached_kind import CachedKind
+
+Place: TypeAlias = "tuple[Informer, Key]"
+"""Where an object is: which informer keeps it, under which key."""
 
 RESYNC_SPREAD: Final = 0.1
 """A resync comes this much earlier or later, so that those of a fleet do not meet (controller-runtime)."""
@@ -53,6 +56,23 @@ class KindSubscription:
         """Hear nothing more; any thread, harmless when repeated."""
         self._closed = True
         self._kind.call(self._detach)
+
+    # ---- telling again ---------------------------------------------------------------------------------------------
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function on the loop thread soon; any thread."""
+        self._kind.call(function)
+
+    def known(self) -> list[Place]:
+        """The objects that there are now, for `tell_slice`; on the loop thread."""
+        return [(informer, entry.key) for informer in self._informers for entry in informer.store.entries()]
+
+    def tell_slice(self, known: list[Place], start: int) -> None:
+        """Tell of `SLICE` objects from `start` on, as they are now, if they still are; on the loop thread."""
+        for informer, key in known[start : start + SLICE]:
+            entry = informer.store.get(key)
+            if entry is not None:
+                self._tell(Change(None, entry, resync=True))
 
     # ---- for the kind, on the loop thread ------------------------------------------------------------------------
 
@@ -96,16 +116,12 @@ class KindSubscription:
         self._timer = self._kind.call_later(seconds, self._resync_all)
 
     def _resync_all(self) -> None:
-        known = [(informer, entry.key) for informer in self._informers for entry in informer.store.entries()]
-        self._resync_slice(known, 0)
+        self._resync_slice(self.known(), 0)
 
-    def _resync_slice(self, known: list[tuple[Informer, Key]], start: int) -> None:
+    def _resync_slice(self, known: list[Place], start: int) -> None:
         if self._closed:
             return
-        for informer, key in known[start : start + SLICE]:
-            entry = informer.store.get(key)  # As it is now; it may have changed or gone since the last slice.
-            if entry is not None:
-                self._tell(Change(None, entry, resync=True))
+        self.tell_slice(known, start)
         if start + SLICE < len(known):
             self._kind.call(lambda: self._resync_slice(known, start + SLICE))
         else:

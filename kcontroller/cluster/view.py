@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import GVK
     from kcontroller.cache.scope import Holding
     from kcontroller.client.client import Client
+    from kcontroller.cluster.rails import Rail
     from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.stop import Deadline, StopToken
 
@@ -28,6 +29,7 @@ class Terms(msgspec.Struct, frozen=True):
         guard: called right before each write is sent; may refuse it.
         tracker: takes note of tracked reads.
         holdings: what `builder.cache` said is kept of kinds, which is what they read.
+        rails: look at each write, and may refuse it.
     """
 
     field_owner: str
@@ -36,6 +38,7 @@ class Terms(msgspec.Struct, frozen=True):
     guard: Callable[[], None] | None = None
     tracker: Tracker | None = None
     holdings: Mapping[GVK, Holding] = msgspec.field(default_factory=dict)
+    rails: tuple[Rail, ...] = ()
 
 
 class ClusterGetter(Protocol):
@@ -90,6 +93,7 @@ class ClusterView(Cluster):
         guard: Callable[[], None] | None = None,
         tracker: Tracker | None = None,
         holdings: Mapping[GVK, Holding] | None = None,
+        rails: tuple[Rail, ...] = (),
     ) -> Client:
         """Make a client that keeps to the terms where it is not told otherwise."""
         terms = self._terms
@@ -101,6 +105,7 @@ class ClusterView(Cluster):
             guard=guard or terms.guard,
             tracker=tracker or terms.tracker,
             holdings=holdings or terms.holdings,
+            rails=rails or terms.rails,
         )
 
 

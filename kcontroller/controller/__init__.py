@@ -8,13 +8,19 @@
     children.py     what the request's object owns, as a set
     desired.py      what a child should be, and whether it is
     ledger.py       what the server made of what was applied
-    builder.py      what `setup` declares
+    builder.py      what `setup` declares: kinds (declarations.py), options (options.py)
     predicates.py   which changes count
     handlers.py     a change -> requests (the object itself, its owner, or what a map function says)
     sources.py      binds a declaration to the informers of one cluster
-    mapping.py      runs user functions of sources off the cluster's thread, in order
+    raw.py          sources that are no kinds: channels, and what feeds the queue from them
+    timers.py       raw sources that ask from time to time
+    mapping.py      runs user functions of sources off the cluster's thread
+    lanes.py        in which order they run, and what becomes of one that fails
     outcomes.py     what came back -> what the queue does, what is counted, what is logged
     worker.py       takes an item, calls the Reconciler, reports the outcome
+    safety.py       the rails of a controller, and how they make themselves heard
+    pauses.py       who is left alone because somebody said so
+    loops.py        finds requests that a controller keeps busy by itself
     host.py         what a controller asks of whoever runs it
     controller.py   one Reconciler with its queue, its sources in every cluster, its workers
     controllers.py  all of them: a name each, one drain for all
@@ -32,12 +38,17 @@ from kcontroller.controller.context import Context
 from kcontroller.controller.controller import Controller
 from kcontroller.controller.finalizing import FinalizerRegistry
 from kcontroller.controller.host import Host
+from kcontroller.controller.raw import Channel
 from kcontroller.controller.reconciler import ObjectReconciler, Reconciler, Result
+from kcontroller.controller.timers import Cron, Every
 
 __all__ = [
     "Builder",
+    "Channel",
     "Context",
     "Controller",
+    "Cron",
+    "Every",
     "FinalizerRegistry",
     "Host",
     "Key",

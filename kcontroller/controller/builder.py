@@ -2,68 +2,30 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 from msgspec.structs import replace
 
 from kcontroller.api.codec import gvk_of, mapping_of
 from kcontroller.cache.scope import Holding
+from kcontroller.controller.declarations import Declaration, Owned, checked, resync_seconds
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
 from kcontroller.controller.marks import OWNER_INDEX
-from kcontroller.controller.predicates import Predicate
+from kcontroller.controller.options import ControllerOptions
+from kcontroller.controller.raw import RawDeclaration, RawSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key, Request
     from kcontroller.api.selectors import FieldSelector, LabelSelector
+    from kcontroller.cluster.budgets import Budget
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.handlers import Handler
-
-SHORTEST_RESYNC: Final = 1.0
-"""Seconds; client-go's minimum."""
-
-
-class Declaration(msgspec.Struct, frozen=True):
-    """One kind to watch: which changes count, whom they concern, and after how many seconds all is told again."""
-
-    kind: KindRef
-    predicates: tuple[Predicate, ...]
-    handler: Handler
-    resync: float = 0.0
-
-    @property
-    def user_code(self) -> bool:
-        """Whether deciding runs functions of the user's."""
-        return self.handler.user_code or any(predicate.user_code for predicate in self.predicates)
-
-
-class _Owned(msgspec.Struct, frozen=True):
-    """What `owns` said; whose objects they are is known when `for_` has been called."""
-
-    kind: KindRef
-    predicates: tuple[Predicate, ...]
-    every_owner: bool
-    resync: float
-
-
-class ControllerOptions(msgspec.Struct, frozen=True):
-    """How a controller works.
-
-    Attributes:
-        max_concurrent_reconciles: workers; None takes the manager's figure.
-        reconcile_timeout: seconds one reconcile may take; None takes the manager's figure, 0 is no limit.
-        needs_leader_election: whether it works only in the process that leads, where one is elected.
-    """
-
-    max_concurrent_reconciles: int | None = None
-    reconcile_timeout: float | None = None
-    needs_leader_election: bool = True
+    from kcontroller.controller.predicates import Predicate
+    from kcontroller.process.backoff import Backoff
 
 
 class Builder:
@@ -72,10 +34,12 @@ class Builder:
     def __init__(self) -> None:
         self._for: KindRef | None = None
         self._declarations: list[Declaration] = []
-        self._owned: list[_Owned] = []
+        self._owned: list[Owned] = []
         self._holdings: dict[GVK, Holding] = {}
         self._kept: dict[GVK, KindRef] = {}  # As they were named.
         self._indexes: list[tuple[KindRef, str]] = []
+        self._raw: list[RawDeclaration] = []
+        self._predicates: tuple[Predicate, ...] = ()
         self._options = ControllerOptions()
 
     def for_(self, kind: KindRef, *, predicates: Iterable[Predicate] = (), resync: float | None = None) -> Self:
@@ -116,7 +80,7 @@ class Builder:
             ValueError: the kind is malformed, or `resync` is shorter than a second.
         """
         gvk_of(kind)
-        self._owned.append(_Owned(kind, _checked(predicates), every_owner, _seconds(resync)))
+        self._owned.append(Owned(kind, checked(predicates), every_owner, resync_seconds(resync)))
         return self
 
     def watches(
@@ -211,12 +175,40 @@ class Builder:
         self._indexes.append((kind, path))
         return self
 
+    def source(self, source: RawSource, *, predicates: Iterable[Predicate] = ()) -> Self:
+        """Reconcile what something asks for that is no kind: a `Channel`, or a timer, `Every` or `Cron`.
+
+        It begins when the kinds of this controller are synced.
+
+        Args:
+            source: `Channel`, `Every` or `Cron` of `kcontroller.controller`.
+            predicates: which of its words count; see `Event.request`.
+        """
+        if not isinstance(source, RawSource):
+            msg = f"source takes a Channel, an Every or a Cron, got {source!r:.80}"
+            raise TypeError(msg)
+        self._raw.append(RawDeclaration(source, checked(predicates)))
+        return self
+
+    def predicates(self, *each: Predicate) -> Self:
+        """Let only those events count, of any source, that these admit too; further calls add further ones.
+
+        They hold for `owns`, `watches` and raw sources as well (controller-runtime's WithEventFilter leaves the last
+        out), so that a filter for one kind belongs to its own call.
+        """
+        self._predicates += checked(each)
+        return self
+
     def options(
         self,
         *,
         max_concurrent_reconciles: int | None = None,
         reconcile_timeout: float | None = None,
         needs_leader_election: bool | None = None,
+        delete_budget: Budget | str | None = None,
+        write_budget: Budget | str | None = None,
+        backoff: Backoff | None = None,
+        retry_rate: tuple[float, int] | None = None,
     ) -> Self:
         """Set how the controller works; what is not given stays as it is.
 
@@ -225,19 +217,28 @@ class Builder:
             reconcile_timeout: seconds one reconcile may take; 0 is no limit.
             needs_leader_election: False lets it work in every replica; for controllers that only read, or whose writes
                 cannot disturb one another.
+            delete_budget: so many objects in so much time, in each cluster, such as ``100/10m``; ``0`` is no limit. One
+                delete more, and the controller is paused there until somebody resumes it; see `budgets`.
+            write_budget: likewise for all other writes.
+            backoff: seconds between the retries of one request that fails, such as ``Backoff(initial=1, cap=300,
+                jitter=0.1)`` of `kcontroller.process.backoff`; by default 5 ms, 10 ms, ... 1000 s.
+            retry_rate: retries a second of all requests together and how many may come at once, such as ``(10, 100)``,
+                client-go's default; by default there is no limit, since a cluster that fails must not delay another.
+
+        Raises:
+            ValueError: one of them cannot be; the text names it.
         """
-        if max_concurrent_reconciles is not None and max_concurrent_reconciles < 1:
-            msg = f"max_concurrent_reconciles must be at least 1, got {max_concurrent_reconciles}"
-            raise ValueError(msg)
-        if reconcile_timeout is not None and not 0 <= reconcile_timeout < math.inf:
-            msg = f"reconcile_timeout must be a number of seconds, or 0 for no limit, got {reconcile_timeout}"
-            raise ValueError(msg)
-        if max_concurrent_reconciles is not None:
-            self._options = replace(self._options, max_concurrent_reconciles=max_concurrent_reconciles)
-        if reconcile_timeout is not None:
-            self._options = replace(self._options, reconcile_timeout=reconcile_timeout)
-        if needs_leader_election is not None:
-            self._options = replace(self._options, needs_leader_election=needs_leader_election)
+        given = {
+            "max_concurrent_reconciles": max_concurrent_reconciles,
+            "reconcile_timeout": reconcile_timeout,
+            "needs_leader_election": needs_leader_election,
+            "delete_budget": delete_budget,
+            "write_budget": write_budget,
+            "backoff": backoff,
+            "retry_rate": retry_rate,
+        }
+        said = {name: value for name, value in given.items() if value is not None}
+        self._options = replace(self._options, **said)
         return self
 
     # ---- for the controller --------------------------------------------------------------------------------------
@@ -265,6 +266,11 @@ class Builder:
         return tuple(kind for gvk, kind in named.items() if gvk not in heard)
 
     @property
+    def raw_sources(self) -> tuple[RawDeclaration, ...]:
+        """What `source` said, with the predicates of all sources."""
+        return tuple(replace(each, predicates=self._predicates + each.predicates) for each in self._raw)
+
+    @property
     def holdings(self) -> Mapping[GVK, Holding]:
         """What `cache` said."""
         return dict(self._holdings)
@@ -273,14 +279,15 @@ class Builder:
         """Give all declarations, indexes and options.
 
         Raises:
-            ValueError: nothing is watched, `owns` was used without `for_`, or an index is of what is not kept.
+            ValueError: nothing is watched, `owns` was used without `for_`, or an index or a predicate is of what is not
+                kept.
         """
         owner = self.reconciled
         if self._owned and owner is None:
             msg = "owns needs for_: it reconciles the owner of what changed"
             raise ValueError(msg)
-        if not self._declarations and not self._owned:
-            msg = "setup watches nothing; call builder.for_(kind) or builder.watches(kind, to=...)"
+        if not self._declarations and not self._owned and not self._raw:
+            msg = "setup watches nothing; call builder.for_(kind), builder.watches(kind, to=...) or builder.source(...)"
             raise ValueError(msg)
         owned = tuple(
             Declaration(each.kind, each.predicates, ForOwner(owner, every_owner=each.every_owner), each.resync)
@@ -289,30 +296,23 @@ class Builder:
         )
         indexes = (*self._indexes, *((kind, OWNER_INDEX) for kind in self.owned_kinds))
         for kind, path in self._indexes:
-            holding = self._holdings.get(gvk_of(kind))
-            if holding is not None and not holding.keeps(path):
-                msg = f"{gvk_of(kind)} is indexed by {path!r}, which cache leaves out of it; drop one or the other"
-                raise ValueError(msg)
-        return (*self._declarations, *owned), indexes, self._options
+            self._require(kind, path, "indexed by")
+        declarations = tuple(
+            replace(each, predicates=self._predicates + each.predicates) for each in (*self._declarations, *owned)
+        )
+        for each in declarations:
+            for path in (path for predicate in each.predicates for path in predicate.paths):
+                self._require(each.kind, path, "filtered by")
+        return declarations, indexes, self._options
+
+    def _require(self, kind: KindRef, path: str, what_for: str) -> None:
+        gvk = gvk_of(kind)
+        holding = self._holdings.get(gvk)
+        if holding is not None and not holding.keeps(path):
+            msg = f"{gvk} is {what_for} {path!r}, which cache leaves out of it; drop one or the other"
+            raise ValueError(msg)
 
     def _declare(self, kind: KindRef, predicates: Iterable[Predicate], handler: Handler, resync: float | None) -> Self:
         gvk_of(kind)
-        self._declarations.append(Declaration(kind, _checked(predicates), handler, _seconds(resync)))
+        self._declarations.append(Declaration(kind, checked(predicates), handler, resync_seconds(resync)))
         return self
-
-
-def _seconds(resync: float | None) -> float:
-    if resync is not None and not SHORTEST_RESYNC <= resync < math.inf:
-        msg = f"resync must be at least {SHORTEST_RESYNC:g} second, or None for never, got {resync}"
-        raise ValueError(msg)
-    return resync or 0.0
-
-
-def _checked(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
-    given = tuple(predicates) if isinstance(predicates, Iterable) else (predicates,)
-    wrong = [each for each in given if not isinstance(each, Predicate)]
-    if wrong or not isinstance(predicates, Iterable):
-        shown = ", ".join(getattr(each, "__name__", type(each).__name__) for each in wrong or given)
-        msg = f"predicates takes a list, such as [predicates.generation_changed()], got {shown}"
-        raise TypeError(msg)
-    return given

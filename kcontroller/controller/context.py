@@ -32,10 +32,11 @@ class Context(msgspec.Struct, frozen=True):
             ``logging`` calls.
         reasons: why this was queued, at most eight.
         deadline: when the reconcile's time is over; None without a time-out. Requests end with it; loops of your own
-            should look.
+            should look. Who does not return a second later is counted as stuck, and another worker takes its place.
         stop: stops at the deadline, when the process does, after the drain time, and when the cluster leaves; waits and
-            loops of your own should take it. What you hang on it (`StopToken.on_stop`) must not block: others wait to
-            hear of the stop, and the process ends without waiting longer than a moment for it.
+            loops of your own should take it. Calls of others that know no time-out can be ended by what you hang on it
+            (`StopToken.on_stop`), such as ``socket.close``. It must not block: others wait to hear of the stop, and
+            the process ends without waiting longer than a moment for it.
         events: records events in the cluster; see `event`.
         kind: of `for_`; None without it.
         owned: the kinds of `owns`.

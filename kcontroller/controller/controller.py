@@ -5,28 +5,46 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from kcontroller.cluster.budgets import DELETES, Budget
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.dependencies import Dependencies
-from kcontroller.controller.mapping import Lane
+from kcontroller.controller.handlers import ForObject
+from kcontroller.controller.lanes import Lane
 from kcontroller.controller.own_writes import OwnWrites
+from kcontroller.controller.pool import WorkerPool
+from kcontroller.controller.reconciler import refuse_metadata_only
+from kcontroller.controller.recording import Recording
+from kcontroller.controller.safety import Safety
 from kcontroller.controller.sources import ClusterSources
 from kcontroller.controller.tally import Tally
 from kcontroller.controller.worker import Declared, Worker
 from kcontroller.errors import ConfigError
+from kcontroller.process.backoff import RECONCILE
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import StopToken
 from kcontroller.workqueue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.keys import Request
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.host import Host
+    from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.process.threads import ThreadGroup
+    from kcontroller.process.trace import Trace
 
 _log: Final = Log("kcontroller.controller")
+
+SYNC: Final = "sync"
+"""Holds a cluster's requests back in the queue until its sources are synced."""
+
+QUEUE_LIMIT: Final = 200_000
+"""Requests of one cluster that may be ready, some 100 MB; more than the 150,000 Pods that a cluster may have.
+
+Whoever pauses a cluster or stands by does not work its queue off, and objects may come and go in it for weeks.
+"""
 
 
 def _nothing() -> None:
@@ -40,8 +58,13 @@ class Controller:
         reconciler: the user's.
         host: clusters, clock, metrics.
         max_concurrent_reconciles: workers, unless the Reconciler says otherwise.
+        concurrency: workers by the ``Kind.group`` that is reconciled; goes before `max_concurrent_reconciles`.
         reconcile_timeout: seconds a reconcile may take, unless the Reconciler says otherwise; 0 is no limit.
         many_clusters: whether clusters come and go; then none may hold all workers, unless there is one only.
+        delete_budget: what it may delete in each cluster, unless the Reconciler says otherwise; None for all it wants.
+        write_budget: what else it may write there, likewise.
+        detect_loops: whether to look for hot loops and contested fields, and say so.
+        trace: takes down what happens to each request; None for nothing.
 
     Raises:
         ConfigError: `setup` declares nothing, or something impossible.
@@ -53,13 +76,19 @@ class Controller:
         host: Host,
         *,
         max_concurrent_reconciles: int = 1,
+        concurrency: Mapping[str, int] | None = None,
         reconcile_timeout: float = 0.0,
         many_clusters: bool = False,
+        delete_budget: Budget | None = DELETES,
+        write_budget: Budget | None = None,
+        detect_loops: bool = True,
+        trace: Trace | None = None,
     ) -> None:
         builder = Builder()
         try:
             reconciler.setup(builder)
-            self._declarations, self._indexes, options = builder.build()
+            refuse_metadata_only(reconciler, builder)
+            self.declarations, self._indexes, options = builder.build()
         except (TypeError, ValueError) as error:
             msg = f"{type(reconciler).__name__}.setup: {error}"
             raise ConfigError(msg) from error
@@ -67,24 +96,50 @@ class Controller:
             msg = f"{type(reconciler).__name__}.setup failed: {described(error)}"
             raise ConfigError(msg) from error
         self._host = host
+        self.trace = trace
+        self._recording = None if trace is None else Recording(trace, host.clusters)
         self._many_clusters = many_clusters
-        self._gvk = builder.reconciled
+        self.gvk = builder.reconciled
         self._for = builder.for_kind
         self._holdings = builder.holdings
         self._read_only = builder.read_only_kinds
+        self._raw = builder.raw_sources
         self.needs_leader_election = options.needs_leader_election
         self.name = name_of(reconciler, builder)
-        self._workers = options.max_concurrent_reconciles or max_concurrent_reconciles
+        by_kind = None if self.gvk is None else (concurrency or {}).get(self.gvk.group_kind)
+        self.workers = options.max_concurrent_reconciles or by_kind or max_concurrent_reconciles
         timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
         self.queue: WorkQueue[Request] = WorkQueue(
-            self.name, clock=host.clock, workers=self._workers, reserves=many_clusters, relay=True, metrics=host.metrics
+            self.name,
+            clock=host.clock,
+            backoff=options.backoff or RECONCILE,
+            bucket=options.bucket(),
+            workers=self.workers,
+            reserves=many_clusters,
+            relay=True,
+            limit=QUEUE_LIMIT,
+            on_room=self._ask_again,
+            metrics=host.metrics,
         )
+        self._mappers = host.mappers.pool(self.name, host.metrics)
         self._dependencies = Dependencies(self.queue)
         self._own_writes = OwnWrites(host.clock, host.metrics.own_write_holds.labels(self.name).inc)
+        self.safety = Safety(
+            self.name,
+            self.queue,
+            host,
+            gvk=self.gvk,
+            deletes=delete_budget if options.delete_budget is None else Budget.of(options.delete_budget),
+            writes=write_budget if options.write_budget is None else Budget.of(options.write_budget),
+            leader_only=options.needs_leader_election,
+            detect_loops=detect_loops,
+        )
         self._stop = StopToken(clock=host.clock)
+        self._timeout = timeout
+        self._tally = Tally(host.metrics, self.name, workers=self.workers, in_flight=lambda: self.queue.in_flight)
         self._worker = Worker(
             self.name,
-            self._gvk,
+            self.gvk,
             reconciler,
             queue=self.queue,
             host=host,
@@ -96,7 +151,9 @@ class Controller:
             ),
             dependencies=self._dependencies,
             own_writes=self._own_writes,
-            tally=Tally(host.metrics, self.name, workers=self._workers, in_flight=lambda: self.queue.in_flight),
+            safety=self.safety,
+            tally=self._tally,
+            recording=self._recording,
             stop=self._stop,
             timeout=timeout,
         )
@@ -111,7 +168,8 @@ class Controller:
         `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
         """
         sources = ClusterSources(cluster, self._holdings)  # Its identity is that of the engagement.
-        self.queue.pause(cluster.name)
+        self.queue.pause(cluster.name, holder=SYNC)
+        self.safety.engage(cluster.name)
         with self._lock:
             self._engaged[cluster.name] = sources
             self._unsynced.add(cluster.name)
@@ -119,13 +177,22 @@ class Controller:
             sources.keep(self._for)
         for kind, path in self._indexes:
             sources.keep(kind).index((path,))
-        count = len(self._declarations) + len(self._read_only)
+        count = len(self.declarations) + len(self._read_only) + 1  # This here, where nothing else is to wait for.
         remaining = _Countdown(count, lambda: self._synced(cluster, sources, on_synced))
         for kind in self._read_only:
             sources.keep(kind).subscribe(lambda _change: None, remaining.down)
-        lane = Lane(self._host.mappers, f"{self.name}/{cluster.name or 'local'}")
-        for each in self._declarations:
-            sources.add(each, queue=self.queue, lane=lane, on_synced=remaining.down)
+        lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}")
+        for each in self.declarations:
+            pauses = self.safety.objects if isinstance(each.handler, ForObject) else None
+            sources.add(
+                each,
+                queue=self.queue,
+                lane=lane,
+                on_synced=remaining.down,
+                pauses=pauses,
+                recording=self._recording,
+            )
+        remaining.down()
 
     def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
         """Let a cluster go: its events are no longer heard and its requests are forgotten.
@@ -140,6 +207,7 @@ class Controller:
             sources.stop()
         self._dependencies.forget(name)
         self.queue.purge(name)
+        self.safety.leave(name)
         self.queue.when_idle(name, lambda: self._let_go(name, sources, on_idle))
 
     def _let_go(self, name: str, sources: ClusterSources | None, on_idle: Callable[[], None]) -> None:
@@ -158,11 +226,24 @@ class Controller:
         with self._lock:
             return tuple(sorted(self._unsynced))
 
+    def on_ended(self, hear: Callable[[Request, Verdict], None]) -> None:
+        """Have each reconcile that was not cut short told, on its worker's thread; before the start."""
+        self._worker.on_ended = hear
+
     def start(self, threads: ThreadGroup) -> None:
         """Start the workers."""
         self._started = True
-        for number in range(self._workers):
-            threads.spawn("worker", f"{self.name}-{number}", self._worker.run)
+        pool = WorkerPool(
+            self.name,
+            self._worker.run,
+            size=self.workers,
+            timeout=self._timeout,
+            queue=self.queue,
+            tally=self._tally,
+            threads=threads,
+        )
+        pool.start()
+        self._host.watchdog.watch(pool.look)
 
     def stop_queue(self) -> None:
         """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
@@ -177,17 +258,26 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
+    def _ask_again(self, name: str) -> None:
+        with self._lock:
+            sources = self._engaged.get(name)
+        if sources is not None:
+            sources.room()
+
     def _synced(self, cluster: Cluster, sources: ClusterSources, on_synced: Callable[[], None]) -> None:
         with self._lock:
             if self._engaged.get(cluster.name) is not sources:
                 return  # The cluster has left, or come back as another.
             self._unsynced.discard(cluster.name)
             # Under the lock: the queue may be paused for the next one right after it.
-            self.queue.resume(cluster.name)
+            self.queue.resume(cluster.name, holder=SYNC)
         state = "reconciling" if self._started else "standing by"
         # Of many clusters the fleet says that they are engaged.
         say = _log.debug if self._many_clusters else _log.info
-        say("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self._workers)
+        say("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self.workers)
+        for each in self._raw:
+            lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}/{each.source}")
+            sources.begin(each, queue=self.queue, lane=lane, clock=self._host.clock)
         on_synced()
 
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api import finalizers
-from kcontroller.errors import NotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
+from kcontroller.errors import BudgetSpent, NotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
 from kcontroller.process.logs import described
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # The API server refuses a finalizer that is not qualified by a domain.
 _QUALIFIED: Final = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
-_NOT_YET: Final = (Wait, StaleRead, NotSynced)
+_NOT_YET: Final = (Wait, StaleRead, NotSynced, BudgetSpent)
 
 
 class FinalizerRegistry:

@@ -32,8 +32,8 @@ class ForObject:
 
     def requests(self, event: Event, cluster: Cluster) -> Iterable[Request]:
         """Name the object that changed."""
-        key = event.change.entry.key
-        return (Request(cluster.name, key.namespace, key.name),)
+        newest = event.sides[-1]
+        return (Request(cluster.name, newest.namespace, newest.name),)
 
 
 class ForOwner:
@@ -52,8 +52,7 @@ class ForOwner:
 
     def requests(self, event: Event, cluster: Cluster) -> Iterable[Request]:
         """Name the owners, each once."""
-        sides = (event.change.old, event.change.new)
-        return dict.fromkeys(request for side in sides if side is not None for request in self._owners(side, cluster))
+        return dict.fromkeys(request for side in event.sides for request in self._owners(side, cluster))
 
     def _owners(self, child: Entry, cluster: Cluster) -> Iterable[Request]:
         for owner in child.owners:
@@ -84,7 +83,7 @@ class Mapped:
             try:
                 obj = getattr(event, side)
                 if obj is not None:
-                    found |= dict.fromkeys(_request(each, cluster) for each in self._function(cluster, obj))
+                    found |= dict.fromkeys(request_of(each, cluster) for each in self._function(cluster, obj))
             except Exception as error:  # noqa: BLE001 - user code; raised again when the other side has been heard
                 failure = error
         yield from found
@@ -92,7 +91,12 @@ class Mapped:
             raise failure
 
 
-def _request(target: Key | Request | Any, cluster: Cluster) -> Request:
+def request_of(target: Key | Request | Any, cluster: Cluster) -> Request:
+    """Make a request of what a user's function names: a key is of the function's cluster.
+
+    Raises:
+        TypeError: it is neither a Key nor a Request.
+    """
     if isinstance(target, Request):
         return target
     if isinstance(target, Key):

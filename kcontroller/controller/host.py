@@ -9,6 +9,8 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster.view import ClusterGetter
     from kcontroller.controller.mapping import Mappers
+    from kcontroller.controller.pauses import Pauses
+    from kcontroller.controller.watchdog import Watchdog
     from kcontroller.events import Broadcaster
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -21,6 +23,8 @@ class Host(Protocol):
     metrics: Metrics
     mappers: Mappers
     events: Broadcaster
+    pauses: Pauses
+    watchdog: Watchdog
 
     @property
     def guard(self) -> Callable[[], None] | None:

@@ -77,14 +77,23 @@ class Leadership:
         return self._elector is None or self._elector.is_leader
 
     @property
+    def holder(self) -> str:
+        """Who holds the lease, as far as this process has seen; "" if nobody, or if no leader is elected."""
+        return "" if self._elector is None else self._elector.holder
+
+    @property
     def guard(self) -> Callable[[], None] | None:
         """What raises `NotLeader` before a write that needs the lease; None where no leader is elected."""
         return None if self._elector is None else self._elector.guard
 
-    def start(self) -> None:
-        """Stand for election, if there is one."""
+    def start(self, *, missing: Callable[[], str | None]) -> None:
+        """Stand for election, if there is one.
+
+        Args:
+            missing: says what this process needs before it can work, None if it can; must not block.
+        """
         if self._elector is not None:
-            self._elector.start(self._threads)
+            self._elector.start(self._threads, missing=missing)
 
     def close(self) -> None:
         """Begin to lead no more; under `turns`."""

@@ -8,7 +8,8 @@ from typing import Final, Literal
 import msgspec
 
 from kcontroller.controller.reconciler import Result
-from kcontroller.errors import NotSynced, StaleRead, TerminalError, Wait
+from kcontroller.errors import BudgetSpent, NotSynced, StaleRead, TerminalError, Wait
+from kcontroller.process.logs import text_of
 from kcontroller.workqueue import Outcome
 from kcontroller.workqueue.outcome import FORGET
 
@@ -36,6 +37,8 @@ class Verdict(msgspec.Struct, frozen=True):
 DONE: Final = Verdict("success", FORGET)
 """How nearly every reconcile ends; made once."""
 
+_RETRY: Final = Verdict("error", Outcome.retry())
+
 
 def of_result(result: Result | None) -> Verdict:
     """Judge a return.
@@ -56,29 +59,40 @@ def of_result(result: Result | None) -> Verdict:
 
 
 def of_error(error: BaseException) -> Verdict:
-    """Judge what was raised; a TerminalError counts also as the cause of another exception.
+    """Judge what was raised, and never raise itself.
 
-    A `Wait` that names no time is an error as any other; one of no seconds waits the object's backoff, since an object
+    A TerminalError counts also as the cause of another exception; a group of exceptions is terminal if all of it is. A
+    `Wait` that names no time is an error as any other; one of no seconds waits the object's backoff, since an object
     that asks to be called at once and for ever would take a whole core.
     """
+    try:
+        return _judged(error)
+    except BaseException:  # noqa: BLE001 - a user's own exception, which may do anything when it is asked
+        return _RETRY
+
+
+def _judged(error: BaseException) -> Verdict:
     match error:
         case Wait(after=int() | float() as after, why=why) if after < sys.float_info.max:
             if after <= 0:
-                return Verdict("requeue", Outcome.retry(), str(why))
-            return Verdict("requeue_after", Outcome.after(float(after)), str(why))
-        case StaleRead() | NotSynced():
-            return Verdict("requeue", Outcome.retry(), str(error))
+                return Verdict("requeue", Outcome.retry(), text_of(why))
+            return Verdict("requeue_after", Outcome.after(float(after)), text_of(why))
+        case StaleRead() | NotSynced() | BudgetSpent():
+            return Verdict("requeue", Outcome.retry(), text_of(error))
         case _ if _is_terminal(error):
-            return Verdict("error", Outcome.drop(), terminal=True)
+            return Verdict("error", FORGET, terminal=True)
+        case Exception():
+            return _RETRY
         case _:
-            return Verdict("error", Outcome.retry(), panic=not isinstance(error, Exception))
+            return Verdict("error", Outcome.retry(), panic=True)
 
 
-def _is_terminal(error: BaseException | None) -> bool:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, TerminalError):
-            return True
-        seen.add(id(error))
-        error = error.__cause__
-    return False
+def _is_terminal(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:
+    if error is None or id(error) in above:
+        return False
+    if isinstance(error, TerminalError):
+        return True
+    above |= {id(error)}
+    if isinstance(error, BaseExceptionGroup) and all(_is_terminal(each, above) for each in error.exceptions):
+        return True
+    return _is_terminal(error.__cause__, above)

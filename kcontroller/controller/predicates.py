@@ -1,15 +1,17 @@
 """Which changes count. They filter what is queued; they never shrink the cache.
 
 Combine them with ``&``, ``|`` and ``~``. Several predicates of one source must all admit a change. Creations and
-deletions pass everything here that compares before and after, as in controller-runtime.
+deletions pass everything here that compares before and after, as in controller-runtime. What a raw source says has no
+object to look at, and passes everything here but functions.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from kcontroller.api.selectors import LabelSelector
+from kcontroller.cache.paths import PathReader, steps_of
 from kcontroller.cache.projection import pairs
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from kcontroller.cache.projection import Entry
     from kcontroller.controller.event import Event
 
+_BOTH: Final = 2
+
 
 class Predicate(abc.ABC):
     """Decides whether an event is worth a reconcile.
@@ -25,13 +29,19 @@ class Predicate(abc.ABC):
     Attributes:
         user_code: whether deciding runs code of the user's, so that it must not happen on the cluster's thread; also
             true of subclasses that users write.
+        paths: the JSON paths that it compares, which the cache must keep.
     """
 
     user_code: bool = True
+    paths: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def admits(self, event: Event) -> bool:
         """Whether the event counts."""
+
+    def __str__(self) -> str:
+        """Name it for `kcontroller explain`."""
+        return type(self).__name__
 
     def __and__(self, other: Predicate) -> Predicate:
         """Both."""
@@ -51,29 +61,44 @@ class _Combined(Predicate):
         self._parts = parts
         self._join = join
         self.user_code = any(part.user_code for part in parts)
+        self.paths = tuple(path for part in parts for path in part.paths)
 
     def admits(self, event: Event) -> bool:
         return self._join(part.admits(event) for part in self._parts)
+
+    def __str__(self) -> str:
+        return f"({(' & ' if self._join is all else ' | ').join(map(str, self._parts))})"
 
 
 class _Not(Predicate):
     def __init__(self, inner: Predicate) -> None:
         self._inner = inner
         self.user_code = inner.user_code
+        self.paths = inner.paths
 
     def admits(self, event: Event) -> bool:
-        return not self._inner.admits(event)
+        # What looks at objects has nothing to say of an event without one, and neither has its opposite.
+        mute = not event.sides and not self.user_code
+        return mute or not self._inner.admits(event)
+
+    def __str__(self) -> str:
+        return f"~{self._inner}"
 
 
 class _Changed(Predicate):
     user_code = False
 
-    def __init__(self, read: Callable[[Entry], object]) -> None:
+    def __init__(self, name: str, read: Callable[[Entry], object], *paths: str) -> None:
+        self._name = name
         self._read = read
+        self.paths = paths
 
     def admits(self, event: Event) -> bool:
-        old, new = event.change.old, event.change.new
-        return old is None or new is None or self._read(old) != self._read(new)
+        sides = event.sides
+        return len(sides) != _BOTH or self._read(sides[0]) != self._read(sides[1])
+
+    def __str__(self) -> str:
+        return self._name
 
 
 class _Selected(Predicate):
@@ -84,8 +109,11 @@ class _Selected(Predicate):
 
     def admits(self, event: Event) -> bool:
         # Leaving the selection counts: whoever acted on the object must hear that it is no longer his.
-        sides = (event.change.old, event.change.new)
-        return any(self._selector.matches(pairs(side.labels)) for side in sides if side is not None)
+        sides = event.sides
+        return not sides or any(self._selector.matches(pairs(side.labels)) for side in sides)
+
+    def __str__(self) -> str:
+        return f"selector({str(self._selector)!r})"
 
 
 class _Function(Predicate):
@@ -95,30 +123,57 @@ class _Function(Predicate):
     def admits(self, event: Event) -> bool:
         return bool(self._function(event))
 
+    def __str__(self) -> str:
+        return f"function({getattr(self._function, '__qualname__', type(self._function).__name__)})"
+
 
 def generation_changed() -> Predicate:
-    """The spec changed; writes of status and metadata do not count."""
-    return _Changed(lambda entry: entry.generation)
+    """The spec changed; writes of status and metadata do not count.
+
+    Some kinds (ConfigMap, Secret, ServiceAccount, ...) have no generation: of these every update counts, where
+    controller-runtime drops them all.
+    """
+    return _Changed("generation_changed", lambda entry: entry.generation or (entry.version,))
+
+
+def field_changed(*paths: str) -> Predicate:
+    r"""The value at one of these JSON paths changed: ``field_changed("spec.replicas", "metadata.labels.tier")``.
+
+    A value may be a whole map or list; a path does not lead into lists. A value that comes or goes has changed.
+
+    Args:
+        paths: from the object's root; a dot inside of a name is written ``\.``, as kubectl has it.
+
+    Raises:
+        ValueError: there is none, or one is malformed.
+    """
+    for path in paths or ("",):
+        if not isinstance(path, str) or not all(steps_of(path)):
+            msg = f"{path!r} is not a path to compare; write it like 'spec.replicas'"
+            raise ValueError(msg)
+    reader = PathReader(paths)
+    name = f"field_changed({', '.join(map(repr, paths))})"
+    return _Changed(name, lambda entry: reader.values(entry.raw, pairs(entry.labels)), *paths)
 
 
 def labels_changed() -> Predicate:
     """A label changed."""
-    return _Changed(lambda entry: entry.labels)
+    return _Changed("labels_changed", lambda entry: entry.labels)
 
 
 def annotations_changed() -> Predicate:
     """An annotation changed."""
-    return _Changed(lambda entry: entry.annotations)
+    return _Changed("annotations_changed", lambda entry: entry.annotations, "metadata.annotations")
 
 
 def version_changed() -> Predicate:
     """Anything changed; only a resync does not count."""
-    return _Changed(lambda entry: entry.version)
+    return _Changed("version_changed", lambda entry: entry.version)
 
 
 def deletion_started() -> Predicate:
     """The object got its deletionTimestamp, or a finalizer came or went."""
-    return _Changed(lambda entry: (entry.deleting, entry.finalizers))
+    return _Changed("deletion_started", lambda entry: (entry.deleting, entry.finalizers))
 
 
 def selector(labels: LabelSelector | Mapping[str, Any] | str) -> Predicate:

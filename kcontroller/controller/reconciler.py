@@ -72,7 +72,7 @@ class Reconciler(abc.ABC):
     ``Result(requeue=True)``         again after the object's backoff
     ``Wait(after=10, why=...)``      as requeue_after; not an error
     `StaleRead`, `NotSynced`         as requeue; not an error
-    `TerminalError`                  counted and logged, no retry
+    `TerminalError`                  counted and logged, no retry; the backoff is forgotten
     any other exception              counted, logged, retried after 5 ms, 10 ms, ... 1000 s
     ================================ ========================================================
 
@@ -167,3 +167,19 @@ class ObjectReconciler(Reconciler, Generic[K]):
             msg = f"{name} does not say its kind: write ObjectReconciler[YourResource], or kind = 'apps/v1 Deployment'"
             raise TypeError(msg)
         return self.kind
+
+
+def refuse_metadata_only(reconciler: Reconciler, builder: Builder) -> None:
+    """Refuse an `ObjectReconciler` that keeps of its objects nothing but the metadata.
+
+    Raises:
+        ValueError: it does.
+    """
+    gets_objects = type(reconciler).reconcile is ObjectReconciler.reconcile
+    holding = builder.holdings.get(builder.reconciled) if gets_objects and builder.reconciled else None
+    if holding is not None and holding.metadata_only:
+        msg = (
+            f"{builder.reconciled} is kept as metadata only, and reconcile_object gets whole objects; leave "
+            "metadata_only= out, or override reconcile, which can read ctx.client.metadata"
+        )
+        raise ValueError(msg)

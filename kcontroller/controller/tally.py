@@ -36,6 +36,8 @@ class Tally:
         self._timeouts = metrics.reconcile_timeouts.labels(controller)
         self._seconds = metrics.reconcile_seconds.labels(controller)
         self._active = metrics.active_workers.labels(controller)
+        self._stuck = metrics.stuck_reconciles.labels(controller)
+        self._dropped = metrics.dropped_requests.labels(controller)
         metrics.max_concurrent.labels(controller).set(workers)
         self._in_flight = in_flight
         self._lock = threading.Lock()
@@ -54,8 +56,16 @@ class Tally:
             self._seconds.observe(seconds)
 
     def timed_out(self) -> None:
-        """Count a reconcile whose deadline had passed when it returned."""
+        """Count a reconcile whose deadline has passed; once each."""
         self._timeouts.inc()
+
+    def stuck(self, count: int) -> None:
+        """Show how many reconciles do not return."""
+        self._stuck.set(count)
+
+    def dropped(self) -> None:
+        """Count a request that was not reconciled, since its cluster has left."""
+        self._dropped.inc()
 
     def _publish(self) -> None:
         with self._lock:

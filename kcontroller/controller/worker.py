@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import traceback
+import threading
 import uuid
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -15,6 +14,8 @@ from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 from kcontroller.controller.context import Context
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
+from kcontroller.controller.places import place_of_error
+from kcontroller.controller.pool import Run
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, described, fields
 from kcontroller.process.stop import Deadline
@@ -22,22 +23,24 @@ from kcontroller.process.waits import on_wait
 from kcontroller.workqueue.outcome import FORGET, Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cache.scope import Holding
     from kcontroller.cluster.cluster import Cluster
-    from kcontroller.controller.dependencies import Dependencies, Reads
+    from kcontroller.cluster.rails import Rail
+    from kcontroller.controller.dependencies import Dependencies
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.own_writes import OwnWrites
+    from kcontroller.controller.pool import Seat
     from kcontroller.controller.reconciler import Reconciler
+    from kcontroller.controller.recording import Recording
+    from kcontroller.controller.safety import Safety
     from kcontroller.controller.tally import Tally
     from kcontroller.process.stop import StopToken
     from kcontroller.workqueue import Item, WorkQueue
-
-_PACKAGE: Final = Path(__file__).parents[1]
 
 _log: Final = Log("kcontroller.controller")
 
@@ -59,7 +62,7 @@ class Declared(msgspec.Struct, frozen=True):
 
 
 class Worker:
-    """Runs until its queue is stopped.
+    """What the workers of a controller do; each of them runs until the queue is stopped.
 
     Args:
         name: the controller's.
@@ -70,9 +73,14 @@ class Worker:
         declared: what `setup` said.
         dependencies: what requests have read with ``track=True``.
         own_writes: what requests have written last.
+        safety: the rails of the controller.
         tally: the controller's metrics.
+        recording: takes down what happens to each request.
         stop: stops when running reconciles should end.
         timeout: seconds a reconcile may take; 0 is no limit.
+
+    Attributes:
+        on_ended: told of each reconcile that was not cut short; set before the start, must not block.
     """
 
     def __init__(
@@ -86,7 +94,9 @@ class Worker:
         declared: Declared,
         dependencies: Dependencies,
         own_writes: OwnWrites,
+        safety: Safety,
         tally: Tally,
+        recording: Recording | None = None,
         stop: StopToken,
         timeout: float,
     ) -> None:
@@ -99,45 +109,59 @@ class Worker:
         self._declared = declared
         self._dependencies = dependencies
         self._own_writes = own_writes
+        self._safety = safety
         self._tally = tally
+        self._recording = recording
         self._stop = stop
         self._timeout = timeout
+        self.on_ended: Callable[[Request, Verdict], None] | None = None
         self._ledger = Ledger(name)
         self._user_log = Log(f"kcontroller.reconciler.{name}")
 
-    def run(self) -> None:
-        """Work until the queue is stopped."""
+    def run(self, seat: Seat) -> None:
+        """Work at a seat until the queue is stopped, or the seat is one too many."""
+        seat.thread = threading.get_ident()
         queue = self._queue
         item = queue.get()
         while item is not None:
             on_wait(partial(queue.let_others, item))
-            outcome = self._work(item)
+            try:
+                outcome = self._work(item, seat)
+            except BaseException as error:
+                self._die_of(item, error)
+                raise
             on_wait(None)  # A worker without an item has nothing to hand on.
+            if seat.surplus:
+                queue.done(item, outcome)
+                return
             item = queue.exchange(item, outcome)
 
-    def _work(self, item: Item[Request]) -> Outcome:
+    def _die_of(self, item: Item[Request], error: BaseException) -> None:
+        """Let go of an item, or the end of the process would wait for it, and name it: the thread's end does not."""
+        self._queue.done(item, FORGET)
+        who = threading.current_thread().name
+        _log.error("%s dies of this request: %s", who, described(error), **self._log_fields(item.request))
+
+    def _work(self, item: Item[Request], seat: Seat) -> Outcome:
+        recording = self._recording
+        if item.request in self._safety.objects:
+            if recording is not None:
+                recording.paused(item.request)
+            return FORGET  # It is queued again when its pause ends.
         delay = self._own_writes.delay(item.request)
         if delay:
+            if recording is not None:
+                recording.held(item.request)
             return Outcome.hold(delay)
-        with fields(**self._log_fields(item.request)):
-            began = self._host.clock.monotonic()
-            reads = self._dependencies.begin(item.request)
+        named = self._log_fields(item.request)
+        with fields(**named):
             cluster = self._cluster_of(item.request)
-            # A cluster that left while the request waited leaves nothing to reconcile.
-            verdict, error = (DONE, None) if cluster is None else self._judge(item, cluster, reads)
-            reads.settle(cut_short=verdict is None)
-            if reads.written is not None:
-                self._own_writes.note(item.request, reads.written)
-            seconds = self._host.clock.monotonic() - began
-            if verdict is None:
-                self._tally.took(seconds)
-                _log.debug("cut short: %s", error)
+            if cluster is None:
+                # It left while the request waited, and leaves nothing to reconcile.
+                self._tally.dropped()
+                _log.debug("dropped: the cluster has left")
                 return FORGET
-            is_there = cluster is not None and not cluster.leaving.stopped
-            self._tally.ended(verdict, item.request.cluster if is_there else None, seconds=seconds)
-            if verdict is not DONE:
-                _report(verdict, error, item)
-            return verdict.outcome
+            return self._reconcile(item, cluster, seat, named)
 
     def _cluster_of(self, request: Request) -> Cluster | None:
         try:
@@ -145,17 +169,59 @@ class Worker:
         except ClusterNotFound:
             return None
 
+    def _reconcile(self, item: Item[Request], cluster: Cluster, seat: Seat, named: Mapping[str, object]) -> Outcome:
+        clock = self._host.clock
+        began = clock.monotonic()
+        deadline = Deadline(began + self._timeout, clock) if self._timeout else None
+        stop = self._stop.child(cluster.leaving, deadline=deadline)
+        reads = self._dependencies.begin(item.request)
+        guard = self._host.guard if self._declared.needs_leader_election else None
+        terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings, self._begun(item))
+        seat.run = run = Run(item, began, stop, named)
+        try:
+            verdict, error = self._judge(item, cluster, stop, terms)
+        finally:
+            stop.close()
+            seat.end(run)
+        if deadline is not None and not run.late and deadline.expired:
+            self._tally.timed_out()
+        reads.settle(cut_short=verdict is None)
+        if reads.written is not None:
+            self._own_writes.note(item.request, reads.written)
+        ended = clock.monotonic()
+        seconds = ended - began
+        if self._recording is not None:
+            self._recording.ended(item, verdict, error, seconds=seconds, reconcile_id=named["reconcileID"])
+        if verdict is None:
+            self._tally.took(seconds)
+            _log.debug("cut short: %s", error)
+            return FORGET
+        self._tally.ended(verdict, None if cluster.leaving.stopped else item.request.cluster, seconds=seconds)
+        if verdict is not DONE:
+            _report(verdict, error, item)
+        if self.on_ended is not None:
+            self.on_ended(item.request, verdict)
+        if self._safety.loops is not None:
+            self._safety.loops.ended(item.request, item.reasons, verdict.outcome, reads.written, now=ended)
+        return verdict.outcome
+
+    def _begun(self, item: Item[Request]) -> tuple[Rail, ...]:
+        """Tell who looks on that a reconcile begins; returns those who look at its writes."""
+        rails = self._safety.rails
+        if self._safety.loops is not None:
+            self._safety.loops.began(item.request)
+        if self._recording is not None:
+            self._recording.began(item)
+            rails = (self._recording.notes(item.request), *rails)
+        return rails
+
     def _judge(
-        self, item: Item[Request], cluster: Cluster, reads: Reads
+        self, item: Item[Request], cluster: Cluster, stop: StopToken, terms: Terms
     ) -> tuple[Verdict | None, BaseException | None]:
         """Call the Reconciler; no verdict on what was cut short because the process, its lease or the cluster goes."""
-        deadline = Deadline.after(self._timeout, clock=self._host.clock) if self._timeout else None
-        guard = self._host.guard if self._declared.needs_leader_election else None
-        stop = self._stop.child(cluster.leaving, deadline=deadline)
         try:
-            if guard is not None:
-                guard()  # What a reconcile does without its client, nobody looks at later.
-            terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings)
+            if terms.guard is not None:
+                terms.guard()  # What a reconcile does without its client, nobody looks at later.
             context = self._context(item, cluster, stop, terms)
             return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
@@ -163,10 +229,6 @@ class Worker:
                 isinstance(error, Stopped) and (self._stop.stopped or cluster.leaving.stopped)
             )
             return None if cut_short else of_error(error), error
-        finally:
-            stop.close()
-            if deadline is not None and deadline.expired:
-                self._tally.timed_out()
 
     def _context(self, item: Item[Request], cluster: Cluster, stop: StopToken, terms: Terms) -> Context:
         return Context(
@@ -212,16 +274,6 @@ class _ReconcileId:
 def _report(verdict: Verdict, error: BaseException | None, item: Item[Request]) -> None:
     if verdict.label == "error" and error is not None:
         again = "no retry" if verdict.terminal else f"retry {item.failures + 1}"
-        _log.exception_of(error, "Reconciler error: %s", described(error), at=_place_of(error), then=again)
+        _log.exception_of(error, "Reconciler error: %s", described(error), at=place_of_error(error), then=again)
     elif verdict.why:
         _log.info("waiting: %s", verdict.why)
-
-
-def _place_of(error: BaseException) -> str:
-    """File and line of the innermost frame that is not ours, for those who read the log without tracebacks."""
-    place = ""
-    for frame, line in traceback.walk_tb(error.__traceback__):
-        path = Path(frame.f_code.co_filename)
-        if _PACKAGE not in path.parents:
-            place = f"{path.name}:{line}"
-    return place

@@ -8,6 +8,7 @@ ever compared with itself; times that others wrote into the Lease are not looked
 * A leader leads until `renew_deadline` after the moment *before* its last successful write was sent: the write may have
   arrived then at the earliest, and no other candidate can have seen it earlier.
 * What was lost stays lost. A leader that cannot renew in time, or finds another holder, does not try again.
+* One that is not ready leaves a Lease that may be taken to the others, for `sync_patience` seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from kcontroller.leaderelection.options import LeaderElection
 
 _NEVER: Final = -math.inf
+_READY_SECONDS: Final = 0.1  # Between two questions whether this process is ready by now.
 _STAMPS: Final = 16  # Of writes whose outcome may be unknown; there are never more than a few.
 _SHOWN: Final = 100
 _MOST_TRANSITIONS: Final = 2**31 - 1  # The API keeps an int32.
@@ -88,6 +90,7 @@ class Decision:
         self._acquired = ""
         self._due = _NEVER
         self._begun: float | None = None
+        self._vacant: float | None = None
         self._looked = False
         self._doubtful = False
 
@@ -117,8 +120,14 @@ class Decision:
         """How often the Lease had gone to another holder when it was last seen."""
         return 0 if self._seen is None else self._seen.transitions
 
-    def step(self, now: float, wall: datetime) -> Step:
-        """Say what to do at this moment; `wall` is what the Lease will show to people."""
+    def step(self, now: float, wall: datetime, *, ready: bool = True) -> Step:
+        """Say what to do at this moment.
+
+        Args:
+            now: the caller's time.
+            wall: what the Lease will show to people.
+            ready: whether this process could do the leader's work.
+        """
         if self.leading and now >= self._until:
             self._lose(f"it could not be renewed within {self._options.renew_deadline:g} s")
         if self._lost:
@@ -129,9 +138,15 @@ class Decision:
             self._begun = now
         if not self._looked and (self._doubtful or not self.leading):
             return Look(self._timeout(now))
-        if not self.leading and not self._may_take(now):
-            self._rest(now)
-            return Wait(self._due - now)
+        if not self.leading:
+            if not self._may_take(now):
+                self._vacant = None
+                self._rest(now)
+                return Wait(self._due - now)
+            if (left := self._left_to_others(now)) > 0 and not ready:
+                if now >= self._begun + self._options.retry_period:
+                    self._begun, self._looked, self._due = None, False, now
+                return Wait(min(left, _READY_SECONDS))
         return self._write(now, wall)
 
     # ---- what is told --------------------------------------------------------------------------------------------
@@ -208,6 +223,12 @@ class Decision:
         if self._there and seen.preferred not in {"", self._identity}:
             return False
         return not seen.holder or now >= self._expiry(seen)
+
+    def _left_to_others(self, now: float) -> float:
+        """Seconds for which one that is not ready does not take a Lease that may be taken."""
+        if self._vacant is None:
+            self._vacant = now
+        return self._vacant + self._options.sync_patience - now
 
     def _expiry(self, seen: Lease) -> float:
         return self._changed + (seen.seconds or self._options.lease_duration)

@@ -74,6 +74,7 @@ class Elector:
         self._leases = LeaseClient(config, self._key, clock=clock, metrics=metrics)
         self._stop = StopToken(clock=clock)
         self._over = self._stop.child()  # There is nothing more to do: stopped, or lost.
+        self._missing: Callable[[], str | None] = lambda: None
         self._thread: threading.Thread | None = None
         self._watcher: threading.Thread | None = None
         self._elected = False
@@ -84,8 +85,14 @@ class Elector:
         self._status = metrics.leader_status.labels(options.name)
         self._slow_path = metrics.leader_slow_path.labels(options.name)
 
-    def start(self, threads: ThreadGroup) -> None:
-        """Begin, on the thread ``kc-elector``; ``kc-elector-watch`` joins it when this process leads."""
+    def start(self, threads: ThreadGroup, *, missing: Callable[[], str | None] = lambda: None) -> None:
+        """Begin, on the thread ``kc-elector``; ``kc-elector-watch`` joins it when this process leads.
+
+        Args:
+            threads: where they are started.
+            missing: says what this process needs before it can work, None if it can; must not block.
+        """
+        self._missing = missing
         self._thread = threads.spawn("elector", "", lambda: self._run(threads))
 
     def stop(self, *, release: bool) -> None:
@@ -105,6 +112,11 @@ class Elector:
         if release and held and self._options.release_on_stop:
             self._release(until)
         self._leases.close()
+
+    @property
+    def holder(self) -> str:
+        """Who holds the lease, as far as this process has seen; "" if nobody."""
+        return self.identity if self.is_leader else self._holder
 
     @property
     def is_leader(self) -> bool:
@@ -152,7 +164,8 @@ class Elector:
     def _run(self, threads: ThreadGroup) -> None:
         _log.info("attempting to acquire lease %s", self._key, identity=self.identity)
         while not self._over.stopped:
-            step = self._decision.step(self._clock.elapsed(), self._clock.now())
+            ready = self._decision.leading or self._missing() is None
+            step = self._decision.step(self._clock.elapsed(), self._clock.now(), ready=ready)
             if isinstance(step, Lost):
                 self._lose(step.why)
                 return
@@ -217,6 +230,8 @@ class Elector:
                 self._elected = True
                 self._status.set(1)
                 _log.info("became leader", lease=str(self._key), transitions=self._decision.transitions)
+                if why := self._missing():
+                    _log.warning("leads although it is not ready, since nobody else took the lease: %s", why)
                 self._watcher = threads.spawn("elector", "watch", self._watch)
                 self._on_elected()
         elif self._decision.holder != self._holder:

@@ -44,6 +44,9 @@ class LeaderElection:
             a whole number, because the API keeps one.
         renew_deadline: seconds after which the leader gives up when it could not renew.
         retry_period: seconds between tries; a standby adds up to `JITTER`.
+        sync_patience: seconds for which a candidate whose caches are not synced leaves a lease that is free to the
+            others; then it takes it all the same, since a kind that nobody can sync must not keep every replica from
+            working. 0 takes it at once.
         release_on_stop: give the lease back on an orderly stop, so that another takes over at once.
         labels: put on the Lease, merged with those it has.
 
@@ -57,6 +60,7 @@ class LeaderElection:
     lease_duration: float = 15.0
     renew_deadline: float = 10.0
     retry_period: float = 2.0
+    sync_patience: float = 15.0
     release_on_stop: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -73,6 +77,9 @@ class LeaderElection:
             if not 0 < seconds < math.inf:
                 msg = f"{name} is {seconds:g} s; it must be a positive number of seconds"
                 raise ConfigError(msg)
+        if not 0 <= self.sync_patience < math.inf:
+            msg = f"sync_patience is {self.sync_patience:g} s; it must be a number of seconds, or 0 not to wait"
+            raise ConfigError(msg)
         self._check_order()
 
     def _check_order(self) -> None:

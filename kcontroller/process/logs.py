@@ -72,15 +72,18 @@ class fields:  # noqa: N801 - used as a function
         _context.reset(self._token)
 
 
-def described(error: BaseException) -> str:
-    """Give the class and the text of an exception, which may be a user's: bounded, and without trust in ``__str__``."""
+def text_of(value: object) -> str:
+    """Give the text of what may be a user's: bounded, and without trust in ``__str__``."""
     try:
-        text = str(error)
-    except Exception as failure:  # noqa: BLE001 - user code
-        text = f"(its text cannot be had: {type(failure).__name__})"
-    if len(text) > _TEXT_LIMIT:
-        text = f"{text[:_TEXT_LIMIT]}... ({len(text):,} characters)"
-    return f"{type(error).__name__}: {text}"
+        text = str(value)
+    except BaseException as failure:  # noqa: BLE001 - user code may raise anything
+        return f"(its text cannot be had: {type(failure).__name__})"
+    return f"{text[:_TEXT_LIMIT]}... ({len(text):,} characters)" if len(text) > _TEXT_LIMIT else text
+
+
+def described(error: BaseException) -> str:
+    """Give the class and the text of an exception, as `text_of` does."""
+    return f"{type(error).__name__}: {text_of(error)}"
 
 
 class Log:
@@ -149,6 +152,11 @@ def _safe(value: object, name: str = "", depth: int = 0) -> object:
     if isinstance(value, int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     return redact(_shown(value))
+
+
+def without_secrets(value: object) -> object:
+    """Make JSON values of anything, without what looks like a secret by its name or by itself."""
+    return _safe(value)
 
 
 def _shown(value: object) -> str:

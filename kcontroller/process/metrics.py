@@ -52,10 +52,12 @@ class Metrics:
         self.registry.register(self._pending)  # The first is collected first.
         ProcessCollector(registry=self.registry)
         self._controller_families()
+        self._safety_families()
         self._queue_families()
         self._client_families()
         self._informer_families()
         self._election_families()
+        self._serving_families()
 
     def _controller_families(self) -> None:
         by_controller = ("controller",)
@@ -77,7 +79,7 @@ class Metrics:
         )
         self.reconcile_timeouts = self._counter(
             "controller_runtime_reconcile_timeouts",
-            "Reconciliations whose deadline had passed on return.",
+            "Reconciliations whose deadline has passed, also of those that have not returned yet.",
             by_controller,
         )
         self.reconcile_seconds = self._durations(
@@ -92,6 +94,57 @@ class Metrics:
         self.active_workers = self._gauge(
             "controller_runtime_active_workers", "Workers busy now, per controller.", by_controller
         )
+        self.stuck_reconciles = self._gauge(
+            "kcontroller_stuck_reconciles",
+            "Reconciliations that have not returned after their deadline, or without one for five minutes.",
+            by_controller,
+        )
+        self.dropped_requests = self._counter(
+            "kcontroller_dropped_requests",
+            "Requests that were not reconciled since their cluster has left.",
+            by_controller,
+        )
+        self.mapper_jobs = self._gauge(
+            "kcontroller_mapper_jobs", "Events that wait for a map function or a predicate of the user's.", by_controller
+        )
+        self.mapper_oldest = self._gauge(
+            "kcontroller_mapper_oldest_seconds", "Age of the oldest such function that runs.", by_controller
+        )
+        self.mapper_retries = self._counter(
+            "kcontroller_mapper_retries", "Times that such a function failed and will be called again.", by_controller
+        )
+        self.mapper_failures = self._counter(
+            "kcontroller_mapper_failures", "Events dropped because such a function failed each time.", by_controller
+        )
+
+    def _safety_families(self) -> None:
+        by_controller = ("controller",)
+        self.budget_trips = self._counter(
+            "kcontroller_budget_trips",
+            "Times that a budget stopped a controller in a cluster.",
+            (*by_controller, "budget"),
+        )
+        self.budgets_spent = self._gauge(
+            "kcontroller_budgets_spent",
+            "Clusters in which a controller is stopped by a budget until somebody resumes it.",
+            (*by_controller, "budget"),
+        )
+        self.paused_clusters = self._gauge(
+            "kcontroller_paused_clusters", "Clusters in which a controller is paused by command.", by_controller
+        )
+        self.paused_objects = self._gauge(
+            "kcontroller_paused_objects", "Objects that are paused by their annotation.", by_controller
+        )
+        self.hot_requests = self._counter(
+            "kcontroller_hot_requests",
+            "Requests found to be reconciled again and again although nothing from outside changed.",
+            (*by_controller, "cause"),
+        )
+        self.contested_fields = self._counter(
+            "kcontroller_contested_fields",
+            "Times that a field was found which somebody else sets to another value each time.",
+            by_controller,
+        )
 
     def _queue_families(self) -> None:
         labels = ("name", "controller")
@@ -102,6 +155,11 @@ class Metrics:
         )
         self.queue_work_seconds = self._durations(
             "workqueue_work_duration_seconds", "Time between handed out and done.", labels, _QUEUE_SECONDS
+        )
+        self.queue_refused = self._counter(
+            "kcontroller_queue_refused",
+            "Requests refused because too many of their cluster were ready; they are told again when there is room.",
+            ("controller",),
         )
         self.queue_unfinished = self._gauge(
             "workqueue_unfinished_work_seconds", "Sum of the ages of the items being worked on.", labels
@@ -207,6 +265,20 @@ class Metrics:
         )
         self.leader_slow_path = self._counter(
             "leader_election_slowpath", "Renewals that had to read the lease first.", ("name",)
+        )
+
+    def _serving_families(self) -> None:
+        self.access = self._counter(
+            "kcontroller_metrics_access",
+            "Requests to secure metrics: allowed, unauthenticated, forbidden, limited, or unavailable because the API "
+            "server could not be asked.",
+            ("result",),
+        )
+        self.certificate_readings = self._counter(
+            "certwatcher_read_certificate", "Times a serving certificate was read.", ()
+        )
+        self.certificate_errors = self._counter(
+            "certwatcher_read_certificate_errors", "Times a serving certificate was read and of no use.", ()
         )
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:

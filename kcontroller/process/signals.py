@@ -65,6 +65,11 @@ class SignalWait:
         self._reader.close()
         self._writer.close()
 
+    @property
+    def received(self) -> str:
+        """The name of the first signal; "" while there was none."""
+        return self._received
+
     def wake(self) -> None:
         """End `wait` without a signal; any thread."""
         self._woken = True

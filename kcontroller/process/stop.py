@@ -2,14 +2,18 @@
 
 A token is handed down, never global. Stopping a token stops its children; nothing stops a parent. Callbacks run on the
 thread that calls `stop`, with no lock held.
+
+A deadline has no thread of its own: a token notices it when somebody looks or waits. Who only hangs something on a
+token hears of its deadline from whoever watches it; those of reconciles have a watchdog.
 """
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from kcontroller.errors import Stopped
 from kcontroller.process.clock import SYSTEM_CLOCK
@@ -17,14 +21,16 @@ from kcontroller.process.logs import Log, described
 from kcontroller.process.waits import about_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
     from typing import Self
 
     from kcontroller.process.clock import Clock
 
-_log: Final = Log("kcontroller.process")
+OVERDUE: Final = "its time is over"
+"""The reason of a token that its deadline has stopped."""
 
+_log: Final = Log("kcontroller.process")
 
 _making: Final = threading.Lock()
 
@@ -81,7 +87,7 @@ class StopToken:
                 self.stop(parent.reason)
                 return True
         if self._deadline is not None and self._deadline.expired:
-            self.stop("its time is over")
+            self.stop(OVERDUE)
         return self._stopped
 
     @property
@@ -89,10 +95,14 @@ class StopToken:
         """What the first `stop` said."""
         return self._reason if self.stopped else ""
 
-    def stop(self, reason: str = "") -> None:
+    def stop(self, reason: str = "", *, apart: Callable[[Callable[[], None]], object] | None = None) -> None:
         """Switch to stopped, wake every waiter and run the callbacks; later calls do nothing.
 
         A callback that raises is logged; the others run.
+
+        Args:
+            reason: for people.
+            apart: is given what runs the callbacks, if there are any; for who must not be held up by a user's.
         """
         condition = self._made()
         with condition:
@@ -103,11 +113,10 @@ class StopToken:
             self._callbacks.clear()
             condition.notify_all()
         self.close()
-        for callback in callbacks:
-            try:
-                callback()
-            except Exception as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
-                _log.exception("a callback of a stop token failed: %s", described(error))
+        if apart is None:
+            _run(callbacks)
+        elif callbacks:
+            apart(partial(_run, callbacks))
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until stopped or `timeout` seconds have passed; True if stopped."""
@@ -134,12 +143,13 @@ class StopToken:
 
         It runs on the thread that calls `stop` and must not block: others wait to hear of the stop.
         """
-        with self._hung():
-            if not self._stopped:
-                number = self._next_callback
-                self._next_callback += 1
-                self._callbacks[number] = callback
-                return lambda: self._forget(number)
+        if not self.stopped:
+            with self._hung():
+                if not self._stopped:
+                    number = self._next_callback
+                    self._next_callback += 1
+                    self._callbacks[number] = callback
+                    return lambda: self._forget(number)
         callback()
         return lambda: None
 
@@ -198,8 +208,15 @@ class StopToken:
         self.close()
 
 
-@dataclass(frozen=True, slots=True)
-class Deadline:
+def _run(callbacks: Iterable[Callable[[], None]]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
+            _log.exception("a callback of a stop token failed: %s", described(error))
+
+
+class Deadline(msgspec.Struct, frozen=True):
     """A moment on a clock's monotonic time."""
 
     at: float

@@ -64,17 +64,24 @@ class ThreadGroup:
         except BaseException as error:  # noqa: BLE001 - the one place where nothing may pass unseen
             self._on_failure(name, error)
 
-    def join(self, timeout: float) -> tuple[str, ...]:
-        """Wait at most `timeout` seconds for all threads together; returns the names of those still alive."""
+    def join(self, timeout: float, *, role: str = "") -> tuple[str, ...]:
+        """Wait at most `timeout` seconds for all threads together, or for those of one role.
+
+        Returns:
+            The names of those still alive.
+        """
         deadline = Deadline.after(timeout, clock=self._clock)
-        with self._lock:
-            threads = list(self._threads)
+        threads = self._of(role)
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(deadline.remaining())
-        return self.alive()
+        return tuple(thread.name for thread in self._of(role) if thread.is_alive())
 
     def alive(self) -> tuple[str, ...]:
         """Names of the threads that have not ended."""
+        return tuple(thread.name for thread in self._of("") if thread.is_alive())
+
+    def _of(self, role: str) -> list[threading.Thread]:
+        prefix = f"kc-{role}"
         with self._lock:
-            return tuple(thread.name for thread in self._threads if thread.is_alive())
+            return [each for each in self._threads if not role or f"{each.name}-".startswith(f"{prefix}-")]

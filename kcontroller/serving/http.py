@@ -2,38 +2,37 @@
 
 cheroot parses requests and speaks WSGI. Its own accept loop is not used: it hands a connection to a worker before the
 first byte is there, so that as many silent or slow connections as there are workers stop a probe from being answered.
-Here a connection costs a descriptor and at most `_HEAD_BYTES` until its head is complete; after `_HEAD_SECONDS`, or
-when `_MAX_WAITING` newer ones wait, it is closed. Every answer closes its connection, so no body is ever read.
+Here a connection costs a descriptor and at most 9 KiB until its head is complete; after `_HEAD_SECONDS`, in which TLS
+is agreed on too, or when `_MAX_WAITING` newer ones wait, it is closed. Every answer closes its connection, so no body
+is ever read.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import logging
 import queue
 import selectors
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Final
-
-from cheroot import wsgi
-from cheroot.server import HTTPConnection
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
 from kcontroller.serving.address import listen
+from kcontroller.serving.connection import Connection, Progress, Settings
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
     from wsgiref.types import WSGIApplication
 
     from kcontroller.process.clock import Clock
     from kcontroller.process.threads import ThreadGroup
 
-_WORKERS: Final = 3
-_HEAD_LIMIT: Final = 8 * 1024
-_HEAD_BYTES: Final = _HEAD_LIMIT + 1024  # More than the limit, so that a worker can say 413 without reading on.
+WORKERS: Final = 3
+
 _HEAD_SECONDS: Final = 10.0
 _WRITE_SECONDS: Final = 5.0
 _MAX_WAITING: Final = 64
@@ -52,36 +51,58 @@ class HttpServer:
         app: called on the workers; it should answer at once.
         name: of the threads, ``kc-<name>`` and ``kc-<name>-<number>``.
         option: what an error about the address names, such as ``--health-probe-bind-address``.
+        tls: gives what a new connection is encrypted with; without it HTTP is spoken in the clear. It is asked by
+            `bind` first, and then on the loop: it must not block.
+        workers: how many answers may be made at once.
+        opened: opens the listening socket, where that is not one of an IP address.
+        admits: whether the process at the other end of a new connection may ask at all.
         clock: by which slow connections are closed.
     """
 
     def __init__(
-        self, *, address: str, app: WSGIApplication, name: str, option: str = "", clock: Clock = SYSTEM_CLOCK
+        self,
+        *,
+        address: str,
+        app: WSGIApplication,
+        name: str,
+        option: str = "",
+        tls: Callable[[], ssl.SSLContext] | None = None,
+        workers: int = WORKERS,
+        opened: Callable[[], socket.socket] | None = None,
+        admits: Callable[[socket.socket], bool] = lambda _connection: True,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         """Open nothing yet."""
         self.name = name
         self._address = address
         self._option = option or f"the address of {name}"
+        self._tls = tls
+        self._workers = workers
+        self._opened = opened
+        self._admits = admits
         self._clock = clock
-        self._settings = _Settings(app)
+        self._settings = Settings(app)
         self._listener: socket.socket | None = None
         self._loop: _Loop | None = None
-        self._queue: queue.SimpleQueue[_Connection | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def bind(self) -> None:
         """Take the address; nothing is answered before `start`.
 
         Raises:
-            ConfigError: it cannot be had; the text names the address, the option and the remedy.
+            ConfigError: it cannot be had, or there is no certificate; the text names the option and the remedy.
         """
+        if self._tls is not None:
+            self._tls()
         if self._listener is None:
-            self._listener = listen(self._address, option=self._option)
+            self._listener = listen(self._address, option=self._option) if self._opened is None else self._opened()
 
     @property
     def port(self) -> int:
-        """The port that `bind` took."""
-        return int(self._bound().getsockname()[1])
+        """The port that `bind` took; 0 of a unix socket."""
+        name = self._bound().getsockname()
+        return int(name[1]) if isinstance(name, tuple) else 0
 
     def _bound(self) -> socket.socket:
         if self._listener is None:
@@ -92,9 +113,11 @@ class HttpServer:
     def start(self, threads: ThreadGroup) -> None:
         """Answer from now on, on supervised threads of `threads`; binds if `bind` was not called."""
         self.bind()
-        self._loop = _Loop(self._bound(), self._settings, self._queue, self._clock)
+        self._loop = _Loop(
+            self._bound(), self._settings, self._queue, tls=self._tls, admits=self._admits, clock=self._clock
+        )
         self._threads = [threads.spawn(self.name, "", self._loop.run)]
-        self._threads += [threads.spawn(self.name, str(number), self._work) for number in range(1, _WORKERS + 1)]
+        self._threads += [threads.spawn(self.name, str(number), self._work) for number in range(1, self._workers + 1)]
         _log.info("serving", name=self.name, address=self._address, port=self.port)
 
     def stop(self, *, timeout: float = 5.0) -> tuple[str, ...]:
@@ -142,17 +165,22 @@ class _Loop:
     def __init__(
         self,
         listener: socket.socket,
-        settings: _Settings,
-        ready: queue.SimpleQueue[_Connection | None],
+        settings: Settings,
+        ready: queue.SimpleQueue[Connection | None],
+        *,
+        tls: Callable[[], ssl.SSLContext] | None,
+        admits: Callable[[socket.socket], bool],
         clock: Clock,
     ) -> None:
         self._listener = listener
         self._settings = settings
+        self._tls = tls
+        self._admits = admits
         self._ready = ready
         self._clock = clock
         self._stopping = threading.Event()
         self._woken, self._wake = socket.socketpair()
-        self._waiting: dict[int, _Connection] = {}  # Oldest first.
+        self._waiting: dict[int, Connection] = {}  # Oldest first.
         self._starved = False
 
     def stop(self) -> None:
@@ -196,81 +224,36 @@ class _Loop:
                 self._stopping.wait(0.1)  # The listener stays readable; without a pause this would spin.
             return
         self._starved = False
+        if not self._admits(accepted):
+            accepted.close()
+            return
         accepted.setblocking(False)
-        connection = _Connection(self._settings, accepted, since=self._clock.monotonic())
-        connection.remote_addr, connection.remote_port = peer[:2]
-        self._waiting[accepted.fileno()] = connection
-        selector.register(accepted, selectors.EVENT_READ, connection)
+        try:
+            tls = None if self._tls is None else self._tls()
+            connection = Connection(self._settings, accepted, since=self._clock.monotonic(), tls=tls)
+        except OSError:
+            accepted.close()
+            return
+        if isinstance(peer, tuple):  # A unix socket's has no address.
+            connection.remote_addr, connection.remote_port = peer[:2]
+        self._waiting[connection.socket.fileno()] = connection
+        selector.register(connection.socket, selectors.EVENT_READ, connection)
         if len(self._waiting) > _MAX_WAITING:
             oldest = next(iter(self._waiting.values()))
             self._release(selector, oldest)
             oldest.close()
 
-    def _gather(self, selector: selectors.BaseSelector, connection: _Connection) -> None:
-        state = connection.gather()
-        if state is None:
+    def _gather(self, selector: selectors.BaseSelector, connection: Connection) -> None:
+        progress = connection.gather()
+        if progress in {Progress.READS, Progress.WRITES}:
+            selector.modify(connection.socket, progress.value, connection)
             return
         self._release(selector, connection)
-        if state and self._ready.qsize() < _MAX_QUEUED:
+        if progress is Progress.WHOLE and self._ready.qsize() < _MAX_QUEUED:
             self._ready.put(connection)
         else:
             connection.close()
 
-    def _release(self, selector: selectors.BaseSelector, connection: _Connection) -> None:
+    def _release(self, selector: selectors.BaseSelector, connection: Connection) -> None:
         selector.unregister(connection.socket)
         del self._waiting[connection.socket.fileno()]
-
-
-class _Connection(HTTPConnection):
-    """cheroot's connection, which knows whether its request's head is complete."""
-
-    rbufsize = _HEAD_BYTES
-
-    def __init__(self, settings: _Settings, accepted: socket.socket, *, since: float) -> None:
-        super().__init__(settings, accepted)
-        self.since = since
-
-    def gather(self) -> bool | None:
-        """Read what is there; True when a worker can parse it, False when the peer has gone, None to wait for more."""
-        before = self._length()
-        try:
-            head = self.rfile.peek(_HEAD_BYTES)
-        except OSError:
-            return False
-        if b"\r\n\r\n" in head or len(head) >= _HEAD_LIMIT:
-            return True
-        return None if len(head) > before else False
-
-    def _length(self) -> int:
-        return len(self.rfile.peek(0)) if self.rfile.has_data() else 0
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            super().close()
-        # What could not be sent is still in it; left open, its finalizer would try once more, and complain.
-        with contextlib.suppress(OSError, ValueError):
-            self.wfile.close()
-
-
-class _Settings(wsgi.Server):
-    """What cheroot's parser and gateway ask their server for; it never binds, listens or starts a thread."""
-
-    max_request_header_size = _HEAD_LIMIT
-    software = "kcontroller"
-
-    def __init__(self, app: WSGIApplication) -> None:
-        super().__init__(("127.0.0.1", 0), app, numthreads=1, server_name="kcontroller")
-
-    def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:  # noqa: FBT001, FBT002 - cheroot's signature
-        """Write to our log; what a client can provoke stays at debug."""
-        if level < logging.ERROR:
-            _log.debug(msg)
-        elif traceback:
-            _log.exception(msg)
-        else:
-            _log.error(msg)
-
-    def forget(self) -> None:
-        """Leave the process-wide table of statistics that cheroot enters each server in."""
-        table: dict[str, Any] = getattr(logging, "statistics", {})
-        table.pop(f"Cheroot HTTPServer {id(self)}", None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.process.logs import Log
 from kcontroller.process.metrics import CONTENT_TYPE
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from kcontroller.process.metrics import Metrics
     from kcontroller.serving.dispatch import Question
+
+PATH: Final = "/metrics"
 
 _log = Log(__name__)
 
@@ -46,4 +48,4 @@ class MetricsPage:
 
 def application(metrics: Metrics, *, before_scrape: Iterable[Callable[[], None]] = ()) -> Application:
     """Make the WSGI application of the page."""
-    return Application({"/metrics": MetricsPage(metrics, before_scrape=before_scrape).answer})
+    return Application({PATH: MetricsPage(metrics, before_scrape=before_scrape).answer})

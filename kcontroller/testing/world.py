@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from kcontroller.client.ports import Reader, Write, Writer
     from kcontroller.cluster import CacheHandle
     from kcontroller.cluster.kind_view import KindView
+    from kcontroller.cluster.rails import Rail
     from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.stop import Deadline
 
@@ -248,6 +249,7 @@ class WorldCluster(Cluster):
         guard: Callable[[], None] | None = None,  # noqa: ARG002 - nobody competes for a world
         tracker: Tracker | None = None,  # noqa: ARG002 - and nothing changes in it behind the reconcile's back
         holdings: Mapping[GVK, Holding] | None = None,  # noqa: ARG002 - and everything is kept whole
+        rails: tuple[Rail, ...] = (),  # noqa: ARG002 - and one reconcile goes nowhere far
     ) -> Client:
         """Make a client for one piece of work."""
         if not cached:

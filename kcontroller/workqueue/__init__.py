@@ -12,12 +12,16 @@ What a `WorkQueue` guarantees:
 * *Fair between clusters.* Within a priority the clusters take turns. As soon as two of them have work, each holds at
   most a quarter of the workers, but at least one. A queue that `reserves` keeps the last worker from a cluster that is
   alone with work.
-* *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; success forgets the failures.
-* *Leaving is clean.* `purge` forgets a cluster: ready, delayed, failures, pause. The outcome of its items in work is
-  ignored, and they count against no cap any more, but a request added again still waits until the old worker has
-  returned.
+* *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; any other end of its work
+  forgets the failures.
+* *Pauses have holders.* A cluster that several have paused is handed out again when all of them have resumed it.
+* *Leaving is clean.* `purge` forgets a cluster: ready, delayed, failures, pauses (but that of ``command``, which means
+  the name). The outcome of its items in work is ignored, and they count against no cap any more, but a request added
+  again still waits until the old worker has returned.
+* *Bounded.* A queue with a `limit` refuses a new request while so many of its cluster are ready, and calls `on_room`
+  when half of them are handed out.
 * *Stop is immediate.* Ready and delayed items are dropped (an informer lists them again), every `get` returns None,
-  later adds are ignored, items in work may still be done.
+  later adds are ignored, items in work may still be done. `drain` waits until there is nothing to drop.
 
 What it does not guarantee: an order between requests of different clusters or priorities, or that delays and failures
 outlive the process.
@@ -25,14 +29,14 @@ outlive the process.
 ::
 
     add ─┬─────────────> READY ── get ──> PROCESSING ── done ─┬─> (forgotten)
-         └─> DELAYED ──────^                                  ├─> READY or DELAYED, as outcome and adds say
-                                                              └─> IDLE: only its failures are remembered
+         └─> DELAYED ──────^                                  └─> READY or DELAYED, as outcome and adds say
 
 Any thread may call any method. Locks: one per queue. Only the clock's own lock is taken under it; metrics are written
 after it is released; no user code runs inside except the hash and equality of the request.
 
 Files: `outcome` what a worker reports, `entry` what is known of a request, `ready` the rings of clusters, `delayed` the
-heap, `schedule` the whole as a step machine, `waiting` the workers without an item, `queue` the lock, `meter` metrics.
+heap, `retries` the wait after a failure, `schedule` the whole as a step machine, `waiting` the workers without an item,
+`relay` how many compute at once, `queue` the lock, `reading` what it tells of itself, `meter` metrics.
 """
 
 from __future__ import annotations
@@ -40,5 +44,6 @@ from __future__ import annotations
 from kcontroller.workqueue.entry import ClusterRequest, Item
 from kcontroller.workqueue.outcome import Outcome
 from kcontroller.workqueue.queue import LOW_PRIORITY, WorkQueue
+from kcontroller.workqueue.reading import Standing
 
-__all__ = ["LOW_PRIORITY", "ClusterRequest", "Item", "Outcome", "WorkQueue"]
+__all__ = ["LOW_PRIORITY", "ClusterRequest", "Item", "Outcome", "Standing", "WorkQueue"]

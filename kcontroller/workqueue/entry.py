@@ -66,8 +66,9 @@ class Entry:
     """The one record of a request.
 
     `due` depends on the state. READY: since when it waits. DELAYED: when it becomes ready. PROCESSING: when it is
-    wanted again, `NEVER` if no add came meanwhile; `priority`, `reasons` and `adds` then belong to that next time. It
-    is typed loosely because it never leaves the package; `WorkQueue` gives the types back.
+    wanted again, `NEVER` if no add came meanwhile; `priority`, `reasons` and `adds` then belong to that next time.
+    `since` is when it became DELAYED or PROCESSING. It is typed loosely because it never leaves the package;
+    `WorkQueue` gives the types back.
     """
 
     __slots__ = (
@@ -75,12 +76,13 @@ class Entry:
         "due",
         "failures",
         "item",
+        "left_over",
         "priority",
         "purged",
         "reasons",
         "request",
         "share",
-        "started",
+        "since",
         "state",
         "ticket",
     )
@@ -97,7 +99,8 @@ class Entry:
         self.reasons: tuple[str, ...] = ()
         self.adds = 0
         self.item: Item[Any] | None = None
-        self.started = 0.0
+        self.since = 0.0
+        self.left_over = False
         self.purged = False
 
     def note(self, reason: str) -> None:
@@ -114,10 +117,15 @@ class Entry:
     def hand_out(self, now: float) -> Item[Any]:
         """Turn what was collected into an item and begin to collect for the next time."""
         self.state = PROCESSING
-        self.started = now
+        self.since = now
         self.item = item = Item(self.request, self.priority, self.failures, self.reasons, self.adds, now - self.due)
         self.clear()
         return item
+
+    def recall(self, item: Item[Any]) -> None:
+        """Add the reasons of an item that failed, behind what has come since."""
+        before = [reason for reason in item.reasons if reason not in self.reasons]
+        self.reasons = (*self.reasons, *before)[:MAX_REASONS]
 
     def take_back(self, item: Item[Any]) -> None:
         """Add what an item had, before what has come since."""

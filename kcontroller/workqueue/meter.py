@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from prometheus_client import Gauge
 
     from kcontroller.process.metrics import Metrics
-    from kcontroller.workqueue.schedule import Reading
+    from kcontroller.workqueue.reading import Reading
 
 MAX_PRIORITIES: Final = 25
 OVERFLOW: Final = "exceeded_cardinality_limit"
@@ -33,6 +33,7 @@ class QueueMeter:
         self._rest: Gauge | None = None
         self._adds = metrics.queue_adds.labels(name, name)
         self._retries = metrics.queue_retries.labels(name, name)
+        self._refused = metrics.queue_refused.labels(name)
         self._unfinished = metrics.queue_unfinished.labels(name, name)
         self._longest = metrics.queue_longest.labels(name, name)
         self.queued = metrics.queue_seconds.labels(name, name).observe
@@ -44,6 +45,7 @@ class QueueMeter:
         with self._lock:
             self._adds.inc(reading.adds)
             self._retries.inc(reading.retries)
+            self._refused.inc(reading.refused)
             self._unfinished.set(reading.unfinished)
             self._longest.set(reading.longest)
             self._write_depths(reading.depths)

@@ -12,19 +12,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one reconcile ended; make it with one of the five class methods.
+    """How one reconcile ended; make it with one of the four class methods.
 
     ======== ============== ==================== ================================
     outcome  failures       added again          after (controller-runtime)
     ======== ============== ==================== ================================
-    forget   set to 0       no                   success
+    forget   set to 0       no                   success, or a terminal error
     after    set to 0       in `delay` seconds   RequeueAfter
     retry    one more       in backoff seconds   an error, or Requeue
-    drop     as they were   no                   a terminal error
     hold     as they were   in `delay` seconds   no reconcile yet
     ======== ============== ==================== ================================
 
-    Adds that came while the item was in work count in all five cases; the earliest time and the higher priority win.
+    What no retry heals is forgotten as a success is: the next add of the object is a new try, and waits for nothing.
+    (In controller-runtime its failures stay counted, and a later error that does pass may wait a quarter of an hour.)
+
+    Adds that came while the item was in work count in all four cases; the earliest time and the higher priority win.
 
     Attributes:
         forgets: whether the failures are reset.
@@ -48,7 +50,7 @@ class Outcome:
 
     @classmethod
     def forget(cls) -> Self:
-        """Report success: the backoff starts anew with the next failure."""
+        """Report that nothing is left to do: the backoff starts anew with the next failure."""
         return cls(True, False)
 
     @classmethod
@@ -64,11 +66,6 @@ class Outcome:
     def retry(cls, *, priority: int | None = None) -> Self:
         """Report a failure: the item comes again after its backoff, which grows."""
         return cls(False, True, None, priority)
-
-    @classmethod
-    def drop(cls) -> Self:
-        """Report a failure that no retry heals; as in controller-runtime the failures so far stay counted."""
-        return cls(False, False)
 
     @classmethod
     def hold(cls, seconds: float) -> Self:

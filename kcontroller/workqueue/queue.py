@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from typing import TYPE_CHECKING, Final, Generic
 
@@ -10,16 +11,20 @@ from kcontroller.process.backoff import RECONCILE
 from kcontroller.workqueue.entry import NEVER, Item, R
 from kcontroller.workqueue.meter import QueueMeter
 from kcontroller.workqueue.relay import Relay
+from kcontroller.workqueue.retries import Retries
 from kcontroller.workqueue.schedule import Schedule
 from kcontroller.workqueue.waiting import Waiters
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
     from kcontroller.process.backoff import Backoff
+    from kcontroller.process.bucket import Bucket
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.workqueue.outcome import Outcome
+    from kcontroller.workqueue.reading import Standing
 
 LOW_PRIORITY: Final = -100
 """For objects of an initial list and updates that changed nothing, as in controller-runtime."""
@@ -32,9 +37,15 @@ class WorkQueue(Generic[R]):
         name: of the controller; it becomes the labels of the metrics.
         clock: the time by which delays and waits go.
         backoff: seconds between the retries of one request.
+        bucket: keeps the failures of all requests together to a rate; None for none. All clusters share it: where one
+            of many must not delay the retries of the others, leave it out.
+        rng: where the backoff's jitter comes from; None for Python's own.
         workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
         reserves: whether a cluster that is alone with work leaves one worker free: if it hangs, the others go on.
         relay: whether workers that only compute take turns; see `relay`. Each of them then has one item at a time.
+        limit: requests of one cluster that may be ready; a new one beyond it is refused if it may be, see `add`.
+        on_room: called with the name of a cluster that was full when half of what was ready is handed out: whoever was
+            refused should tell again. On the thread of a worker; it must not block.
         metrics: where the ``workqueue_*`` families are; None for none.
     """
 
@@ -44,14 +55,21 @@ class WorkQueue(Generic[R]):
         *,
         clock: Clock,
         backoff: Backoff = RECONCILE,
+        bucket: Bucket | None = None,
+        rng: random.Random | None = None,
         workers: int = 1,
         reserves: bool = False,
         relay: bool = False,
+        limit: int | None = None,
+        on_room: Callable[[str], None] | None = None,
         metrics: Metrics | None = None,
     ) -> None:
         """Start empty and running."""
         if workers < 1:
             msg = f"queue {name!r} cannot have {workers} workers; give at least 1"
+            raise ValueError(msg)
+        if limit is not None and limit < 1:
+            msg = f"queue {name!r} cannot be limited to {limit} requests; give at least 1"
             raise ValueError(msg)
         self.name = name
         self._clock = clock
@@ -62,29 +80,41 @@ class WorkQueue(Generic[R]):
         self._watchers = 0
         self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
         self._schedule: Schedule[R] = Schedule(
-            cap=max(1, workers // 4), alone=max(1, workers - 1) if reserves else math.inf, backoff=backoff
+            cap=max(1, workers // 4),
+            alone=max(1, workers - 1) if reserves else math.inf,
+            retries=Retries(backoff, bucket, rng),
+            limit=sys.maxsize if limit is None else limit,
         )
+        self._on_room = on_room
         self._relay = Relay(workers) if relay and workers > 1 else None
-        self._stopped = False
+        self._stopped = self._was_idle = False
 
-    def add(self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "") -> None:
+    def add(
+        self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "", may_refuse: bool = False
+    ) -> bool:
         """Ask for a request to be worked on, in `after` seconds (0 or less: now); ignored once stopped.
+
+        Returns False if it was refused: the request is new and as many of its cluster are ready as may be. `on_room`
+        says when to ask again.
 
         Args:
             request: what to work on.
             priority: higher goes first; below that of an earlier add it changes nothing.
             after: seconds; a shorter delay replaces a longer one, never the other way round.
             reason: a short constant text for people, such as ``Deployment updated``.
+            may_refuse: whether the queue's `limit` counts: for those who can ask again.
 
         Raises:
             ValueError: `after` is infinite.
         """
         now = self._clock.monotonic()
         with self._lock:
-            if not self._stopped:
-                self._schedule.add(request, now, priority, after, reason)
-                if self._waiters.waiting:
-                    self._wake()
+            if self._stopped:
+                return True
+            taken = self._schedule.add(request, now, priority, after, reason, may_refuse=may_refuse)
+            if self._waiters.waiting:
+                self._wake()
+        return taken
 
     def get(self, *, timeout: float | None = None) -> Item[R] | None:
         """Wait for the next item and take it; whoever takes one must call `done` with it.
@@ -109,6 +139,9 @@ class WorkQueue(Generic[R]):
                     self._waiters.expect(self._next_look())
             if item is not None and self._meter is not None:
                 self._meter.queued(item.waited)
+            room = self._schedule.room and self._take_room()
+        if room:
+            self._tell_of(room)
         return item
 
     def done(self, item: Item[R], outcome: Outcome) -> None:
@@ -135,6 +168,16 @@ class WorkQueue(Generic[R]):
                 if self._relay.pause(item) and self._waiters.waiting:
                     self._wake()
 
+    def abandon(self, item: Item[R]) -> None:
+        """Count an item against no cap any more, since its worker is stuck and another one takes its place.
+
+        It stays in work, and is waited for, until the worker gives it back as ever. Nothing happens if it has already.
+        """
+        with self._lock:
+            self._schedule.abandon(item)
+            if self._waiters.waiting:
+                self._wake()
+
     def _give_back(self, item: Item[R], outcome: Outcome, *, follows: bool) -> Item[R] | None:
         now = self._clock.monotonic()
         following = None
@@ -153,12 +196,15 @@ class WorkQueue(Generic[R]):
                 self._meter.worked(worked)
                 if following is not None:
                     self._meter.queued(following.waited)
+            room = self._schedule.room and self._take_room()
+        if room:
+            self._tell_of(room)
         for callback in idle:
             callback()
         return following
 
     def purge(self, cluster: str) -> None:
-        """Forget a cluster: ready, delayed, failures, pause.
+        """Forget a cluster: ready, delayed, failures, and its pauses but that of ``command``.
 
         The outcome of its items in work will be ignored. Requests added later start anew, but not before a worker that
         still has the same request returns.
@@ -170,18 +216,38 @@ class WorkQueue(Generic[R]):
                 self._wake()  # Another cluster may be alone with work now, and no longer capped.
         del dropped  # Freeing a million entries takes a while; the lock need not wait for it.
 
-    def pause(self, cluster: str) -> None:
-        """Hand out no more items of a cluster until `resume`; adds are kept and delays run on."""
+    def pause(self, cluster: str, *, holder: str = "") -> None:
+        """Hand out no more items of a cluster until `resume`; adds are kept and delays run on.
+
+        Several may hold a cluster back, each for a reason of its own: its items are handed out when all have resumed
+        it. A `purge` lets go for all holders but ``command``.
+        """
         with self._lock:
             if not self._stopped:
-                self._schedule.pause(cluster)
+                self._schedule.pause(cluster, holder)
                 self._wake()
 
-    def resume(self, cluster: str) -> None:
-        """Hand out items of a cluster again."""
+    def resume(self, cluster: str, *, holder: str = "") -> None:
+        """Take back this holder's pause of a cluster; nothing happens if there is none."""
         with self._lock:
-            self._schedule.resume(cluster)
+            self._schedule.resume(cluster, holder)
             self._wake()
+
+    def holders(self, cluster: str) -> frozenset[str]:
+        """Name those who have paused a cluster."""
+        with self._lock:
+            return self._schedule.holders(cluster)
+
+    def capped(self, cluster: str) -> bool:
+        """Whether a cluster has ready items, and holds as many workers as it may."""
+        with self._lock:
+            return self._schedule.capped(cluster)
+
+    def standing(self, request: R) -> Standing | None:
+        """Where a request stands; None if it neither waits nor is in work."""
+        with self._lock:
+            self._schedule.promote(self._clock.monotonic())
+            return self._schedule.standing(request)
 
     def stop(self) -> None:
         """Drop what is ready or delayed and wake every `get`; later calls do nothing.
@@ -189,25 +255,31 @@ class WorkQueue(Generic[R]):
         Items in work may still be done; `wait_in_flight` waits for them.
         """
         with self._lock:
-            self._stopped = True
-            dropped = self._schedule.purge_all()
-            self._waiters.wake_all()
-            self._settled.notify_all()
+            dropped = self._stop_locked()
         del dropped
+
+    def drain(self, timeout: float) -> bool:
+        """Wait at most `timeout` seconds until the queue is idle, and stop it; False if work was dropped.
+
+        Adds count until the last moment: an item may add others, also of other clusters. A queue that is drained again
+        gives the same answer; one that somebody stops meanwhile ends the wait with False, unless it was idle then.
+        """
+        with self._lock:
+            self._settles(self._is_idle, timeout)
+            dropped = self._stop_locked()
+        del dropped
+        return self._was_idle
 
     def wait_idle(self, timeout: float) -> bool:
         """Wait at most `timeout` seconds until there is nothing to do now; False if the time ran out.
 
-        That is: no item is ready (also of a paused cluster), none is in work, and no delay is over. Delays that are
-        still running (backoff, requeue_after) don't count, or a controller that looks again each hour would never be
-        idle.
+        That is: no item is ready (also of a paused cluster), none is in work or held, and no delay is over. Delays that
+        are still running (backoff, requeue_after) don't count, or a controller that looks again each hour would never
+        be idle. Of a stopped queue the answer is whether it was idle when it was stopped.
         """
-        schedule = self._schedule
-
-        def idle() -> bool:
-            return not schedule.ready and not schedule.in_flight and schedule.next_due() > self._clock.monotonic()
-
-        return self._wait_settled(idle, timeout)
+        with self._lock:
+            idle = self._settles(self._is_idle, timeout)
+            return self._was_idle if self._stopped else idle
 
     def wait_in_flight(self, timeout: float, *, cluster: str | None = None) -> bool:
         """Wait at most `timeout` seconds until all items handed out (of one cluster, or of all) are done."""
@@ -216,7 +288,8 @@ class WorkQueue(Generic[R]):
         def ended() -> bool:
             return not (schedule.in_flight if cluster is None else schedule.in_flight_of(cluster))
 
-        return self._wait_settled(ended, timeout)
+        with self._lock:
+            return self._settles(ended, timeout)
 
     def when_idle(self, cluster: str, callback: Callable[[], None]) -> None:
         """Call `callback` once when no item of a cluster is in work: at once, or when the last one is given back.
@@ -283,6 +356,15 @@ class WorkQueue(Generic[R]):
             self._idle_callbacks = [each for each in self._idle_callbacks if in_flight(each[0])]
         return idle
 
+    def _take_room(self) -> list[str]:
+        room, self._schedule.room = self._schedule.room, []
+        return room
+
+    def _tell_of(self, room: list[str]) -> None:
+        if self._on_room is not None:
+            for cluster in room:
+                self._on_room(cluster)
+
     def _take(self, now: float) -> Item[R] | None:
         schedule, relay = self._schedule, self._relay
         if relay is None:
@@ -312,16 +394,29 @@ class WorkQueue(Generic[R]):
         else:
             self._waiters.expect(self._next_look())
 
-    def _wait_settled(self, settled: Callable[[], bool], timeout: float) -> bool:
+    def _stop_locked(self) -> object:
+        if self._stopped:
+            return None
+        self._was_idle = self._schedule.is_idle(self._clock.monotonic())
+        self._stopped = True
+        dropped = self._schedule.purge_all()
+        self._waiters.wake_all()
+        self._settled.notify_all()
+        return dropped
+
+    def _is_idle(self) -> bool:
+        return self._stopped or self._schedule.is_idle(self._clock.monotonic())
+
+    def _settles(self, settled: Callable[[], bool], timeout: float) -> bool:
+        """Wait until `settled` says so, with the lock held but for the waiting itself; False if the time ran out."""
         deadline = self._clock.monotonic() + timeout
-        with self._lock:
-            self._watchers += 1
-            try:
-                while not settled():
-                    remaining = deadline - self._clock.monotonic()
-                    if remaining <= 0:
-                        return False
-                    self._clock.wait(self._settled, remaining)
-                return True
-            finally:
-                self._watchers -= 1
+        self._watchers += 1
+        try:
+            while not settled():
+                remaining = deadline - self._clock.monotonic()
+                if remaining <= 0:
+                    return False
+                self._clock.wait(self._settled, remaining)
+            return True
+        finally:
+            self._watchers -= 1

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 AGING: Final = 16
 """Every so many picks one goes a level lower."""
 
+COMMAND: Final = "command"
+"""Who holds a pause that outlasts a purge: people name a cluster, and mean also the one that comes back under it."""
+
+NOBODY: Final[frozenset[str]] = frozenset()
+
 # OrderedDict and not dict: taking the first key of a dict walks over all that were deleted before it.
 _Lane: TypeAlias = "OrderedDict[Entry, None]"
 
@@ -25,11 +30,12 @@ _Lane: TypeAlias = "OrderedDict[Entry, None]"
 class ClusterShare:
     """A cluster's part of the queue: its entries, its lanes (one per priority), and what it holds of the workers.
 
-    A share is *open* if its entries may be handed out: it is not paused, and below its cap. What was in flight when the
-    cluster was purged is *left over*: it counts no longer, or a reconcile that never ends would starve the successor.
+    A share is *open* if its entries may be handed out: nobody holds it back (`holders`), and it is below its cap. What
+    was in flight when the cluster was purged, or was abandoned, is *left over*: it counts no longer, or a reconcile
+    that never ends would starve the successor.
     """
 
-    __slots__ = ("entries", "in_flight", "lanes", "left_over", "name", "open", "paused", "ready")
+    __slots__ = ("entries", "holders", "in_flight", "lanes", "left_over", "name", "open", "ready")
 
     def __init__(self, name: str) -> None:
         """Start empty and open."""
@@ -39,13 +45,13 @@ class ClusterShare:
         self.ready = 0
         self.in_flight = 0
         self.left_over = 0
-        self.paused = False
+        self.holders = NOBODY
         self.open = True
 
     @property
     def has_work(self) -> bool:
         """Whether it competes for workers; a paused cluster does not."""
-        return not self.paused and (self.ready > 0 or self.in_flight > 0)
+        return not self.holders and (self.ready > 0 or self.in_flight > 0)
 
 
 class ReadyRings:
@@ -77,7 +83,7 @@ class ReadyRings:
     def push(self, entry: Entry) -> None:
         """Append a READY entry to the lane of its priority."""
         share = entry.share
-        if not share.ready and not share.in_flight and not share.paused:
+        if not share.ready and not share.in_flight and not share.holders:
             self._join(share)
         share.ready += 1
         self.size += 1
@@ -119,38 +125,36 @@ class ReadyRings:
             self._leave(share)
         self._review(share)
 
+    def leave_over(self, share: ClusterShare) -> None:
+        """Give back the worker that `pop` counted although it goes on: it is replaced."""
+        share.left_over += 1
+        self.release(share)
+
     def raise_to(self, entry: Entry, priority: int) -> None:
         """Move an entry to the tail of a higher level."""
         self._take_out(entry)
         entry.priority = priority
         self._append(entry)
 
-    def pause(self, share: ClusterShare) -> None:
-        """Close a share; what it holds stays in place."""
-        share.paused = True
-        self._leave(share)
-        self._review(share)
-
-    def resume(self, share: ClusterShare) -> None:
-        """Open a share again."""
-        share.paused = False
+    def hold(self, share: ClusterShare, holders: frozenset[str]) -> None:
+        """Say who holds a share back: while anybody does it is closed, and what it has stays in place."""
+        share.holders = holders
         if share.has_work:
             self._join(share)
+        else:
+            self._leave(share)
         self._review(share)
 
     def clear(self, share: ClusterShare) -> None:
-        """Take all entries of a share out, and its pause with them; what is in flight is left over from now on."""
+        """Take all entries of a share out; what is in flight is left over from now on."""
         for priority in list(share.lanes):
             self._drop_lane(share, priority)
         self.size -= share.ready
         share.ready = 0
         share.left_over += share.in_flight
         share.in_flight = 0
-        if share.paused:
-            self.resume(share)
-        else:
-            self._leave(share)
-            self._review(share)
+        self._leave(share)
+        self._review(share)
 
     def _append(self, entry: Entry) -> None:
         share, priority = entry.share, entry.priority
@@ -202,7 +206,7 @@ class ReadyRings:
 
         Contention begins and ends with the second cluster, so only the first one's answer can change with it.
         """
-        may = not share.paused and not self._is_capped(share)
+        may = not share.holders and not self._is_capped(share)
         if may is share.open:
             return
         share.open = may
@@ -238,10 +242,10 @@ class ReadyRings:
             "no lane is empty": all(share.lanes.values()),
             "ready is counted": share.ready == states.count(READY) == len(placed),
             "in flight is counted": share.in_flight + share.left_over == states.count(PROCESSING),
-            "what is left over was purged": share.left_over == sum(entry.purged for entry in share.entries.values()),
+            "left over is counted": share.left_over == sum(entry.left_over for entry in share.entries.values()),
             "each entry is READY in its lane": all(
                 entry.state is READY and entry.priority == priority for priority, entry in placed
             ),
-            "it is open unless paused or at its cap": share.open is not (share.paused or self._is_capped(share)),
+            "it is open unless paused or at its cap": share.open is not (bool(share.holders) or self._is_capped(share)),
         }
         require(f"cluster {share.name!r}", facts)

@@ -3,41 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Final, Generic, Literal
 
 from kcontroller.workqueue.delayed import DelayHeap
 from kcontroller.workqueue.entry import DELAYED, IDLE, NEVER, PROCESSING, READY, Entry, Item, R
 from kcontroller.workqueue.invariants import require
-from kcontroller.workqueue.ready import ClusterShare, ReadyRings
+from kcontroller.workqueue.reading import Reading, Standing
+from kcontroller.workqueue.ready import COMMAND, NOBODY, ClusterShare, ReadyRings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from kcontroller.process.backoff import Backoff
     from kcontroller.workqueue.outcome import Outcome
+    from kcontroller.workqueue.retries import Retries
 
 _SLICE: Final = 1000  # Due entries moved in one go, so that a million of them cannot hold the lock for seconds.
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What a schedule knows of itself at one moment.
-
-    Attributes:
-        depths: ready items by priority.
-        adds: items that became ready since the reading before.
-        retries: items added with a delay since the reading before.
-        unfinished: seconds, the ages of all items in work together.
-        longest: seconds, the age of the oldest item in work.
-    """
-
-    depths: Mapping[int, int]
-    adds: int
-    retries: int
-    unfinished: float
-    longest: float
 
 
 class Schedule(Generic[R]):
@@ -46,18 +26,24 @@ class Schedule(Generic[R]):
     Args:
         cap: workers one of several clusters with work may hold.
         alone: workers a cluster may hold that is alone with work; at least `cap`.
-        backoff: seconds between the retries of one request.
+        retries: seconds until a request that failed comes again.
+        limit: requests of one cluster that may be ready; a new one beyond it is refused, unless it must not be.
     """
 
-    def __init__(self, *, cap: int, backoff: Backoff, alone: float = math.inf) -> None:
+    def __init__(self, *, cap: int, retries: Retries, alone: float = math.inf, limit: int = sys.maxsize) -> None:
         """Start empty."""
-        self._backoff = backoff
+        self.room: list[str] = []  # Clusters that were full and have room again; the queue's to tell, and to clear.
+        self._after_failures = retries
+        self._limit = limit
+        self._full: set[ClusterShare] = set()
         self._shares: dict[str, ClusterShare] = {}
         self._ready = ReadyRings(cap=cap, alone=alone)
         self._delayed = DelayHeap()
         self._processing: set[Entry] = set()
+        self._held: set[Entry] = set()  # Of the DELAYED ones those whose worker found it too early.
         self._adds = 0
         self._retries = 0
+        self._refused = 0
 
     @property
     def pickable(self) -> bool:
@@ -73,6 +59,10 @@ class Schedule(Generic[R]):
     def in_flight(self) -> int:
         """How many items are in work."""
         return len(self._processing)
+
+    def is_idle(self, now: float) -> bool:
+        """Whether nothing is ready, in work, held or due."""
+        return not self._ready.size and not self._processing and not self._held and self._delayed.head() > now
 
     def ready_of(self, cluster: str) -> int:
         """How many items of one cluster are ready."""
@@ -90,34 +80,61 @@ class Schedule(Generic[R]):
         entry = None if share is None else share.entries.get(request)
         return 0 if entry is None else entry.failures
 
+    def standing(self, request: R) -> Standing | None:
+        """Where a request stands; None if it is not known."""
+        share = self._shares.get(request.cluster)
+        entry = None if share is None else share.entries.get(request)
+        if entry is None:
+            return None
+        item = entry.item
+        if item is not None:
+            return Standing("processing", entry.since, entry.due, item.priority, entry.failures, item.reasons)
+        if entry.state is READY:
+            return Standing("ready", entry.due, entry.due, entry.priority, entry.failures, entry.reasons)
+        state: Literal["held", "delayed"] = "held" if entry in self._held else "delayed"
+        return Standing(state, entry.since, entry.due, entry.priority, entry.failures, entry.reasons)
+
+    def capped(self, cluster: str) -> bool:
+        """Whether a cluster has ready items that wait for workers of its own."""
+        share = self._shares.get(cluster)
+        return share is not None and share.ready > 0 and not share.open and not share.holders
+
     def next_due(self) -> float:
         """When the first delay is over; infinite if there is none."""
         return self._delayed.head()
 
-    def add(self, request: R, now: float, priority: int, after: float, reason: str) -> None:
-        """Merge a wish into what is known of the request."""
+    def add(
+        self, request: R, now: float, priority: int, after: float, reason: str, *, may_refuse: bool = False
+    ) -> bool:
+        """Merge a wish into what is known of the request; False if it is new, may be refused, and its cluster full."""
         if after == math.inf:
             msg = f"{request} cannot be added after {after} seconds; give a finite number"
             raise ValueError(msg)
         entry = self._entry(request)
+        state = entry.state
+        if may_refuse and state is IDLE and entry.share.ready >= self._limit:
+            self._refuse(entry)
+            return False
         entry.note(reason)
         due = now
         if after > 0:  # NaN is not
             self._retries += 1
             due += after
-        state = entry.state
         if state is READY:
             if priority > entry.priority:
                 self._ready.raise_to(entry, priority)
-            return
+            return True
         if state is DELAYED:
             if due >= entry.due:
                 entry.priority = max(priority, entry.priority)
-                return
+                return True
             self._delayed.remove(entry)
+            if due <= now:
+                self._held.discard(entry)
         entry.want(due, priority)
         if state is not PROCESSING:
             self._place(entry, now)
+        return True
 
     def take(self, now: float) -> Item[R] | None:
         """Hand out the next item, if any is ready and its cluster is open."""
@@ -127,14 +144,17 @@ class Schedule(Generic[R]):
         if entry is None:
             return None
         self._processing.add(entry)
+        if self._full:
+            self._note_room(entry.share)
         return entry.hand_out(now)
 
     def give_back(self, item: Item[R], outcome: Outcome, now: float) -> float:
         """Apply an outcome and whatever was added meanwhile; returns the seconds the item was in work."""
         entry = self._claim(item)
+        worked = now - entry.since
         self._processing.discard(entry)
-        left_over = entry.purged
-        if left_over:
+        purged = entry.purged
+        if purged:
             entry.purged = False
         else:
             self._apply(entry, item, outcome, now)
@@ -144,15 +164,26 @@ class Schedule(Generic[R]):
         # Before the release, so that the share of a single busy request does not leave the contenders for a moment.
         if entry.due < NEVER:
             self._place(entry, now)
-        elif not entry.failures:
+            if outcome.holds and not purged and entry.state is DELAYED:
+                self._held.add(entry)
+        else:
             del share.entries[entry.request]
-        if left_over:
+        if entry.left_over:
+            entry.left_over = False
             share.left_over -= 1
         else:
             self._ready.release(share)
         if not share.entries:
             self._prune(share)
-        return now - entry.started
+        return worked
+
+    def abandon(self, item: Item[R]) -> None:
+        """Count an item against no cap any more; nothing happens if it is not in work."""
+        share = self._shares.get(item.request.cluster)
+        entry = None if share is None else share.entries.get(item.request)
+        if entry is not None and entry.item is item and not entry.left_over:
+            entry.left_over = True
+            self._ready.leave_over(entry.share)
 
     def promote(self, now: float) -> None:
         """Make ready what is due, up to a thousand entries at a time."""
@@ -160,6 +191,7 @@ class Schedule(Generic[R]):
             entry = self._delayed.pop_due(now)
             if entry is None:
                 return
+            self._held.discard(entry)
             self._make_ready(entry)
 
     def purge(self, cluster: str) -> object:
@@ -167,43 +199,55 @@ class Schedule(Generic[R]):
         share = self._shares.get(cluster)
         if share is None:
             return None
+        return self._forget(share, share.holders & {COMMAND})
+
+    def purge_all(self) -> object:
+        """Forget every cluster; returns what was forgotten."""
+        return [self._forget(share, NOBODY) for share in list(self._shares.values())]
+
+    def _forget(self, share: ClusterShare, holders: frozenset[str]) -> object:
         dropped = share.entries
         share.entries = {}
+        self._full.discard(share)
         self._ready.clear(share)
+        self._ready.hold(share, holders)
         for request, entry in dropped.items():
             if entry.state is DELAYED:
                 self._delayed.remove(entry)
+                self._held.discard(entry)
             elif entry.state is PROCESSING:
-                entry.purged = True
+                entry.purged = entry.left_over = True
                 entry.failures = 0
                 entry.clear()
                 share.entries[request] = entry
         self._prune(share)
         return dropped
 
-    def purge_all(self) -> object:
-        """Forget every cluster; returns what was forgotten."""
-        return [self.purge(cluster) for cluster in list(self._shares)]
+    def pause(self, cluster: str, holder: str) -> None:
+        """Hand out nothing of a cluster until this holder and all others have resumed it."""
+        share = self._share(cluster)
+        self._ready.hold(share, share.holders | {holder})
 
-    def pause(self, cluster: str) -> None:
-        """Hand out nothing of a cluster."""
-        self._ready.pause(self._share(cluster))
-
-    def resume(self, cluster: str) -> None:
-        """Hand out what a cluster has."""
+    def resume(self, cluster: str, holder: str) -> None:
+        """Let go of a cluster for this holder."""
         share = self._shares.get(cluster)
         if share is not None:
-            self._ready.resume(share)
+            self._ready.hold(share, share.holders - {holder})
             self._prune(share)
+
+    def holders(self, cluster: str) -> frozenset[str]:
+        """Who has paused a cluster."""
+        share = self._shares.get(cluster)
+        return NOBODY if share is None else share.holders
 
     def read(self, now: float) -> Reading:
         """Sum up for the metrics; counts start anew."""
         depths: Counter[int] = Counter()
         for share in self._shares.values():
             depths.update({priority: len(lane) for priority, lane in share.lanes.items()})
-        ages = [now - entry.started for entry in self._processing]
-        reading = Reading(depths, self._adds, self._retries, sum(ages), max(ages, default=0.0))
-        self._adds = self._retries = 0
+        ages = [now - entry.since for entry in self._processing]
+        reading = Reading(depths, self._adds, self._retries, self._refused, sum(ages), max(ages, default=0.0))
+        self._adds = self._retries = self._refused = 0
         return reading
 
     def _share(self, cluster: str) -> ClusterShare:
@@ -213,7 +257,7 @@ class Schedule(Generic[R]):
         return share
 
     def _prune(self, share: ClusterShare) -> None:
-        if not share.entries and not share.paused:
+        if not share.entries and not share.holders:
             del self._shares[share.name]
 
     def _entry(self, request: R) -> Entry:
@@ -222,6 +266,18 @@ class Schedule(Generic[R]):
         if entry is None:
             entry = share.entries[request] = Entry(request, share)
         return entry
+
+    def _refuse(self, entry: Entry) -> None:
+        share = entry.share
+        del share.entries[entry.request]
+        self._full.add(share)
+        self._refused += 1
+
+    def _note_room(self, share: ClusterShare) -> None:
+        # At half, so that those who tell again do it for many requests at once.
+        if share in self._full and share.ready <= self._limit // 2:
+            self._full.discard(share)
+            self.room.append(share.name)
 
     def _claim(self, item: Item[R]) -> Entry:
         share = self._shares.get(item.request.cluster)
@@ -237,7 +293,7 @@ class Schedule(Generic[R]):
             entry.failures = 0
         elif outcome.fails:
             entry.failures += 1
-            delay = self._backoff.delay(entry.failures)
+            delay = self._after_failures.delay(entry.failures, now)
         if delay is None:
             return
         if outcome.holds:
@@ -245,6 +301,8 @@ class Schedule(Generic[R]):
         else:
             self._retries += delay > 0
             entry.note("retry" if outcome.fails else "requeue")
+            if outcome.fails:
+                entry.recall(item)  # Why it was asked for in the first place is still true.
         entry.want(now + delay, item.priority if outcome.priority is None else outcome.priority)
 
     def _place(self, entry: Entry, now: float) -> None:
@@ -252,6 +310,7 @@ class Schedule(Generic[R]):
             self._make_ready(entry)
         else:
             entry.state = DELAYED
+            entry.since = now
             self._delayed.push(entry)
 
     def _make_ready(self, entry: Entry) -> None:
@@ -268,9 +327,11 @@ class Schedule(Generic[R]):
         states = Counter(entry.state for entry in entries)
         facts = {
             "DELAYED entries are those in the heap": states[DELAYED] == len(self._delayed),
+            "full shares have work": all(share.ready and shares.get(share.name) is share for share in self._full),
+            "held entries are DELAYED": all(entry.state is DELAYED for entry in self._held),
             "PROCESSING entries are those in work": states[PROCESSING] == len(self._processing),
-            "IDLE entries have failures": all(entry.failures for entry in entries if entry.state is IDLE),
+            "between two steps no entry is IDLE": not states[IDLE],
             "entries are in their share": all(entry.share is shares[entry.request.cluster] for entry in entries),
-            "shares hold something": all(share.entries or share.paused for share in shares.values()),
+            "shares hold something": all(share.entries or share.holders for share in shares.values()),
         }
         require("schedule", facts)

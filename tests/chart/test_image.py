@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 import yaml
 from click import Context
 
-from kcontroller.cli.main import cli
+from kcontroller.cli.commands import cli
 from kcontroller.version import VERSION
 from tests.chart.conftest import CHART, ROOT
 

@@ -12,6 +12,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import uuid
@@ -262,12 +263,16 @@ class Daemon(NamedTuple):
     log: Path
     ports: dict[str, int]
 
-    def get(self, port: str, path: str) -> tuple[int, str]:
+    def get(self, port: str, path: str, *, tls: bool = False, token: str = "") -> tuple[int, str]:
         if self.process.poll() is not None:
             pytest.fail(f"ended with {self.process.returncode}:\n{self.log.read_text()}")
         connection = http.client.HTTPConnection("127.0.0.1", self.ports[port], timeout=5)
+        if tls:
+            context = ssl.create_default_context()
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            connection = http.client.HTTPSConnection("127.0.0.1", self.ports[port], timeout=15, context=context)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         except ConnectionRefusedError:
@@ -358,9 +363,51 @@ def unused_rights(installed: Installed, objects: list[Object]) -> set[tuple[str,
         (verb, group, resource)
         for rule in rules_of(objects)
         for verb in rule["verbs"]
-        for group in rule["apiGroups"]
-        for resource in rule["resources"]
+        for group in rule.get("apiGroups", ())
+        for resource in rule.get("resources", ())
     } - asked
+
+
+def token_of(plane: Plane, namespace: str, name: str) -> str:
+    """Make a ServiceAccount and give its token."""
+    accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
+    assert plane.server.request("POST", accounts, {"metadata": {"name": name}})[0] == http.HTTPStatus.CREATED
+    status, answer = plane.server.request("POST", f"{accounts}/{name}/token", {"spec": {}})
+    assert status == http.HTTPStatus.CREATED
+    return str(answer["status"]["token"])
+
+
+def test_with_the_rights_of_the_chart_metrics_are_shown_to_who_is_bound_to_the_role_of_readers(
+    installed: Installed, tmp_path: Path, eventually: Eventually
+) -> None:
+    server, namespace = installed.plane.server, installed.namespace
+    values = at_work_values(WIDGET / "widget.py", rbac={"rules": RULES})
+    values["metrics"] |= {"secure": True, "readerRole": True}
+    objects = installed.install(values)
+    (role,) = [each["metadata"]["name"] for each in objects if each["metadata"]["name"].endswith("-metrics-reader")]
+    reader, other = (token_of(installed.plane, namespace, name) for name in ("prometheus", "other"))
+    binding = {
+        "metadata": {"name": role},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": namespace}],
+    }
+    bindings = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings"
+    assert server.request("POST", bindings, binding)[0] == http.HTTPStatus.CREATED
+    with daemon(installed, objects, tmp_path) as running:
+        eventually(lambda: running.probes(container_of(objects))["readiness"] == 200)
+        tokens = {"reader": reader, "other": other, "nobody": "wrong", "none": ""}
+        answers = {who: running.get("metrics", "/metrics", tls=True, token=token)[0] for who, token in tokens.items()}
+        text = running.get("metrics", "/metrics", tls=True, token=reader)[1]
+        assert running.stop() == 0
+    server.request("DELETE", f"{bindings}/{role}")
+    assert answers == {"reader": 200, "other": 403, "nobody": 401, "none": 401}
+    assert 'rest_client_requests_total{code="403"' not in text
+    assert installed.refused() == []
+    asked = {(each.verb, each.group, each.resource) for each in installed.plane.asked(installed.user)}
+    assert asked >= {
+        ("create", "authentication.k8s.io", "tokenreviews"),
+        ("create", "authorization.k8s.io", "subjectaccessreviews"),
+    }
 
 
 def test_without_rules_the_pod_lives_and_says_what_it_may_not_read(

@@ -103,9 +103,10 @@ def test_no_role_holds_a_wildcard_lists_secrets_or_lets_anybody_become_somebody_
     case: Path | None, helm: Helm
 ) -> None:
     for rule in rules_of(helm.render(values_of(case))):
-        assert "*" not in {*rule.get("apiGroups", ()), *rule["resources"], *rule["verbs"]}
+        reached = {*rule.get("resources", ()), *rule.get("nonResourceURLs", ())}
+        assert "*" not in {*rule.get("apiGroups", ()), *reached, *rule["verbs"]}
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
-        assert not {"secrets", "serviceaccounts/token", "nodes/proxy"} & set(rule["resources"])
+        assert not {"secrets", "serviceaccounts/token", "nodes/proxy"} & reached
 
 
 @every_case
@@ -196,7 +197,7 @@ def test_where_the_lease_is_the_elected_may_write_an_event(helm: Helm, values: V
 
 
 def test_every_binding_leads_to_a_role_that_is_there_and_to_the_account_of_the_pod(helm: Helm) -> None:
-    for name in ("cluster-wide", "namespaced", "extras"):
+    for name in ("cluster-wide", "namespaced", "extras", "secure-metrics"):
         objects = helm.render(case(name))
         roles = {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects}
         account = the(objects, "ServiceAccount")["metadata"]
@@ -221,13 +222,70 @@ def test_with_a_kubeconfig_the_account_of_the_pod_may_use_the_lease_alone(helm: 
 
 
 @pytest.mark.parametrize(
-    ("secret", "election", "mounted"),
-    [("", False, True), ("", True, True), ("milo", False, False), ("milo", True, True)],
+    ("secret", "election", "secure", "mounted"),
+    [
+        ("", False, False, True),
+        ("", True, False, True),
+        ("milo", False, False, False),
+        ("milo", True, False, True),
+        ("milo", False, True, True),
+    ],
 )
-def test_a_token_is_mounted_where_something_uses_it(secret: str, election: object, mounted: object, helm: Helm) -> None:
-    objects = helm.render({"kubeconfig": {"secretName": secret}, "leaderElection": {"enabled": election}})
+def test_a_token_is_mounted_where_something_uses_it(
+    secret: str, election: object, secure: object, mounted: object, helm: Helm
+) -> None:
+    values = {"leaderElection": {"enabled": election}, "metrics": {"secure": secure}}
+    objects = helm.render({"kubeconfig": {"secretName": secret}, **values})
     assert pod_of(objects)["spec"]["automountServiceAccountToken"] is mounted
     assert the(objects, "ServiceAccount")["automountServiceAccountToken"] is False
+
+
+# ---- metrics ---------------------------------------------------------------------------------------------------------
+
+METRICS_ROLES = {"default-rel-kcontroller-metrics", "default-rel-kcontroller-metrics-reader"}
+
+
+def metrics_roles(objects: list[Object]) -> dict[str, Any]:
+    roles = {each["metadata"]["name"]: each["rules"] for each in of_kind(objects, "ClusterRole")}
+    return {name: rules for name, rules in roles.items() if name in METRICS_ROLES}
+
+
+def test_metrics_are_open_and_nobody_is_reviewed_by_default(helm: Helm) -> None:
+    objects = helm.render({})
+    assert metrics_roles(objects) == {}
+    assert [each for each in container_of(objects)["args"] if "metrics" in each] == ["--metrics-bind-address=:8080"]
+
+
+def test_secure_metrics_bring_two_rights_and_those_of_readers_on_demand(helm: Helm) -> None:
+    reviews = [
+        {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
+        {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
+    ]
+    objects = helm.render({"metrics": {"secure": True}})
+    assert metrics_roles(objects) == {"default-rel-kcontroller-metrics": reviews}
+    assert "--metrics-secure" in container_of(objects)["args"]
+    reading = [{"nonResourceURLs": ["/metrics"], "verbs": ["get"]}]
+    objects = helm.render({"metrics": {"secure": True, "readerRole": True}})
+    assert metrics_roles(objects)["default-rel-kcontroller-metrics-reader"] == reading
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"metrics": {"secure": True, "enabled": False}}, {"metrics": {"secure": True}, "rbac": {"create": False}}],
+)
+def test_nobody_gets_rights_for_metrics_that_are_not_served_or_not_wanted(values: Values, helm: Helm) -> None:
+    assert metrics_roles(helm.render(values)) == {}
+
+
+def test_who_reads_metrics_is_asked_of_the_cluster_of_the_pod(helm: Helm) -> None:
+    container = container_of(objects := helm.render(case("secure-metrics")))
+    assert "--metrics-kubeconfig=in-cluster" in container["args"]
+    assert "--metrics-kubeconfig=in-cluster" not in container_of(helm.render({"metrics": {"secure": True}}))["args"]
+    (volume,) = [each for each in pod_of(objects)["spec"]["volumes"] if each["name"] == "metrics-certificate"]
+    assert [each["path"] for each in volume["secret"]["items"]] == ["tls.crt", "tls.key"]
+    (mount,) = [each for each in container["volumeMounts"] if each["name"] == "metrics-certificate"]
+    assert f"--metrics-cert-dir={mount['mountPath']}" in container["args"]
+    assert mount["readOnly"] is True
 
 
 # ---- the pod ---------------------------------------------------------------------------------------------------------
@@ -284,6 +342,15 @@ def test_a_spread_without_a_selector_gets_that_of_the_release(helm: Helm) -> Non
     filled, given = pod_of(objects)["spec"]["topologySpreadConstraints"]
     assert filled["labelSelector"] == the(objects, "Deployment")["spec"]["selector"]
     assert given["labelSelector"] == {"matchLabels": {"team": "a"}}
+
+
+def test_limits_and_pauses_arrive_as_they_are(helm: Helm) -> None:
+    with command.make_context("run", args_of(helm, case("secure-metrics"))[1:]) as ctx:
+        assert ctx.params["delete_budget"] == "20/1h"
+        assert ctx.params["write_budget"] == "1000/1m"
+        assert ctx.params["paused"] == ("widget@staging", "gadget")
+        assert ctx.params["trace_keys"] == 0
+    assert "--trace-keys=100000" in args_of(helm, {"trace": {"keys": 100_000}})
 
 
 def test_without_election_an_update_ends_the_old_pod_first(helm: Helm) -> None:

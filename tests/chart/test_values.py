@@ -72,7 +72,7 @@ def test_every_case_says_what_it_is_for(case: Path) -> None:
 
 def test_the_values_that_the_readme_shows_are_taken(helm: Helm) -> None:
     shown = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for text in shown:
         helm.render(yaml.safe_load(text))
 
@@ -156,6 +156,12 @@ def test_a_value_of_another_type_is_refused(way: Way) -> None:
         ("log.format", "xml"),
         ("metrics.port", 80),
         ("metrics.port", 65536),
+        ("metrics.certSecretName", "a/b"),
+        ("safety.deleteBudget", "100"),
+        ("safety.deleteBudget", "100/10"),
+        ("safety.writeBudget", "-1/1m"),
+        ("safety.paused", ["--verbose"]),
+        ("trace.keys", 7),
         ("health.livenessProbe", {"exec": {"command": ["true"]}}),
         ("service.ipFamilyPolicy", "DualStack"),
         ("rbac.rules", [{"apiGroups": [""], "resources": ["pods"]}]),
@@ -210,6 +216,8 @@ def test_helm_goes_by_the_schema_and_names_the_place(helm: Helm) -> None:
             "shutdown.gracePeriodSeconds (45) must be more than shutdown.drainSeconds (45):",
         ),
         ({"metrics": {"port": 8081}}, "metrics.port and health.port are both 8081"),
+        ({"metrics": {"certSecretName": "a"}}, "need metrics.secure: without it metrics are open to everybody"),
+        ({"metrics": {"readerRole": True}}, "need metrics.secure: without it metrics are open to everybody"),
         ({"provider": {"options": {"selector": "a=b"}}}, "need provider.name; set it, for example to milo"),
         (
             {
@@ -258,6 +266,12 @@ def test_the_notes_show_where_to_look_and_warn_of_nothing_without_need(helm: Hel
     assert "Look at this again" not in said
 
 
+def test_the_notes_show_how_secure_metrics_are_read(helm: Helm) -> None:
+    said = notes(helm, merged(QUIET, {"metrics": {"secure": True, "readerRole": True}}))
+    assert "https://localhost:8080/metrics" in said
+    assert "by the ClusterRole default-rel-kcontroller-metrics-reader." in said
+
+
 def rule(*verbs: str, resources: tuple[str, ...] = ("secrets",)) -> dict[str, Any]:
     return {"rbac": {"rules": [{"apiGroups": [""], "resources": [*resources], "verbs": [*verbs]}]}}
 
@@ -272,6 +286,11 @@ def rule(*verbs: str, resources: tuple[str, ...] = ("secrets",)) -> dict[str, An
         ({"image": {"tag": "latest"}}, '* image.tag: nobody knows what "latest" is'),
         ({"kubeconfig": {"secretName": "milo"}}, "* rbac: the rules are for the pod's service account"),
         ({"rbac": {"rules": []}}, "* rbac.rules: there are none"),
+        ({"metrics": {"secure": True}}, "* metrics.certSecretName: without it nobody who reads metrics can verify"),
+        (
+            {"metrics": {"secure": True, "certSecretName": "a"}, "scope": {"namespaces": ["team-a"]}},
+            "* metrics.secure: who may read them is asked of the whole cluster",
+        ),
         (rule("get", resources=("*",)), '* rbac: a rule with "*"'),
         (rule("impersonate", resources=("users",)), "* rbac: the verb impersonate"),
         (rule("get", "list"), "* rbac: the controllers may read every Secret"),

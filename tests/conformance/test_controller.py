@@ -99,6 +99,23 @@ def test_32_terminal_never_requeues(host: FakeHost, depth: int) -> None:
     assert delay(controller, host) == float("inf")
 
 
+def test_32_terminal_forgets_the_failures(host: FakeHost) -> None:
+    """In Go they stay counted, and a later error that would pass waits for them, up to 1000 s."""
+    errors = [RuntimeError(), RuntimeError(), RuntimeError(), TerminalError("no use"), RuntimeError()]
+
+    def act(_ctx: Context, _request: Request) -> None:
+        raise errors.pop(0)
+
+    controller = run(host, act)
+    while errors:
+        if len(errors) == 1:
+            controller.queue.add(A)
+        host.clock.advance(1)
+        settle(controller, host)
+
+    assert delay(controller, host) == pytest.approx(0.005)
+
+
 def test_33_requeue_after_resets_the_backoff_and_requeue_does_not(host: FakeHost) -> None:
     results = [Result(requeue=True), Result(requeue=True), Result(requeue_after=60), Result(requeue=True)]
     controller = run(host, lambda _ctx, _request: results.pop(0))

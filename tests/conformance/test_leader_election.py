@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
+import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
@@ -118,6 +119,35 @@ def test_39_caches_fill_before_the_election_workers_start_after_it_and_the_lease
 
     assert "" not in holders
     assert lease_of(api_server)["holderIdentity"] == ""
+
+
+class Unsynced(Maps):
+    """Watches a kind that the server does not have."""
+
+    name: ClassVar[str] = "unsynced"
+    kind: ClassVar[str] = "example.com/v1 Nothing"
+
+
+def test_39_a_replica_that_is_not_synced_leaves_the_lease_to_one_that_is(
+    api_server: EmbeddedServer, manager: Managers, eventually: Callable[..., Any]
+) -> None:
+    broken = manager(Unsynced(), ready=False, leader_election=dataclasses.replace(QUICK, sync_patience=60))
+    asked = api_server.requests
+    eventually(lambda: asked.where(verb="get", resource="leases.coordination.k8s.io"))
+    healthy = manager(Maps(), leader_election=QUICK)
+    eventually(lambda: healthy.is_leader)
+    assert not broken.is_leader
+
+
+def test_39_a_replica_that_nobody_replaces_leads_although_it_is_not_synced(
+    api_server: EmbeddedServer, manager: Managers, eventually: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    del api_server
+    broken = manager(Unsynced(), Maps(), ready=False, leader_election=dataclasses.replace(QUICK, sync_patience=0.3))
+    began = time.monotonic()
+    eventually(lambda: broken.is_leader)
+    assert time.monotonic() - began >= 0.2
+    eventually(lambda: "leads although it is not ready, since nobody else took the lease: example.com" in caplog.text)
 
 
 def test_40_a_lost_lease_does_not_wait_for_reconciles_and_is_an_error(api_server: EmbeddedServer) -> None:

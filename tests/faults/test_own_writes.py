@@ -271,7 +271,7 @@ def test_a_child_whose_create_was_lost_with_the_server_is_not_created_twice(stag
 
 
 def _is_idle(manager: Manager) -> bool:
-    return all(not len(controller.queue) and not controller.queue.in_flight for controller in manager._controllers)
+    return all(not len(controller.queue) and not controller.queue.in_flight for controller in manager.controllers)
 
 
 def test_no_finalizer_runs_twice_while_the_watch_lags(stage: Stage) -> None:

@@ -180,6 +180,17 @@ def test_the_weight_of_a_store_is_shown(tmp_path: Path) -> None:
     assert 600 < weighed["json_bytes"]["median"] < 800
 
 
+def test_the_time_of_a_queue_is_shown_and_how_it_grows(tmp_path: Path) -> None:
+    keys = ["--keys", "1000", "--keys", "10000"]
+    command = [sys.executable, "-P", "-m", "benchmarks", "queue", *keys, "--repeat", "1", "--json"]
+    environment = contenders.environment(tmp_path / "kubeconfig")
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, timeout=50)
+    document = json.loads(done.stdout)
+    timed = {each["keys"]: each["add_us"]["median"] for each in document["results"]}
+    assert set(timed) == {1000, 10_000}
+    assert document["growth"]["add_us"] == pytest.approx(timed[10_000] / timed[1000], abs=0.01)
+
+
 @pytest.mark.parametrize("name", WORKS)
 @pytest.mark.parametrize("form", ["typed", "unstructured"])
 @pytest.mark.parametrize("side", ["ours", "controller-runtime"])

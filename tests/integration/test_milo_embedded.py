@@ -265,7 +265,7 @@ def test_two_hundred_comings_and_goings_leave_nothing_behind(
         eventually(lambda name=name: projects.put(name, "x") is None)
     watching = Watching()
     running = projects.watch(manager, watching)
-    controller = next(iter(running._controllers))
+    controller = running.controllers[0]
     for _ in range(50):
         for name in names:
             projects.ready(name)

@@ -22,6 +22,9 @@
 {{- if eq (int .Values.metrics.port) (int .Values.health.port) }}
 {{- fail (printf "metrics.port and health.port are both %v; give one of them another" .Values.metrics.port) }}
 {{- end }}
+{{- if and (not .Values.metrics.secure) (or .Values.metrics.certSecretName .Values.metrics.readerRole) }}
+{{- fail "metrics.certSecretName and metrics.readerRole need metrics.secure: without it metrics are open to everybody; set it to true" }}
+{{- end }}
 {{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName) }}
 {{- fail "provider.options and provider.projectKubeconfig need provider.name; set it, for example to milo" }}
 {{- end }}

@@ -3,12 +3,27 @@
 - --log-level={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
 - --metrics-bind-address={{ ternary (printf ":%v" .Values.metrics.port) "0" .Values.metrics.enabled }}
+{{- if include "kcontroller.securesMetrics" . }}
+- --metrics-secure
+{{- if .Values.metrics.certSecretName }}
+- --metrics-cert-dir=/etc/kcontroller/metrics-certificate
+{{- end }}
+{{- if .Values.kubeconfig.secretName }}
+- --metrics-kubeconfig=in-cluster
+{{- end }}
+{{- end }}
 - --health-probe-bind-address=:{{ .Values.health.port }}
 {{- with .Values.reconcile.maxConcurrent }}
 - --max-concurrent-reconciles={{ . }}
 {{- end }}
 - --reconcile-timeout={{ .Values.reconcile.timeoutSeconds }}s
 - --graceful-shutdown-timeout={{ .Values.shutdown.drainSeconds }}s
+- --delete-budget={{ .Values.safety.deleteBudget }}
+- --write-budget={{ .Values.safety.writeBudget }}
+{{- range .Values.safety.paused }}
+- {{ printf "--paused=%s" . | quote }}
+{{- end }}
+- --trace-keys={{ int .Values.trace.keys }}
 {{- range .Values.scope.namespaces }}
 - --namespace={{ . }}
 {{- end }}
@@ -34,6 +49,7 @@
 - --leader-election-lease-duration={{ .Values.leaderElection.leaseDurationSeconds }}s
 - --leader-election-renew-deadline={{ .Values.leaderElection.renewDeadlineSeconds }}s
 - --leader-election-retry-period={{ .Values.leaderElection.retryPeriodSeconds }}s
+- --leader-election-sync-patience={{ .Values.leaderElection.syncPatienceSeconds }}s
 {{- if .Values.kubeconfig.secretName }}
 - --leader-election-kubeconfig=in-cluster
 {{- end }}
@@ -75,6 +91,11 @@
   mountPath: /etc/kcontroller/project-kubeconfig
   readOnly: true
 {{- end }}
+{{- if and (include "kcontroller.securesMetrics" .) .Values.metrics.certSecretName }}
+- name: metrics-certificate
+  mountPath: /etc/kcontroller/metrics-certificate
+  readOnly: true
+{{- end }}
 {{- if .Values.plugins.trialFiles }}
 - name: trial
   mountPath: /etc/kcontroller/trial
@@ -106,6 +127,17 @@
     items:
       - key: {{ $.Values.provider.projectKubeconfig.key }}
         path: {{ $.Values.provider.projectKubeconfig.key }}
+{{- end }}
+{{- if and (include "kcontroller.securesMetrics" .) .Values.metrics.certSecretName }}
+- name: metrics-certificate
+  secret:
+    secretName: {{ .Values.metrics.certSecretName }}
+    defaultMode: 0440
+    items:
+      - key: tls.crt
+        path: tls.crt
+      - key: tls.key
+        path: tls.key
 {{- end }}
 {{- if .Values.plugins.trialFiles }}
 - name: trial

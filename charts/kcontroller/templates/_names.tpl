@@ -33,11 +33,22 @@
 
 {{- /* Objects of the whole cluster carry the namespace, so that two releases of one name do not meet. */ -}}
 {{- define "kcontroller.clusterName" -}}
-{{- $name := printf "%s-%s" (include "kcontroller.namespace" .) (include "kcontroller.fullname" .) }}
+{{- include "kcontroller.clusterWide" (list . "") }}
+{{- end }}
+
+{{- /* The same with a suffix: (list . "-suffix"). */ -}}
+{{- define "kcontroller.clusterWide" -}}
+{{- $context := index . 0 }}
+{{- $name := printf "%s-%s%s" (include "kcontroller.namespace" $context) (include "kcontroller.fullname" $context) (index . 1) }}
 {{- if gt (len $name) 63 }}
 {{- $name = printf "%s-%s" ($name | trunc 54 | trimSuffix "-") (sha256sum $name | trunc 8) }}
 {{- end }}
 {{- $name }}
+{{- end }}
+
+{{- /* "true" where metrics are served and secure, else nothing. */ -}}
+{{- define "kcontroller.securesMetrics" -}}
+{{- if and .Values.metrics.enabled .Values.metrics.secure }}true{{ end }}
 {{- end }}
 
 {{- define "kcontroller.selectorLabels" -}}

@@ -15,6 +15,12 @@
 {{- if and (not .Values.image.digest) (eq .Values.image.tag "latest") }}
 * image.tag: nobody knows what "latest" is; name a version or a digest.
 {{- end }}
+{{- if and (include "kcontroller.securesMetrics" .) (not .Values.metrics.certSecretName) }}
+* metrics.certSecretName: without it nobody who reads metrics can verify whose they are.
+{{- end }}
+{{- if and (include "kcontroller.securesMetrics" .) .Values.scope.namespaces .Values.rbac.create }}
+* metrics.secure: who may read them is asked of the whole cluster, by a ClusterRole in spite of scope.namespaces.
+{{- end }}
 {{- if and .Values.kubeconfig.secretName (or .Values.rbac.rules .Values.rbac.clusterRules) }}
 * rbac: the rules are for the pod's service account; the kubeconfig brings the rights of its own user.
 {{- end }}

@@ -34,6 +34,11 @@ def test_a_kind_reads_what_it_writes(text: str) -> None:
     assert str(GVK.parse(text)) == text
 
 
+def test_a_kind_without_its_version_is_written_as_kubernetes_writes_it() -> None:
+    assert GVK("", "v1", "Pod").group_kind == "Pod"
+    assert GVK("apps", "v1", "Deployment").group_kind == "Deployment.apps"
+
+
 def test_the_core_group_has_no_slash() -> None:
     assert GVK("", "v1", "Pod").api_version == "v1"
     assert GVK("apps", "v1", "Deployment").api_version == "apps/v1"

@@ -114,3 +114,35 @@ def test_nulls_in_a_reference_are_absent() -> None:
         {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "1", "controller": None}
     ]
     assert owners.controller_of(owned) is None
+
+
+def test_a_plain_owner_that_was_the_controller_is_none_any_more() -> None:
+    owned = child(reference(controller=True, block_owner_deletion=True))
+    assert owners.add_owner(widget(), owned)
+    assert owned.metadata.owner_references == [reference()]
+    assert owners.controller_of(owned) is None
+
+
+@pytest.mark.parametrize("changes", [{}, {"uid": "u-old"}, {"api_version": "example.com/v1alpha1"}])
+@pytest.mark.parametrize("controls", [True, None])
+def test_an_owner_is_an_owner_whether_or_not_it_controls(changes: dict[str, str], controls: bool | None) -> None:
+    assert owners.has_owner(widget(), child(reference(controller=controls, **changes)))
+
+
+@pytest.mark.parametrize("other", [{"name": "first"}, {"kind": "Gadget"}, {"api_version": "other.com/v1"}])
+def test_somebody_else_is_no_owner(other: dict[str, str]) -> None:
+    assert not owners.has_owner(widget(), child(reference(**other)))
+    assert not owners.has_owner(widget(), child())
+
+
+def test_only_who_is_the_controller_is_removed_as_the_controller() -> None:
+    first = reference(name="first", uid="u-9")
+    owned = child(first, reference(uid="u-old", controller=True))
+    assert owners.remove_controller(widget(), owned)
+    assert not owners.remove_controller(widget(), owned)
+    assert owned.metadata.owner_references == [first]
+
+    for kept in (reference(), reference(name="other", uid="u-8", controller=True)):
+        owned = child(kept)
+        assert not owners.remove_controller(widget(), owned)
+        assert owned.metadata.owner_references == [kept]

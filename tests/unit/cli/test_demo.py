@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 import kcontroller.cli
+from kcontroller.cli.commands import cli
 from kcontroller.cli.demo_run import EarlyEnd, find_example
-from kcontroller.cli.main import cli
 from kcontroller.errors import PluginError
 from kcontroller.process.signals import ECHO_SECONDS
 

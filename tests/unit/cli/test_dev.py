@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 import kcontroller
 from kcontroller.cli import dev
-from kcontroller.cli.main import cli
+from kcontroller.cli.commands import cli
 from kcontroller.embedded.server import EmbeddedServer
 
 if TYPE_CHECKING:

@@ -33,6 +33,7 @@ def options(**changed: Any) -> dict[str, Any]:
         "leader_election_lease_duration": 15.0,
         "leader_election_renew_deadline": 10.0,
         "leader_election_retry_period": 2.0,
+        "leader_election_sync_patience": 15.0,
         "leader_election_kubeconfig": None,
         **changed,
     }
@@ -53,9 +54,15 @@ def test_every_option_reaches_the_election() -> None:
         leader_election_lease_duration=30.0,
         leader_election_renew_deadline=20.0,
         leader_election_retry_period=4.0,
+        leader_election_sync_patience=3.0,
     )
     expected = LeaderElection(
-        name="widgets", namespace="leases", lease_duration=30.0, renew_deadline=20.0, retry_period=4.0
+        name="widgets",
+        namespace="leases",
+        lease_duration=30.0,
+        renew_deadline=20.0,
+        retry_period=4.0,
+        sync_patience=3.0,
     )
     assert election_of(wanted, HERE) == (expected, HERE)
 

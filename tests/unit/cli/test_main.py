@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 import kcontroller
-from kcontroller.cli.main import cli
+from kcontroller.cli.commands import cli
 
 ROOT = Path(kcontroller.__file__).parents[1]
 

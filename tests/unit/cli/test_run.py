@@ -9,7 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from kcontroller.cli.main import cli
+from kcontroller.cli.commands import cli
 from kcontroller.cli.run import command
 
 if TYPE_CHECKING:
@@ -68,11 +68,25 @@ def test_without_a_source_an_example_is_shown() -> None:
         (["--reconcile-timeout", "-1s"], "'-1s' is below 0"),
         (["--max-concurrent-reconciles", "0"], "0 is not in the range x>=1."),
         (["--max-concurrent-reconciles", "two"], "'two' is not a valid integer range."),
+        (
+            ["--concurrency", "ConfigMap"],
+            "'ConfigMap' is not KIND.GROUP=N; write for example Deployment.apps=8, or ConfigMap=2",
+        ),
+        (
+            ["--concurrency", "ConfigMap=0"],
+            "'ConfigMap=0' is not KIND.GROUP=N; write for example Deployment.apps=8, or ConfigMap=2",
+        ),
+        (
+            ["--concurrency", "ConfigMap=2", "--concurrency", "ConfigMap=3"],
+            "'ConfigMap' is given twice; give it once",
+        ),
         (["--log-format", "xml"], "'xml' is not one of 'text', 'json'."),
         (["--log-level", "loud"], "'loud' is not one of 'debug', 'info', 'warning', 'error'."),
         (["--leader-election-lease-duration", "15"], "'15' is not a duration; write 300ms, 10s, 2m or 1h30m"),
         (["--leader-election-namespace", "a/b"], "'a/b' is not a namespace; write at most 63 of a-z, 0-9 and '-'"),
         (["--provider-option", "selector"], "'selector' is not KEY=VALUE; write for example selector=team=a"),
+        (["--delete-budget", "100"], "'100' is no budget; write it like '100/10m' (s, m or h), or '0' for no limit"),
+        (["--paused", "@eu"], "'@eu' cannot be paused; write it like 'widget', 'widget@my-cluster' or '*@my-cluster'"),
         (["-n", "Prod"], "'Prod' is not a namespace; write at most 63 of a-z, 0-9 and '-'"),
     ],
 )

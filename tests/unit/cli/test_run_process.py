@@ -91,6 +91,67 @@ def test_a_signal_stops_it_in_order_although_the_api_server_is_away(start: Start
     assert process.wait(20) == 0
 
 
+HANGS = """
+import sys, time
+{what}
+"""
+PLACES = {
+    "import": 'print("here", flush=True); time.sleep(60)',
+    "import that catches all": """
+while True:
+    try:
+        print("here", flush=True); time.sleep(60)
+    except BaseException:
+        pass
+""",
+    "finalizer": """
+class Late:
+    def __del__(self):
+        print("here", flush=True); time.sleep(60)
+Late()
+""",
+    "setup": CONTROLLER.replace('builder.for_("v1 ConfigMap")', 'print("here", flush=True); time.sleep(60)'),
+    "exit": CONTROLLER
+    + """
+import atexit
+atexit.register(lambda: (print("here", flush=True), time.sleep(60)))
+class Widgets(Widgets):
+    def setup(self, builder):
+        raise RuntimeError("no")
+""",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(("place", "code"), [*((each, 0) for each in PLACES if each != "exit"), ("exit", 2)])
+def test_a_signal_before_it_runs_ends_it_at_once_and_in_order(
+    tmp_path: Path, number: signal.Signals, place: str, code: int
+) -> None:
+    assert code_of_an_early_end(tmp_path, number, place) == code
+
+
+def test_a_round_that_is_ended_before_it_begins_is_not_done(tmp_path: Path) -> None:
+    """A Job would count as completed otherwise."""
+    assert code_of_an_early_end(tmp_path, signal.SIGTERM, "import", "--once") == 1
+
+
+def code_of_an_early_end(tmp_path: Path, number: signal.Signals, place: str, *options: str) -> int:
+    (tmp_path / "kubeconfig").write_text(KUBECONFIG)
+    (tmp_path / "controller.py").write_text(HANGS.format(what=PLACES[place]))
+    command = [
+        *(sys.executable, "-m", "kcontroller", "run", str(tmp_path / "controller.py")),
+        *("--kubeconfig", str(tmp_path / "kubeconfig"), *options),
+    ]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "here\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=10)
+    assert "Traceback" not in errors
+    assert "ignored" not in errors
+    return process.returncode
+
+
 @pytest.mark.parametrize(
     ("server", "option"), [("metrics", "--metrics-bind-address"), ("health", "--health-probe-bind-address")]
 )

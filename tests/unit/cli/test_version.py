@@ -8,7 +8,7 @@ from pathlib import Path
 from click.testing import CliRunner
 
 import kcontroller
-from kcontroller.cli.main import cli
+from kcontroller.cli.commands import cli
 from kcontroller.version import VERSION
 
 ROOT = Path(kcontroller.__file__).parents[1]
@@ -30,7 +30,7 @@ def test_an_unknown_form_is_refused() -> None:
 
 def test_version_imports_no_part_of_the_framework() -> None:
     script = (
-        "import sys; from kcontroller.cli.main import cli; cli.main(['version'], standalone_mode=False); "
+        "import sys; from kcontroller.cli.commands import cli; cli.main(['version'], standalone_mode=False); "
         "print(*sorted(name for name in sys.modules if name.startswith(('kcontroller', 'cheroot', 'pycurl'))))"
     )
     done = subprocess.run(

@@ -12,8 +12,11 @@ from kcontroller.cache.projection import Entry, Projection
 from kcontroller.cache.store import Change
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
+from kcontroller.cluster.rails import RailedWriter
 from kcontroller.controller import Reconciler
 from kcontroller.controller.mapping import Mappers
+from kcontroller.controller.pauses import Pauses
+from kcontroller.controller.watchdog import Watchdog
 from kcontroller.errors import ClusterNotFound, NotFound
 from kcontroller.events import Broadcaster
 from kcontroller.process.metrics import Metrics
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import Key
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Selection, Write
+    from kcontroller.cluster.rails import Rail
     from kcontroller.controller import Builder, Context, Request, Result
     from kcontroller.controller.controller import Controller
     from kcontroller.process.clock import Clock
@@ -192,12 +196,14 @@ class FakeCluster:
         guard: Callable[[], None] | None = None,
         tracker: object = None,
         holdings: object = None,
+        rails: tuple[Rail, ...] = (),
     ) -> Client:
         assert cached
         self.clients.append((field_owner, stop, deadline))
         self.guards.append(guard)
         self.holdings.append(holdings)
-        return Client(Ports(self.server, self.server, self.server, self.name))
+        writer = RailedWriter(self.server, self.server, rails, self.name) if rails else self.server
+        return Client(Ports(self.server, self.server, writer, self.name))
 
     def tell(self, kind: KindRef, *changes: Change) -> None:
         self.kinds.setdefault(gvk_of(kind), FakeCachedKind()).tell(*changes)
@@ -215,7 +221,9 @@ class FakeHost:
         self.metrics = Metrics()
         self.guard: Callable[[], None] | None = None
         self.events = Broadcaster(clock=self.clock, metrics=self.metrics)
+        self.pauses = Pauses(clock=self.clock, metrics=self.metrics)
         self.mappers = Mappers(clock=self.clock)
+        self.watchdog = Watchdog(self.clock)
         self.failures: list[tuple[str, BaseException]] = []
         self.threads = ThreadGroup(on_failure=lambda name, error: self.failures.append((name, error)))
         self.mappers.start(self.threads)
@@ -249,6 +257,7 @@ class FakeHost:
             controller.stop_queue()
             controller.interrupt()
         self.mappers.stop()
+        self.watchdog.stop()
         left = self.threads.join(10)
         assert not left, left
 

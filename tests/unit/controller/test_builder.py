@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -9,9 +10,9 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.models import Model, Resource
 from kcontroller.cache.scope import Holding
 from kcontroller.controller import Builder, Controller, ObjectReconciler, Reconciler, predicates
-from kcontroller.controller.builder import ControllerOptions
 from kcontroller.controller.controller import name_of
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
+from kcontroller.controller.options import ControllerOptions
 from kcontroller.errors import ConfigError
 from tests.unit.controller.fakes import CONFIG_MAP, POD, FakeHost, Scripted
 
@@ -91,6 +92,11 @@ def test_a_declaration_knows_whether_it_runs_user_code() -> None:
         (lambda builder: builder.for_(POD).options(max_concurrent_reconciles=-1), "at least 1, got -1"),
         (lambda builder: builder.for_(POD).options(reconcile_timeout=-1), "reconcile_timeout must be a number"),
         (lambda builder: builder.for_(POD).options(reconcile_timeout=math.nan), "reconcile_timeout must be a number"),
+        (lambda builder: builder.for_(POD).options(backoff=5), "backoff takes a Backoff, such as .*, got 5"),
+        (lambda builder: builder.for_(POD).options(retry_rate=10), r"retry_rate is retries a second .*, got 10"),
+        (lambda builder: builder.for_(POD).options(retry_rate=(0, 1)), r"retry_rate is .*, got \(0, 1\)"),
+        (lambda builder: builder.for_(POD).options(retry_rate="10/5"), "retry_rate is .*, got '10/5'"),
+        (lambda builder: builder.source("x"), "source takes a Channel, an Every or a Cron, got 'x'"),
     ],
 )
 def test_a_wrong_setup_is_one_line_that_names_the_reconciler_and_the_remedy(
@@ -165,6 +171,57 @@ def test_an_index_of_what_is_left_out_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"v1 Pod is indexed by 'spec\.nodeName', which cache leaves out"):
         builder.build()
+
+
+@pytest.mark.parametrize(
+    ("kept", "predicate", "path"),
+    [
+        ({"metadata_only": True}, predicates.field_changed("spec.replicas"), "spec.replicas"),
+        ({"drop": ["spec.template"]}, predicates.field_changed("spec.template.spec"), "spec.template.spec"),
+        ({"drop": ["spec"]}, ~predicates.field_changed("spec.replicas"), "spec.replicas"),
+        ({"drop": ["metadata.annotations"]}, predicates.annotations_changed(), "metadata.annotations"),
+    ],
+)
+@pytest.mark.parametrize("of_all", [False, True])
+def test_a_predicate_of_what_is_left_out_is_refused(kept: Any, predicate: Any, path: str, *, of_all: bool) -> None:
+    builder = Builder().cache(POD, **kept)
+    if of_all:
+        builder.for_(POD).predicates(predicate)
+    else:
+        builder.for_(POD, predicates=[predicates.labels_changed() & predicate])
+
+    with pytest.raises(ValueError, match=re.escape(f"v1 Pod is filtered by {path!r}, which cache leaves out of it")):
+        builder.build()
+
+
+def test_a_predicate_of_what_is_kept_is_taken() -> None:
+    builder = Builder().for_(POD, predicates=[predicates.field_changed("spec.nodeName", "metadata.labels.app")])
+    builder.cache(POD, drop=["spec.containers", "metadata.annotations.notes"]).predicates(
+        predicates.annotations_changed()
+    )
+    declarations, _, _ = builder.build()
+
+    assert len(declarations[0].predicates) == 2
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_an_object_reconciler_cannot_get_objects_of_which_the_metadata_is_kept(host: FakeHost, *, own: bool) -> None:
+    class Pods(ObjectReconciler[Any]):
+        kind = POD
+
+        def setup(self, builder: Builder) -> None:
+            builder.for_(POD).cache(POD, metadata_only=True)
+
+        def reconcile_object(self, ctx: Any, obj: Any) -> None: ...
+
+    class Own(Pods):
+        def reconcile(self, ctx: Any, request: Any) -> None: ...
+
+    if own:
+        assert Controller(Own(), host).name == "pod"
+        return
+    with pytest.raises(ConfigError, match=r"Pods\.setup: v1 Pod is kept as metadata only, and reconcile_object gets"):
+        Controller(Pods(), host)
 
 
 def test_a_resync_is_of_its_declaration() -> None:

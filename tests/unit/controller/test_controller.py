@@ -8,10 +8,17 @@ import pytest
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key, Request
+from kcontroller.api.models import Model, Resource
+from kcontroller.api.objects import Object
 from kcontroller.cache.scope import Holding
+from kcontroller.cache.store import Change
 from kcontroller.controller import Builder, Controller, predicates
+from kcontroller.controller.controller import SYNC
+from kcontroller.controller.mapping import BOUND
+from kcontroller.errors import NotSynced
+from kcontroller.process.backoff import Backoff
 from kcontroller.testing.polling import eventually
-from kcontroller.workqueue import LOW_PRIORITY
+from kcontroller.workqueue import LOW_PRIORITY, Outcome
 from kcontroller.workqueue.relay import PATIENCE
 from tests.unit.controller.fakes import (
     CONFIG_MAP,
@@ -28,7 +35,7 @@ from tests.unit.controller.fakes import (
 
 if TYPE_CHECKING:
     from kcontroller.controller.event import Event
-    from kcontroller.controller.mapping import Lane
+    from kcontroller.controller.lanes import Lane
 
 DEPLOYMENT = "apps/v1 Deployment"
 CONFIG_MAP_KIND = gvk_of(CONFIG_MAP)
@@ -37,7 +44,7 @@ CONFIG_MAP_KIND = gvk_of(CONFIG_MAP)
 def queued(controller: Controller) -> list[Request]:
     """Requests that are ready, in the order a worker would get them; the queue is resumed."""
     for cluster in controller._host.known:  # type: ignore[attr-defined]
-        controller.queue.resume(cluster)
+        controller.queue.resume(cluster, holder=SYNC)
     found = []
     while (item := controller.queue.get(timeout=0)) is not None:
         found.append(item.request)
@@ -59,7 +66,7 @@ def test_what_the_informer_tells_is_queued_with_its_reason(host: FakeHost, clust
     controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
     old, new = entry("a"), entry("a")
     cluster.tell(CONFIG_MAP, added(old), updated(old, new), deleted(new))
-    controller.queue.resume("")
+    controller.queue.resume("", holder=SYNC)
     item = controller.queue.get(timeout=0)
 
     assert item is not None
@@ -79,6 +86,7 @@ A = entry("a")
         (added(A), 0),
         (updated(A, entry("a")), 0),
         (updated(A, A), LOW_PRIORITY),
+        (Change(None, A, resync=True), LOW_PRIORITY),
         (deleted(A), 0),
     ],
 )
@@ -87,11 +95,55 @@ def test_the_first_list_and_updates_that_change_nothing_have_low_priority(
 ) -> None:
     controller = engaged(host, lambda builder: builder.for_(CONFIG_MAP))
     cluster.tell(CONFIG_MAP, change)
-    controller.queue.resume("")
+    controller.queue.resume("", holder=SYNC)
     item = controller.queue.get(timeout=0)
 
     assert item is not None
     assert item.priority == priority
+
+
+class Anything(predicates.Predicate):
+    """Somebody's own."""
+
+    def admits(self, event: Event) -> bool:
+        return True
+
+
+SOURCES: dict[str, Any] = {
+    "owns": lambda builder: builder.for_(DEPLOYMENT).owns(POD),
+    "owns with a function predicate": lambda builder: builder.for_(DEPLOYMENT).owns(
+        POD, predicates=[predicates.function(lambda _event: True)]
+    ),
+    "watches": lambda builder: builder.watches(POD, lambda _cluster, _obj: [Key("default", "owner")]),
+    "an own predicate": lambda builder: builder.for_(DEPLOYMENT).owns(POD, predicates=[Anything()]),
+    "predicates of all sources": lambda builder: builder.predicates(Anything()).for_(DEPLOYMENT).owns(POD),
+}
+CHILD = entry("child", kind=POD, ownerReferences=[owner(DEPLOYMENT, "owner")])
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("change", "priority"),
+    [
+        (added(CHILD, initial=True), LOW_PRIORITY),
+        (Change(None, CHILD, resync=True), LOW_PRIORITY),
+        (added(CHILD), 0),
+        (deleted(CHILD), 0),
+    ],
+    ids=["initial", "resync", "added", "deleted"],
+)
+def test_every_source_knows_what_is_routine(
+    host: FakeHost, cluster: FakeCluster, source: str, change: Change, priority: int
+) -> None:
+    """Trap of controller-runtime: a handler or predicate of one's own loses the low priority."""
+    controller = engaged(host, SOURCES[source])
+    cluster.tell(POD, change)
+    cluster.synced()
+    eventually(lambda: controller.waiting_for() == ())  # What is on the lane has run.
+    item = controller.queue.get(timeout=0)
+
+    assert item is not None
+    assert (item.request, item.priority) == (Request("", "default", "owner"), priority)
 
 
 def test_all_predicates_of_a_source_must_admit(host: FakeHost, cluster: FakeCluster) -> None:
@@ -221,7 +273,58 @@ def test_a_failing_map_function_costs_its_own_event_only(
     finish(lane_of(controller))
 
     assert [each.name for each in queued(controller)] == ["one", "two"]
-    assert "a map function or predicate failed: KeyError: 'label'" in caplog.text
+    assert "a function of a source failed: KeyError: 'label'" in caplog.text
+
+
+class Spec(Model):
+    size: int
+
+
+class Widget(Resource[Spec, Model], group="example.com", version="v1", plural="widgets"):
+    pass
+
+
+def test_functions_get_what_is_kept_of_a_kind_that_is_metadata_only(host: FakeHost, cluster: FakeCluster) -> None:
+    """Its class could not be made of that: the spec is missing."""
+    seen: list[Any] = []
+
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        seen.append(obj)
+        return [Key("n", obj.metadata.labels["of"])]
+
+    def setup(builder: Builder) -> None:
+        decide = predicates.function(lambda event: event.new.metadata.name == "a")
+        builder.watches(Widget, to, predicates=[decide]).cache(Widget, metadata_only=True)
+
+    controller = engaged(host, setup)
+    for name in ("a", "b"):
+        cluster.tell(Widget, added(entry(name, kind="example.com/v1 Widget", labels={"of": "owner"})))
+    cluster.synced()
+    finish(lane_of(controller))
+
+    assert queued(controller) == [Request("", "n", "owner")]
+    assert [(type(each), each.metadata.name) for each in seen] == [(Object, "a")]
+
+
+def test_an_event_whose_map_function_could_not_read_yet_is_not_lost(host: FakeHost, cluster: FakeCluster) -> None:
+    ready = threading.Event()
+
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        if not ready.is_set():
+            raise NotSynced("v1 Pod has not seen its first list")
+        return [Key("n", obj.metadata.name)]
+
+    controller = engaged(host, lambda builder: builder.watches(CONFIG_MAP, to))
+    cluster.tell(CONFIG_MAP, added(entry("a"), initial=True))
+    cluster.synced()
+    eventually(lambda: controller.waiting_for() == ())  # It does not keep the others from being worked on.
+    assert queued(controller) == []
+    ready.set()
+    host.clock.wait_for_waiters(1)
+    host.clock.advance(60)
+    eventually(lambda: len(controller.queue) == 1)
+
+    assert queued(controller) == [Request("", "n", "a")]
 
 
 def test_a_map_function_may_name_another_cluster(host: FakeHost) -> None:
@@ -321,6 +424,37 @@ def test_a_slow_lane_of_one_cluster_does_not_delay_another(host: FakeHost) -> No
     assert scripted.calls == [Request("us", "n", "a")]
     go_on.set()
     scripted.wait_for_calls(2)
+
+
+def test_a_function_that_hangs_in_every_cluster_delays_no_other_controller(host: FakeHost) -> None:
+    host.known = {str(number): FakeCluster(str(number)) for number in range(BOUND + 8)}
+    go_on, inside = threading.Event(), []
+
+    def hang(cluster: Any, _obj: Any) -> list[Key]:
+        inside.append(cluster.name)
+        go_on.wait(30)
+        return []
+
+    def to(_cluster: Any, obj: Any) -> list[Key]:
+        return [Key("n", obj.metadata.name)]
+
+    engaged(host, lambda builder: builder.watches(POD, hang))
+    scripted = Scripted(setup=lambda builder: builder.watches(CONFIG_MAP, to))
+    scripted.name = "other"  # type: ignore[misc]
+    for cluster in host.known.values():
+        cluster.tell(POD, added(entry("a", kind=POD)))
+
+    def all_threads_hang() -> bool:
+        host.clock.advance(0.1)  # Each one that lasts makes room for another.
+        return len(inside) == BOUND
+
+    eventually(all_threads_hang)
+    host.run(Controller(scripted, host))
+    for cluster in host.known.values():
+        cluster.tell(CONFIG_MAP, added(entry("a")))
+        cluster.synced()
+    scripted.wait_for_calls(len(host.known))
+    go_on.set()
 
 
 # ---- engage and disengage --------------------------------------------------------------------------------------------
@@ -481,6 +615,28 @@ def test_a_controller_has_as_many_workers_as_it_says(host: FakeHost, cluster: Fa
 
     eventually(all_are_inside)
     assert {f"kc-worker-scripted-{number}" for number in range(4)} <= set(host.threads.alive())
+
+
+def test_the_options_of_retries_reach_the_queue(host: FakeHost, cluster: FakeCluster) -> None:
+    """The first retry waits the backoff's 2 s, the second one 10 s for its turn, at one in ten seconds."""
+    controller = engaged(
+        host,
+        lambda builder: builder.for_(CONFIG_MAP).options(backoff=Backoff(initial=2, cap=60), retry_rate=(0.1, 1)),
+    )
+    cluster.tell(CONFIG_MAP, added(entry("a")), added(entry("b")))
+    cluster.synced()
+    for _ in range(2):
+        item = controller.queue.get(timeout=0)
+        assert item is not None
+        controller.queue.done(item, Outcome.retry())
+
+    for seconds, name in ((2, "a"), (8, "b")):
+        host.clock.advance(seconds - 0.01)
+        assert controller.queue.get(timeout=0) is None
+        host.clock.advance(0.01)
+        item = controller.queue.get(timeout=0)
+        assert item is not None
+        assert item.request.name == name
 
 
 def test_setup_is_called_once(host: FakeHost) -> None:

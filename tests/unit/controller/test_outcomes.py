@@ -22,6 +22,10 @@ def caused_by(error: BaseException, cause: BaseException) -> BaseException:
     return error
 
 
+_SHARED = caused_by(ValueError(), TerminalError())
+TWICE = BaseExceptionGroup("the same one twice", [_SHARED, _SHARED])
+
+
 @pytest.mark.parametrize(
     ("result", "verdict"),
     [
@@ -56,13 +60,25 @@ def test_anything_else_is_a_type_error(result: Any) -> None:
         (Wait(after=-5), Verdict("requeue", Outcome.retry())),
         (StaleRead("behind"), Verdict("requeue", Outcome.retry(), "behind")),
         (NotSynced("not yet"), Verdict("requeue", Outcome.retry(), "not yet")),
-        (TerminalError("no use"), Verdict("error", Outcome.drop(), terminal=True)),
-        (ModelMismatch("no fit"), Verdict("error", Outcome.drop(), terminal=True)),
-        (caused_by(ValueError(), TerminalError()), Verdict("error", Outcome.drop(), terminal=True)),
+        (TerminalError("no use"), Verdict("error", Outcome.forget(), terminal=True)),
+        (ModelMismatch("no fit"), Verdict("error", Outcome.forget(), terminal=True)),
+        (caused_by(ValueError(), TerminalError()), Verdict("error", Outcome.forget(), terminal=True)),
         (
             caused_by(OSError(), caused_by(ValueError(), TerminalError())),
-            Verdict("error", Outcome.drop(), terminal=True),
+            Verdict("error", Outcome.forget(), terminal=True),
         ),
+        (ExceptionGroup("all", [TerminalError(), ModelMismatch()]), Verdict("error", Outcome.forget(), terminal=True)),
+        (
+            BaseExceptionGroup("deep", [BaseExceptionGroup("down", [caused_by(ValueError(), TerminalError())])]),
+            Verdict("error", Outcome.forget(), terminal=True),
+        ),
+        (TWICE, Verdict("error", Outcome.forget(), terminal=True)),
+        (
+            caused_by(ExceptionGroup("a cause", [ValueError()]), TerminalError()),
+            Verdict("error", Outcome.forget(), terminal=True),
+        ),
+        (ExceptionGroup("one may pass", [TerminalError(), ValueError()]), Verdict("error", Outcome.retry())),
+        (BaseExceptionGroup("exits", [TerminalError(), SystemExit()]), Verdict("error", Outcome.retry(), panic=True)),
         (ValueError(), Verdict("error", Outcome.retry())),
         (MemoryError(), Verdict("error", Outcome.retry())),
         (SystemExit(1), Verdict("error", Outcome.retry(), panic=True)),
@@ -87,6 +103,26 @@ def test_causes_in_a_circle_end() -> None:
     one.__cause__, other.__cause__ = other, one
 
     assert of_error(one) == Verdict("error", Outcome.retry())
+
+
+def test_a_group_whose_part_was_caused_by_it_ends() -> None:
+    part = ValueError()
+    part.__cause__ = ExceptionGroup("circle", [part])
+
+    assert of_error(part.__cause__) == Verdict("error", Outcome.retry())
+
+
+class Broken(Wait):
+    @property
+    def after(self) -> float:
+        raise KeyboardInterrupt
+
+    @after.setter
+    def after(self, _value: float) -> None: ...
+
+
+def test_an_error_that_raises_when_it_is_asked_is_an_ordinary_one() -> None:
+    assert of_error(Broken(after=1)) == Verdict("error", Outcome.retry())
 
 
 def test_a_mere_context_is_no_cause() -> None:

@@ -1,16 +1,21 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kcontroller.api.codec import gvk_of
+from kcontroller.api.keys import Request
 from kcontroller.api.selectors import LabelSelector
+from kcontroller.cache.projection import Projection
 from kcontroller.controller import predicates
 from kcontroller.controller.event import Event
 from kcontroller.controller.predicates import Predicate
-from tests.unit.controller.fakes import CONFIG_MAP, added, deleted, entry, updated
+from tests.unit.controller.fakes import CONFIG_MAP, added, deleted, document, entry, updated
 
 if TYPE_CHECKING:
+    from kcontroller.cache.projection import Entry
     from kcontroller.cache.store import Change
 
 A = entry("a", generation=1, labels={"app": "web"}, annotations={"note": "x"})
@@ -50,10 +55,110 @@ def test_an_update_counts_if_what_is_compared_differs(make: Any, what: str) -> N
     assert make().admits(event(UPDATES[what])) is (what in ADMITTED[make])
 
 
+def test_of_a_kind_without_generation_every_update_counts() -> None:
+    """Unlike in controller-runtime, where none of a ConfigMap's does."""
+    old, new = entry("a"), entry("a")
+
+    assert (old.generation, new.generation) == (0, 0)
+    assert predicates.generation_changed().admits(event(updated(old, new)))
+    assert not predicates.generation_changed().admits(event(updated(old, old)))
+
+
 @pytest.mark.parametrize("make", ADMITTED, ids=lambda make: make.__name__)
 @pytest.mark.parametrize("change", [added(A), added(A, initial=True), deleted(A)])
 def test_creations_and_deletions_always_count(make: Any, change: Change) -> None:
     assert make().admits(event(change))
+
+
+# ---- declared fields -------------------------------------------------------------------------------------------------
+
+
+def with_spec(spec: Any, **metadata: Any) -> Entry:
+    body = document("a", **metadata) | {"spec": spec}
+    return Projection(gvk_of(CONFIG_MAP), compress=False).entry(json.dumps(body).encode())
+
+
+SPEC = {"replicas": 1, "image": "a", "ports": [80], "x.y/z": 1}
+
+
+@pytest.mark.parametrize(
+    ("paths", "spec", "admitted"),
+    [
+        (["spec.replicas"], {"replicas": 2}, True),
+        (["spec.replicas"], {"image": "b"}, False),
+        (["spec.replicas"], {"replicas": None}, True),
+        (["spec.absent"], {"absent": 0}, True),
+        (["spec.absent"], {"image": "b"}, False),
+        (["spec.ports"], {"ports": [80, 81]}, True),
+        (["spec.ports"], {"image": "b"}, False),
+        (["spec"], {"image": "b"}, True),
+        (["spec.image", "spec.replicas"], {"replicas": 2}, True),
+        ([r"spec.x\.y/z"], {"x.y/z": 2}, True),
+        (["spec.image.tag"], {"image": "b"}, False),
+    ],
+)
+def test_a_declared_field_is_compared_before_and_after(paths: list[str], spec: Any, admitted: bool) -> None:  # noqa: FBT001
+    change = updated(with_spec(SPEC), with_spec(SPEC | spec))
+
+    assert predicates.field_changed(*paths).admits(event(change)) is admitted
+
+
+def test_a_label_and_an_annotation_are_fields_too() -> None:
+    old, new = (with_spec({}, labels={"tier": tier}, annotations={"a.b/c": tier}) for tier in ("web", "db"))
+
+    assert predicates.field_changed("metadata.labels.tier").admits(event(updated(old, new)))
+    assert predicates.field_changed(r"metadata.annotations.a\.b/c").admits(event(updated(old, new)))
+    assert not predicates.field_changed("metadata.labels.team").admits(event(updated(old, new)))
+
+
+def test_a_field_that_comes_with_the_object_or_goes_with_it_counts() -> None:
+    predicate = predicates.field_changed("spec.replicas")
+
+    assert predicate.admits(event(added(with_spec(SPEC))))
+    assert predicate.admits(event(deleted(with_spec(SPEC))))
+    assert not predicate.user_code
+
+
+@pytest.mark.parametrize("paths", [[], [""], ["spec..x"], ["spec."], [1]])
+def test_a_malformed_path_fails_where_it_is_written(paths: list[Any]) -> None:
+    with pytest.raises(ValueError, match=r"is not a path to compare; write it like 'spec\.replicas'"):
+        predicates.field_changed(*paths)
+
+
+def test_combinations_know_the_paths_of_their_parts() -> None:
+    replicas, image = predicates.field_changed("spec.replicas"), predicates.field_changed("spec.image")
+
+    assert (~(replicas & image) | predicates.annotations_changed()).paths == (
+        "spec.replicas",
+        "spec.image",
+        "metadata.annotations",
+    )
+
+
+# ---- what has no object ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "predicate",
+    [
+        *(make() for make in ADMITTED),
+        predicates.field_changed("spec.replicas"),
+        predicates.selector("app=web"),
+        ~predicates.selector("app=web"),
+        predicates.generation_changed() & ~predicates.labels_changed(),
+    ],
+)
+def test_what_looks_at_objects_lets_pass_what_a_raw_source_says(predicate: Predicate) -> None:
+    assert predicate.admits(Event.generic("", Request("", "n", "a"), "channel"))
+
+
+def test_a_function_sees_what_a_raw_source_says() -> None:
+    said = Event.generic("eu", Request("eu", "n", "a"), "channel")
+    predicate = predicates.function(lambda event: event.request.name == "a" and event.old is event.new is None)
+
+    assert predicate.admits(said)
+    assert not (~predicate).admits(said)
+    assert (said.type, said.reason, said.cluster, said.sides) == ("generic", "channel", "eu", ())
 
 
 WEB, DB = entry("a", labels={"app": "web"}), entry("a", labels={"app": "db"})
@@ -165,3 +270,34 @@ def test_an_event_decodes_an_object_once() -> None:
     found = event(added(A))
 
     assert found.new is found.new
+
+
+def even(event: Event) -> bool:
+    return len(event.new.metadata.name) % 2 == 0
+
+
+class Mine(predicates.Predicate):
+    def admits(self, event: Event) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("predicate", "name"),
+    [
+        (predicates.generation_changed(), "generation_changed"),
+        (predicates.labels_changed(), "labels_changed"),
+        (predicates.annotations_changed(), "annotations_changed"),
+        (predicates.version_changed(), "version_changed"),
+        (predicates.deletion_started(), "deletion_started"),
+        (predicates.field_changed("spec.replicas", "spec.a"), "field_changed('spec.replicas', 'spec.a')"),
+        (predicates.selector({"app": "web"}), "selector('app=web')"),
+        (predicates.function(even), "function(even)"),
+        (Mine(), "Mine"),
+        (
+            (predicates.generation_changed() | ~predicates.labels_changed()) & Mine(),
+            "((generation_changed | ~labels_changed) & Mine)",
+        ),
+    ],
+)
+def test_a_predicate_says_what_it_is(predicate: predicates.Predicate, name: str) -> None:
+    assert str(predicate) == name

@@ -6,14 +6,16 @@ import logging
 import re
 import threading
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.controller import Builder, Context, Controller, Result
+from kcontroller.controller.tally import Tally
 from kcontroller.errors import ClusterNotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
 from kcontroller.process.backoff import RECONCILE
+from kcontroller.testing.polling import eventually
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
 
 LABELS = ("success", "error", "requeue", "requeue_after")
@@ -67,67 +69,182 @@ def counted(host: FakeHost, what: str) -> float:
     return host.metric(f"controller_runtime_{what}_total", controller="scripted")
 
 
-# ---- the table, row by row: (act, result label, again after so many seconds, failures) -------------------------------
+# ---- the table, row by row -------------------------------------------------------------------------------------------
 
-ROWS: dict[str, tuple[Any, str, float | None, int]] = {
-    "None": (giving(None), "success", None, 0),
-    "Result()": (giving(Result()), "success", None, 0),
-    "requeue_after=0": (giving(Result(requeue_after=0)), "success", None, 0),
-    "requeue_after": (giving(Result(requeue_after=30)), "requeue_after", 30.0, 0),
-    "requeue": (giving(Result(requeue=True)), "requeue", 0.005, 1),
-    "Wait": (raising(Wait(after=10, why="no database")), "requeue_after", 10.0, 0),
-    "StaleRead": (raising(StaleRead("behind")), "requeue", 0.005, 1),
-    "NotSynced": (raising(NotSynced("not yet")), "requeue", 0.005, 1),
-    "TerminalError": (raising(TerminalError("no use")), "error", None, 0),
-    "caused by TerminalError": (wrapped_terminal, "error", None, 0),
-    "error": (raising(Boom("x")), "error", 0.005, 1),
-    "SystemExit": (raising(SystemExit(2)), "error", 0.005, 1),
-    "KeyboardInterrupt": (raising(KeyboardInterrupt()), "error", 0.005, 1),
-    "GeneratorExit": (raising(GeneratorExit()), "error", 0.005, 1),
-    "wrong type": (giving("done"), "error", 0.005, 1),
-    "endless wait": (raising(Wait(after=float("inf"))), "error", 0.005, 1),
-    "another cluster that is gone": (raising(ClusterNotFound("gone")), "error", 0.005, 1),
+
+class Row(NamedTuple):
+    """What a reconcile does, and what follows.
+
+    `again` is in so many seconds, None for not at all; `counts` are the counters besides `reconcile_total` that say
+    one; `lines` are what the log says from INFO on, as "level: message (then)".
+    """
+
+    act: Any
+    label: str
+    again: float | None = None
+    failures: int = 0
+    counts: frozenset[str] = frozenset()
+    lines: tuple[str, ...] = ()
+
+
+def error_of(act: Any, text: str, *others: str) -> Row:
+    counts = frozenset(("reconcile_errors", *others))
+    return Row(act, "error", 0.005, 1, counts, (f"error: Reconciler error: {text} (retry 1)",))
+
+
+def terminal(act: Any, text: str) -> Row:
+    counts = frozenset(("reconcile_errors", "terminal_reconcile_errors"))
+    return Row(act, "error", counts=counts, lines=(f"error: Reconciler error: {text} (no retry)",))
+
+
+def overdue(ctx: Context, _request: Request) -> None:
+    ctx.stop.clock.advance(TIMEOUT)  # type: ignore[attr-defined]
+    ctx.check()
+
+
+def overdue_and_fine(ctx: Context, _request: Request) -> None:
+    ctx.stop.clock.advance(TIMEOUT)  # type: ignore[attr-defined]
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise SystemExit(3)  # Not even an Exception.
+
+
+class UnsayableStaleRead(StaleRead, Unsayable):
+    pass
+
+
+class Unaskable(Wait):
+    @property
+    def why(self) -> str:
+        raise LookupError("no reason")
+
+    @why.setter
+    def why(self, _value: str) -> None: ...
+
+
+TIMEOUT = 5.0
+NO_TEXT = "(its text cannot be had: SystemExit)"
+
+ROWS: dict[str, Row] = {
+    "None": Row(giving(None), "success"),
+    "Result()": Row(giving(Result()), "success"),
+    "requeue_after=0": Row(giving(Result(requeue_after=0)), "success"),
+    "requeue_after": Row(giving(Result(requeue_after=30)), "requeue_after", 30.0),
+    "requeue": Row(giving(Result(requeue=True)), "requeue", 0.005, 1),
+    "Wait": Row(
+        raising(Wait(after=10, why="no database")), "requeue_after", 10.0, lines=("info: waiting: no database",)
+    ),
+    "Wait without a time": Row(raising(Wait(after=0)), "requeue", 0.005, 1),
+    "Wait that cannot be said": Row(
+        raising(Wait(after=10, why=Unsayable())),  # type: ignore[arg-type]
+        "requeue_after",
+        10.0,
+        lines=(f"info: waiting: {NO_TEXT}",),
+    ),
+    "Wait that cannot be asked": error_of(raising(Unaskable(after=10)), "Unaskable: "),
+    "StaleRead": Row(raising(StaleRead("behind")), "requeue", 0.005, 1, lines=("info: waiting: behind",)),
+    "StaleRead that cannot be said": Row(
+        raising(UnsayableStaleRead()), "requeue", 0.005, 1, lines=(f"info: waiting: {NO_TEXT}",)
+    ),
+    "NotSynced": Row(raising(NotSynced("not yet")), "requeue", 0.005, 1, lines=("info: waiting: not yet",)),
+    "TerminalError": terminal(raising(TerminalError("no use")), "TerminalError: no use"),
+    "caused by TerminalError": terminal(wrapped_terminal, "Boom: wrapped"),
+    "error": error_of(raising(Boom("x")), "Boom: x"),
+    "error that cannot be said": error_of(raising(Unsayable()), f"Unsayable: {NO_TEXT}"),
+    "time-out": error_of(overdue, "Stopped: its time is over", "reconcile_timeouts"),
+    "late, but fine": Row(overdue_and_fine, "success", counts=frozenset(("reconcile_timeouts",))),
+    "SystemExit": error_of(raising(SystemExit(2)), "SystemExit: 2", "reconcile_panics"),
+    "KeyboardInterrupt": error_of(raising(KeyboardInterrupt()), "KeyboardInterrupt: ", "reconcile_panics"),
+    "GeneratorExit": error_of(raising(GeneratorExit()), "GeneratorExit: ", "reconcile_panics"),
+    "wrong type": error_of(giving("done"), "TypeError: reconcile must return a Result or None, got str"),
+    "endless wait": error_of(raising(Wait(after=float("inf"))), "Wait: "),
+    "another cluster that is gone": error_of(raising(ClusterNotFound("gone")), "ClusterNotFound: gone"),
 }
 
 
-@pytest.mark.parametrize(("act", "label", "again", "failures"), ROWS.values(), ids=ROWS)
-def test_what_follows_from_a_reconcile(
-    host: FakeHost, act: Any, label: str, again: float | None, failures: int
+def line_of(record: Any) -> str:
+    return f"{record['level']}: {record['msg']}" + (f" ({record['then']})" if "then" in record else "")
+
+
+COUNTERS = ("reconcile_errors", "terminal_reconcile_errors", "reconcile_panics", "reconcile_timeouts")
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
+def test_what_follows_from_a_reconcile_for_the_queue_the_metrics_and_the_log(
+    host: FakeHost, records: Any, row: Row
 ) -> None:
-    scripted = Scripted(act)
-    controller = started(host, scripted)
-    controller.queue.add(A)
+    scripted = Scripted(row.act)
+    controller = started(host, scripted, reconcile_timeout=TIMEOUT)
+    controller.queue.add(A, reason="ConfigMap added", priority=7)
     settle(controller, host)
 
     assert scripted.calls == [A]
-    assert totals(host) == {label: 1.0}
-    assert controller.queue.failures(A) == failures
-    assert counted(host, "reconcile_errors") == (label == "error")
-    delay = controller.queue._schedule.next_due() - host.clock.monotonic()
-    assert delay == pytest.approx(float("inf") if again is None else again)
+    standing = controller.queue.standing(A)
+    if row.again is None:
+        assert standing is None
+    else:
+        assert standing is not None
+        assert (standing.state, standing.priority, standing.failures) == ("delayed", 7, row.failures)
+        assert standing.due - host.clock.monotonic() == pytest.approx(row.again)
+    assert controller.queue.failures(A) == row.failures
 
+    assert totals(host) == {row.label: 1.0}
+    assert host.metric("kcontroller_cluster_reconciles_total", cluster="", result=row.label) == 1
+    assert host.metric("controller_runtime_reconcile_time_seconds_count", controller="scripted") == 1
+    assert {name for name in COUNTERS if counted(host, name)} == row.counts
+    assert all(counted(host, name) in {0, 1} for name in COUNTERS)
 
-@pytest.mark.parametrize(("row", "terminal"), [("TerminalError", 1), ("caused by TerminalError", 1), ("error", 0)])
-def test_terminal_errors_are_counted_as_such(host: FakeHost, row: str, terminal: float) -> None:
-    controller = started(host, Scripted(ROWS[row][0]))
-    controller.queue.add(A)
-    settle(controller, host)
-
-    assert counted(host, "terminal_reconcile_errors") == terminal
-
-
-@pytest.mark.parametrize(
-    ("row", "panics"), [("SystemExit", 1), ("KeyboardInterrupt", 1), ("GeneratorExit", 1), ("error", 0)]
-)
-def test_what_is_no_exception_is_counted_as_a_panic_and_the_worker_goes_on(
-    host: FakeHost, row: str, panics: float
-) -> None:
-    controller = started(host, Scripted(ROWS[row][0]))
-    controller.queue.add(A)
-    settle(controller, host)
-
-    assert counted(host, "reconcile_panics") == panics
+    said = [each for each in records() if "reconcileID" in each and each["level"] != "debug"]
+    assert tuple(map(line_of, said)) == row.lines
     assert host.failures == []
+
+
+def test_a_worker_that_dies_names_its_request_and_gives_it_up(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last row: the process ends by it (`tests/unit/manager/test_manager.py`), and does not wait for the item before."""
+    host = FakeHost(FakeCluster("eu"))
+    scripted = Scripted()
+    controller = started(host, scripted)
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(Tally, "ended", fail)
+    controller.queue.add(Request("eu", "default", "a"))
+    eventually(lambda: host.failures)
+    ((thread, error),) = host.failures
+
+    assert (thread, type(error)) == ("kc-worker-scripted-0", MemoryError)
+    assert controller.drained(0)
+    assert controller.queue.standing(Request("eu", "default", "a")) is None
+    assert totals(host) == {}
+    (line,) = (each for each in records() if each["level"] == "error")
+    assert line["msg"] == "kc-worker-scripted-0 dies of this request: MemoryError: no room"
+    assert (line["controller"], line["cluster"], line["namespace"], line["name"]) == ("scripted", "eu", "default", "a")
+    host.end()
+
+
+def test_what_was_asked_for_is_still_a_reason_when_it_is_tried_again(host: FakeHost) -> None:
+    errors = [Boom(), Boom(), None]
+
+    def act(_ctx: Context, _request: Request) -> None:
+        error = errors.pop(0)
+        if error is not None:
+            raise error
+
+    scripted = Scripted(act)
+    controller = started(host, scripted)
+    controller.queue.add(A, reason="ConfigMap added")
+    for _ in range(3):
+        settle(controller, host)
+        host.clock.advance(1)
+
+    assert [ctx.reasons for ctx in scripted.contexts] == [
+        ("ConfigMap added",),
+        ("retry", "ConfigMap added"),
+        ("retry", "ConfigMap added"),
+    ]
 
 
 @pytest.mark.parametrize(("priority", "expected"), [(None, 7), (40, 40), (-5, -5)])
@@ -160,6 +277,8 @@ def test_every_series_is_there_from_the_start(host: FakeHost) -> None:
         assert host.metric("controller_runtime_reconcile_total", controller="scripted", result=label) == 0
     for name in ("reconcile_errors", "terminal_reconcile_errors", "reconcile_panics", "reconcile_timeouts"):
         assert counted(host, name) == 0
+    assert host.metric("kcontroller_dropped_requests_total", controller="scripted") == 0
+    assert host.metric("kcontroller_stuck_reconciles", controller="scripted") == 0
     assert host.metric("controller_runtime_active_workers", controller="scripted") == 0
     assert host.metric("controller_runtime_max_concurrent_reconciles", controller="scripted") == 3
 
@@ -352,19 +471,6 @@ def test_the_log_counts_the_retries_and_says_where_there_are_none(host: FakeHost
     assert [each["then"] for each in records() if each["level"] == "error"] == ["retry 1", "retry 2", "no retry"]
 
 
-@pytest.mark.parametrize(
-    ("row", "line"),
-    [("Wait", "waiting: no database"), ("StaleRead", "waiting: behind"), ("NotSynced", "waiting: not yet")],
-)
-def test_a_wait_is_told_and_is_no_error(host: FakeHost, records: Any, row: str, line: str) -> None:
-    controller = started(host, Scripted(ROWS[row][0]))
-    controller.queue.add(A)
-    settle(controller, host)
-
-    assert [each["msg"] for each in records() if "waiting" in each["msg"]] == [line]
-    assert not [each for each in records() if each["level"] == "error"]
-
-
 def test_plain_logging_in_user_code_carries_the_fields_of_the_reconcile(host: FakeHost, records: Any) -> None:
     host.known = {"eu": FakeCluster("eu")}
 
@@ -415,7 +521,7 @@ def test_the_context_is_that_of_the_requests_cluster(host: FakeHost) -> None:
     assert ctx.cluster.itself is host.known["eu"]
     assert ctx.clusters.get("us").itself is host.known["us"]
     assert ctx.request == scripted.calls[0]
-    assert set(ctx.reasons) <= {"ConfigMap added", "ConfigMap updated"}
+    assert ctx.reasons in {("ConfigMap added",), ("ConfigMap added", "ConfigMap updated")}
     assert host.known["eu"].clients == []  # Who needs no client pays for none.
     assert ctx.client is ctx.client
     assert host.known["eu"].clients == [("scripted", ctx.stop, ctx.deadline)]
@@ -428,7 +534,8 @@ def test_a_request_of_a_cluster_that_has_left_is_dropped(host: FakeHost) -> None
     settle(controller, host)
 
     assert scripted.calls == []
-    assert totals(host) == {"success": 1.0}
+    assert totals(host) == {}
+    assert host.metric("kcontroller_dropped_requests_total", controller="scripted") == 1
     # Its series went with it, and a name that never was one would stay for good.
     assert 'cluster="gone"' not in host.metrics.render().decode()
 
@@ -594,23 +701,11 @@ def test_events_still_reach_a_stopped_controller_without_harm(host: FakeHost, cl
     assert len(controller.queue) == 0
 
 
-def test_the_text_of_an_error_is_bounded_and_not_trusted(host: FakeHost, records: Any) -> None:
-    class Unsayable(Exception):
-        def __str__(self) -> str:
-            raise ValueError
-
-    errors = [Boom("z" * 100_000), Unsayable()]
-
-    def act(_ctx: Context, _request: Request) -> None:
-        raise errors.pop(0)
-
-    controller = started(host, Scripted(act))
+def test_the_text_of_an_error_is_bounded(host: FakeHost, records: Any) -> None:
+    controller = started(host, Scripted(raising(Boom("z" * 100_000))))
     controller.queue.add(A)
-    for _ in range(2):
-        settle(controller, host)
-        host.clock.advance(1)
-    long, unsayable = (each["msg"] for each in records() if each["level"] == "error")
+    settle(controller, host)
+    (long,) = (each["msg"] for each in records() if each["level"] == "error")
 
     assert len(long) < 1100
     assert long.endswith("... (100,000 characters)")
-    assert unsayable == "Reconciler error: Unsayable: (its text cannot be had: ValueError)"

@@ -113,6 +113,7 @@ class Process:
     awake_at: float = 0.0
     mute_until: float = 0.0
     deaf_until: float = 0.0
+    ready_at: float = 0.0
 
     def elapsed(self, true: float) -> float:
         return self.offset + self.rate * true
@@ -191,6 +192,7 @@ class World:
             rate=rng.choice([1 - drift, 1 + drift, rng.uniform(1 - drift, 1 + drift)]),
             offset=rng.uniform(0, 1e5),
             skew=rng.uniform(-SKEW, SKEW),
+            ready_at=self.now + rng.choice([0.0, 0.0, 0.0, rng.uniform(0, 40.0)]),
         )
         self._at(self.now + rng.random(), lambda: self._turn(process))
         return process
@@ -242,7 +244,9 @@ class World:
         if drawn < self.weather.end + self.weather.release and process.decision.leading:
             self._release(process)
             return
-        step = process.decision.step(process.elapsed(self.now), process.wall(self.now))
+        step = process.decision.step(
+            process.elapsed(self.now), process.wall(self.now), ready=self.now >= process.ready_at
+        )
         if isinstance(step, Lost):
             self._end(process)
         elif isinstance(step, Wait):

@@ -25,9 +25,10 @@ class Candidate(Decision):
     def __init__(self, options: LeaderElection = OPTIONS) -> None:
         super().__init__(options, "me")
         self.now = 100.0
+        self.ready = True
 
     def next(self) -> Step:
-        return self.step(self.now, WALL)
+        return self.step(self.now, WALL, ready=self.ready)
 
     def waits(self) -> float:
         step = self.next()
@@ -102,6 +103,51 @@ def test_the_duration_that_counts_is_the_one_in_the_lease(candidate: Candidate) 
     assert isinstance(candidate.sees(lease("other", leaseDurationSeconds=60)), Wait)
     candidate.now += 1
     assert isinstance(candidate.sees(lease("other", leaseDurationSeconds=60)), Write)
+
+
+def taken_after(candidate: Candidate, found: Lease | None) -> tuple[float, int]:
+    """Let time pass until the lease is taken; returns the seconds, and how often the server was asked."""
+    began, looks = candidate.now, 0
+    while not isinstance(step := candidate.next(), Write):
+        if isinstance(step, Wait):
+            candidate.now += step.seconds
+        else:
+            looks += 1
+            candidate.looked(found, candidate.now)
+    return candidate.now - began, looks
+
+
+@pytest.mark.parametrize("found", [None, lease("")])
+def test_one_that_is_not_ready_leaves_a_free_lease_to_the_others_for_a_while(
+    candidate: Candidate, found: Lease | None
+) -> None:
+    candidate.ready = False
+    seconds, looks = taken_after(candidate, found)
+    assert seconds == pytest.approx(OPTIONS.sync_patience)
+    assert looks == pytest.approx(OPTIONS.sync_patience / OPTIONS.retry_period, abs=1), "no more than a standby asks"
+
+
+def test_one_that_becomes_ready_takes_it_within_a_tenth_of_a_second(candidate: Candidate) -> None:
+    candidate.ready = False
+    candidate.sees(None)
+    candidate.now += 1.0
+    candidate.next()
+    candidate.ready = True
+    assert taken_after(candidate, None)[0] <= 0.1
+
+
+def test_the_patience_begins_anew_when_a_leader_has_gone(candidate: Candidate) -> None:
+    """A standby that never became ready would race the healthy ones otherwise, however long it has waited before."""
+    candidate.ready = False
+    for _ in range(20):
+        assert isinstance(candidate.sees(lease("other", f"r{candidate.now}")), Wait)
+    assert taken_after(candidate, lease(""))[0] >= OPTIONS.sync_patience
+
+
+def test_without_patience_the_caches_do_not_matter() -> None:
+    candidate = Candidate(LeaderElection(name="widget", namespace="default", sync_patience=0))
+    candidate.ready = False
+    assert isinstance(candidate.sees(None), Write)
 
 
 def test_a_lease_that_states_no_duration_is_watched_for_our_own(candidate: Candidate) -> None:

@@ -32,6 +32,8 @@ def test_a_request_has_at_least_a_second() -> None:
         ({"lease_duration": 0}, "lease_duration is 0 s; it must be a positive number"),
         ({"renew_deadline": -1.0}, "renew_deadline is -1 s; it must be a positive number"),
         ({"retry_period": float("nan")}, "retry_period is nan s; it must be a positive number"),
+        ({"sync_patience": -1.0}, "sync_patience is -1 s; it must be a number of seconds, or 0 not to wait"),
+        ({"sync_patience": float("nan")}, "sync_patience is nan s"),
         ({"lease_duration": float("inf")}, "lease_duration is inf s"),
         ({"lease_duration": 15.5}, "lease_duration is 15.5 s; the API keeps whole seconds"),
         ({"lease_duration": 2**31}, "the API keeps whole seconds"),

@@ -234,3 +234,34 @@ def test_a_wait_on_a_child_ends_at_the_deadline_of_its_parent() -> None:
     thread.join(10)
 
     assert ended == [True]
+
+
+def test_a_callback_that_comes_after_the_deadline_is_called_at_once(clock: VirtualClock) -> None:
+    calls: list[str] = []
+    token = StopToken(clock=clock, deadline=Deadline.after(5, clock=clock))
+    child = token.child()
+    clock.advance(5)
+    child.on_stop(lambda: calls.append("child"))
+    token.on_stop(lambda: calls.append("itself"))
+
+    assert calls == ["child", "itself"]
+
+
+def test_who_stops_a_token_may_have_its_callbacks_run_elsewhere() -> None:
+    token, calls, elsewhere = StopToken(), [], []
+    token.on_stop(lambda: calls.append("first"))
+    token.on_stop(lambda: 1 / 0)
+    token.on_stop(lambda: calls.append("third"))
+    token.stop("now", apart=elsewhere.append)
+    assert (token.reason, calls) == ("now", [])
+    (run,) = elsewhere
+    run()
+
+    assert calls == ["first", "third"]
+
+
+def test_where_nothing_hangs_on_a_token_nothing_runs_elsewhere() -> None:
+    elsewhere: list[object] = []
+    StopToken().stop("now", apart=elsewhere.append)
+
+    assert elsewhere == []

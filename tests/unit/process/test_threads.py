@@ -103,6 +103,18 @@ def test_ended_threads_are_forgotten(group: ThreadGroup) -> None:
     assert len(group._threads) == 1
 
 
+def test_threads_of_one_role_are_joined_apart(group: ThreadGroup) -> None:
+    go_on = threading.Event()
+    group.spawn("map", "a", lambda: None)
+    group.spawn("mapper", "a", lambda: None)
+    group.spawn("worker", "a", lambda: go_on.wait(10) and None)
+
+    assert group.join(10, role="map") == ()
+    assert group.join(0.01, role="worker") == ("kc-worker-a",)
+    go_on.set()
+    assert group.join(10) == ()
+
+
 def test_a_join_beside_a_spawn_meets_no_thread_that_has_not_started(group: ThreadGroup) -> None:
     errors = []
     stop = threading.Event()

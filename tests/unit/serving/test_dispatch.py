@@ -3,7 +3,9 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
-from kcontroller.serving.dispatch import Answer, Application, Question
+import pytest
+
+from kcontroller.serving.dispatch import Answer, Application, Question, is_local
 
 
 def call(app: Application, path: str, *, method: str = "GET", query: str = "") -> tuple[str, dict[str, str], bytes]:
@@ -57,3 +59,13 @@ def test_head_gets_the_headers_of_get_without_the_body() -> None:
 def test_a_handler_that_raises_is_500_and_does_not_say_why() -> None:
     status, _, body = call(APP, "/broken")
     assert (status, body) == ("500 Internal Server Error", b"internal server error\n")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.8.9.10", "::1", "::ffff:127.0.0.1", ""])
+def test_loopback_and_unix_sockets_are_of_this_machine(address: str) -> None:
+    assert is_local(address)
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "::ffff:10.0.0.1", "fe80::1%eth0", "0.0.0.0", "::", "localhost", "?"])  # noqa: S104
+def test_everything_else_is_not(address: str) -> None:
+    assert not is_local(address)

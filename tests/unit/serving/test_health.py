@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import logging
+import threading
+from typing import TYPE_CHECKING
 
 import pytest
 
+from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving.dispatch import TEXT, Question
 from kcontroller.serving.health import Checks, application
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-def ask(checks: Checks, rest: str = "", **query: list[str]) -> tuple[int, str]:
-    answer = checks.answer(Question(rest, query))
+    from conftest import Serve
+
+
+def ask(checks: Checks, rest: str = "", *, local: bool = True, **query: list[str]) -> tuple[int, str]:
+    answer = checks.answer(Question(rest, query, local=local))
     assert answer.content_type == TEXT
     return answer.status.value, answer.body.decode()
 
@@ -114,3 +122,118 @@ def test_both_paths_are_served() -> None:
     for path in ("/healthz", "/readyz", "/livez"):
         app({"REQUEST_METHOD": "GET", "PATH_INFO": path}, lambda status, *_: seen.append(status))  # type: ignore[arg-type, return-value, func-returns-value]
     assert seen == ["200 OK", "200 OK", "404 Not Found"]
+
+
+# ---- who is told why -------------------------------------------------------------------------------------------------
+
+
+def test_others_than_this_machine_are_told_which_check_failed_and_not_why(
+    readyz: Checks, caplog: pytest.LogCaptureFixture
+) -> None:
+    readyz.add("informers", lambda: "https://10.0.0.1: user canary is forbidden")
+    assert ask(readyz, local=False) == (
+        500,
+        "[+]ping ok\n[-]informers failed: reason withheld\nreadyz check failed\n",
+    )
+    assert ask(readyz, "informers", local=False) == (500, "internal server error: reason withheld\n")
+    assert caplog.records[0].kc_fields["reason"] == "https://10.0.0.1: user canary is forbidden"
+
+
+# ---- checks that hang ------------------------------------------------------------------------------------------------
+
+
+class Hanging:
+    """A check that does not answer before it is let go."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.go = threading.Event()
+
+    def __call__(self) -> str | None:
+        self.calls += 1
+        self.go.wait(10)
+        return None
+
+
+@pytest.fixture
+def hanging() -> Iterator[Hanging]:
+    check = Hanging()
+    yield check
+    check.go.set()
+
+
+def test_a_check_that_hangs_has_failed_and_the_others_are_asked(hanging: Hanging) -> None:
+    healthz = Checks("healthz", patience=0.02)
+    healthz.add("hangs", hanging)
+    healthz.add("ping", lambda: None)
+    assert healthz.run() == {"hangs": "does not answer", "ping": None}
+
+
+def test_a_check_that_hangs_is_not_begun_again_and_nobody_waits_for_it_twice(hanging: Hanging) -> None:
+    threads = ThreadGroup(on_failure=lambda name, error: None)
+    healthz = Checks("healthz", threads=threads, patience=0.02)
+    healthz.add("hangs", hanging)
+    assert [ask(healthz)[0] for _ in range(20)] == [500] * 20
+    assert hanging.calls == 1
+    assert threads.alive() == ("kc-check-healthz-hangs",)
+    hanging.go.set()
+    assert threads.join(5) == ()
+    assert ask(healthz) == (200, "ok")
+
+
+def test_those_that_ask_while_a_check_runs_share_its_answer(hanging: Hanging) -> None:
+    healthz = Checks("healthz", patience=10)
+    healthz.add("slow", hanging)
+    answers: list[dict[str, str | None]] = []
+    askers = [threading.Thread(target=lambda: answers.append(healthz.run())) for _ in range(5)]
+    for asker in askers:
+        asker.start()
+    hanging.go.set()
+    for asker in askers:
+        asker.join(5)
+    assert answers == [{"slow": None}] * 5
+
+
+def test_a_server_whose_checks_all_hang_goes_on_answering(serve: Serve) -> None:
+    checks = [Hanging() for _ in range(5)]
+    healthz = Checks("healthz", patience=0.02)
+    for number, check in enumerate(checks):
+        healthz.add(f"hangs-{number}", check)
+    health = serve(application(healthz=healthz, readyz=Checks("readyz")))
+    try:
+        for _ in range(5):
+            assert health.ask("/healthz").status == 500
+            assert health.ask("/readyz").status == 200
+        assert [check.calls for check in checks] == [1] * 5
+    finally:
+        for check in checks:
+            check.go.set()
+        for thread in threading.enumerate():
+            if thread.name.startswith("kc-check-"):
+                thread.join(5)
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_check_that_wants_to_end_the_process_has_failed(error: type[BaseException]) -> None:
+    failures: list[str] = []
+    healthz = Checks("healthz", threads=ThreadGroup(on_failure=lambda name, _: failures.append(name)))
+
+    def check() -> str | None:
+        raise error
+
+    healthz.add("ends", check)
+    assert healthz.run() == {"ends": error.__name__}
+    assert failures == []
+
+
+def test_without_a_thread_for_it_a_check_has_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none_left(thread: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    healthz = Checks("healthz")
+    healthz.add("ping", lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        assert healthz.run() == {"ping": "there is no thread left to run it on"}
+    assert healthz.run() == {"ping": None}

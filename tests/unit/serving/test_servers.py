@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import ssl
+import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +13,12 @@ from kcontroller.process.metrics import Metrics
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving.health import Checks
 from kcontroller.serving.servers import NOWHERE, Servers
+from kcontroller.testing.managers import config_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kcontroller.embedded.server import EmbeddedServer
 
 LOOPBACK = "127.0.0.1:0"
 
@@ -65,3 +70,54 @@ def test_an_address_that_cannot_be_had_gives_the_others_back() -> None:
 
         with socket.create_server(("127.0.0.1", int(other.rpartition(":")[2]))):
             pass  # It could be had again.
+
+
+# ---- secure metrics --------------------------------------------------------------------------------------------------
+
+
+def answer_of(port: int, page: str, token: str = "") -> int:
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    request = urllib.request.Request(f"https://127.0.0.1:{port}/{page}")
+    if token:
+        request.add_header("Authorization", f"Bearer {token}")
+    try:
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:  # noqa: S310 - https
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code
+
+
+def test_secure_metrics_are_shown_to_who_may_and_health_stays_open(
+    threads: ThreadGroup, api_server: EmbeddedServer
+) -> None:
+    both = servers(metrics_address=LOOPBACK, health_address=LOOPBACK)
+    both.secure_metrics(config_of(api_server))
+    both.bind()
+    both.start(threads)
+    try:
+        tokens = ("", "wrong", api_server.user_token("nobody"), api_server.token)
+        assert [answer_of(both.port("metrics"), "metrics", token) for token in tokens] == [401, 401, 403, 200]
+        with urllib.request.urlopen(f"http://127.0.0.1:{both.port('health')}/healthz", timeout=5) as answer:
+            assert answer.status == 200
+    finally:
+        both.stop()
+
+
+def test_metrics_that_are_served_nowhere_need_no_certificate(api_server: EmbeddedServer) -> None:
+    one = servers(health_address=LOOPBACK)
+    one.secure_metrics(config_of(api_server), certificates="/no/such/folder")
+    one.bind()
+    one.stop()
+
+
+def test_a_certificate_that_is_not_there_keeps_every_port_free(api_server: EmbeddedServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    both = servers(metrics_address=LOOPBACK, health_address=address)
+    both.secure_metrics(config_of(api_server), certificates="/no/such/folder")
+    with pytest.raises(ConfigError, match=r"--metrics-cert-dir: cannot read /no/such/folder/tls\.crt"):
+        both.bind()
+    with socket.create_server(("127.0.0.1", int(address.rpartition(":")[2]))):
+        pass

@@ -89,6 +89,15 @@ def test_every_add_with_a_delay_is_a_retry(queue: Queue, metrics: Metrics, clock
     assert value(metrics, "workqueue_retries_total") == 3
 
 
+def test_what_is_refused_is_counted(clock: VirtualClock, metrics: Metrics) -> None:
+    queue = Queue("widgets", clock=clock, metrics=metrics, limit=1)
+    for name in "abc":
+        queue.add(Request("", "", name), may_refuse=True)
+    queue.observe()
+
+    assert metrics.registry.get_sample_value("kcontroller_queue_refused_total", {"controller": "widgets"}) == 2
+
+
 def test_queue_time_counts_from_ready_and_work_time_from_hand_out(
     queue: Queue, metrics: Metrics, clock: VirtualClock
 ) -> None:

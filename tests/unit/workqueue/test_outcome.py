@@ -14,7 +14,6 @@ from kcontroller.workqueue.outcome import FORGET
         (Outcome.forget(), (True, False, None, None)),
         (Outcome.after(3, priority=1), (True, False, 3, 1)),
         (Outcome.retry(priority=2), (False, True, None, 2)),
-        (Outcome.drop(), (False, False, None, None)),
     ],
 )
 def test_the_table_of_outcomes(outcome: Outcome, expected: tuple[object, ...]) -> None:

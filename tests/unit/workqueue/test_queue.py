@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import math
+import random
 from typing import TYPE_CHECKING
 
 import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.process.backoff import Backoff
-from kcontroller.workqueue import Outcome
+from kcontroller.process.bucket import Bucket
+from kcontroller.workqueue import Outcome, Standing
 from tests.unit.workqueue.steps import Queue, serve, take
 
 if TYPE_CHECKING:
@@ -161,9 +163,58 @@ def test_the_backoff_is_the_one_that_was_given(clock: VirtualClock) -> None:
     assert take(queue).failures == 1
 
 
+def test_the_jitter_comes_from_the_randomness_that_was_given(clock: VirtualClock) -> None:
+    def delays(seed: int) -> list[float]:
+        backoff = Backoff(initial=1, cap=8, jitter=0.5)
+        queue = Queue("test", clock=clock, backoff=backoff, rng=random.Random(seed))  # noqa: S311 - not a secret
+        found = []
+        queue.add(A)
+        for _ in range(5):
+            queue.done(take(queue), Outcome.retry())
+            standing = queue.standing(A)
+            assert standing is not None
+            found.append(standing.due - clock.monotonic())
+            clock.advance(found[-1])
+        return found
+
+    first = delays(1)
+    assert first == pytest.approx(delays(1))
+    assert first != pytest.approx(delays(2))
+    assert all(base <= delay < 1.5 * base for delay, base in zip(first, [1, 2, 4, 8, 8], strict=True))
+
+
+def test_a_bucket_keeps_the_failures_of_all_requests_to_a_rate(clock: VirtualClock) -> None:
+    """The longer of backoff and bucket counts, as in client-go's MaxOfRateLimiter."""
+    queue = Queue("test", clock=clock, backoff=Backoff(initial=0.5, cap=8), bucket=Bucket(qps=2, burst=3))
+    requests = [Request("", "", str(number)) for number in range(6)]
+    for request in requests:
+        queue.add(request)
+    for _ in requests:
+        queue.done(take(queue), Outcome.retry())
+    standings = [queue.standing(request) for request in requests]
+
+    now = clock.monotonic()
+    assert [each.due - now for each in standings if each] == pytest.approx([0.5, 0.5, 0.5, 0.5, 1.0, 1.5])
+
+
+@pytest.mark.parametrize("outcome", [Outcome.forget(), Outcome.after(1), Outcome.hold(1)])
+def test_only_failures_take_from_the_bucket(clock: VirtualClock, outcome: Outcome) -> None:
+    queue = Queue("test", clock=clock, bucket=Bucket(qps=0.001, burst=1))
+    for _ in range(5):
+        queue.add(A)
+        queue.done(take(queue), outcome)
+        clock.advance(1)
+    queue.add(A)
+    queue.done(take(queue), Outcome.retry())
+    standing = queue.standing(A)
+
+    assert standing is not None
+    assert standing.due - clock.monotonic() == pytest.approx(0.005)
+
+
 @pytest.mark.parametrize(
     ("outcome", "failures"),
-    [(Outcome.forget(), 0), (Outcome.after(1), 0), (Outcome.retry(), 2), (Outcome.drop(), 1)],
+    [(Outcome.forget(), 0), (Outcome.after(1), 0), (Outcome.retry(), 2), (Outcome.hold(1), 1)],
 )
 def test_what_an_outcome_does_to_the_failures(
     queue: Queue, clock: VirtualClock, outcome: Outcome, failures: int
@@ -175,18 +226,6 @@ def test_what_an_outcome_does_to_the_failures(
 
     assert queue.failures(A) == failures
     queue.check_invariants()
-
-
-def test_a_dropped_request_comes_again_only_by_an_add(queue: Queue, clock: VirtualClock) -> None:
-    queue.add(A)
-    item = queue.get(timeout=0)
-    assert item is not None
-    queue.done(item, Outcome.drop())
-    clock.advance(10_000)
-    assert serve(queue) == []
-    queue.add(A)
-
-    assert serve(queue) == ["default/a"]
 
 
 def test_done_twice_is_refused(queue: Queue) -> None:
@@ -245,13 +284,17 @@ def test_reasons_during_work_belong_to_the_next_time(queue: Queue) -> None:
     assert (item.reasons, take(queue).reasons) == (("first",), ("second",))
 
 
-@pytest.mark.parametrize(("outcome", "reason"), [(Outcome.retry(), "retry"), (Outcome.after(1), "requeue")])
-def test_a_requeue_is_a_reason(queue: Queue, clock: VirtualClock, outcome: Outcome, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("outcome", "reasons"), [(Outcome.retry(), ("retry", "Widget created")), (Outcome.after(1), ("requeue",))]
+)
+def test_a_requeue_is_a_reason_and_what_failed_keeps_its_own(
+    queue: Queue, clock: VirtualClock, outcome: Outcome, reasons: tuple[str, ...]
+) -> None:
     queue.add(A, reason="Widget created")
     queue.done(take(queue), outcome)
     clock.advance(1)
 
-    assert take(queue).reasons == (reason,)
+    assert take(queue).reasons == reasons
 
 
 # Idle
@@ -295,6 +338,153 @@ def test_idle_may_be_followed_by_any_call_of_the_queue(queue: Queue) -> None:
     assert serve(queue) == ["south:default/a"]
 
 
+# Standing
+
+
+def test_a_request_that_nobody_asked_for_has_no_standing(queue: Queue) -> None:
+    queue.add(A)
+    queue.done(take(queue), Outcome.forget())
+
+    assert (queue.standing(A), queue.standing(NORTH)) == (None, None)
+
+
+def test_the_standing_of_a_request_from_its_add_to_its_end(queue: Queue, clock: VirtualClock) -> None:
+    began = clock.monotonic()
+    queue.add(A, after=5, priority=3, reason="Widget created")
+    delayed = queue.standing(A)
+    clock.advance(6)
+    ready = queue.standing(A)
+    clock.advance(1)
+    item = take(queue)
+    queue.add(A, after=60, reason="Widget updated")
+    clock.advance(2)
+    processing = queue.standing(A)
+    queue.done(item, Outcome.hold(1))
+    held = queue.standing(A)
+
+    why = ("Widget created",)
+    assert delayed == Standing("delayed", began, began + 5, 3, 0, why)
+    assert ready == Standing("ready", began + 5, began + 5, 3, 0, why)
+    assert processing == Standing("processing", began + 7, began + 67, 3, 0, why)
+    assert held == Standing("held", began + 9, began + 10, 3, 0, (*why, "Widget updated"))
+
+
+def test_the_standing_of_a_request_that_failed_tells_of_its_backoff(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    queue.done(take(queue), Outcome.retry())
+    now = clock.monotonic()
+
+    assert queue.standing(A) == Standing("delayed", now, now + 0.005, 0, 1, ("retry",))
+
+
+def test_a_cluster_at_its_cap_is_told_from_one_without_work_and_from_a_paused_one(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4)
+    for name in "abc":
+        queue.add(Request("north", "", name))
+        queue.add(Request("south", "", name))
+    taken = [take(queue).request.cluster for _ in range(2)]
+    queue.pause("south")
+
+    assert sorted(taken) == ["north", "south"]
+    assert [queue.capped(cluster) for cluster in ("north", "south", "east")] == [False, False, False]
+    queue.resume("south")
+    assert [queue.capped(cluster) for cluster in ("north", "south", "east")] == [True, True, False]
+
+
+# The bound
+
+
+def test_a_cluster_keeps_no_more_than_its_bound_and_says_when_there_is_room(clock: VirtualClock) -> None:
+    told: list[str] = []
+    queue = Queue("test", clock=clock, limit=4, on_room=told.append)
+    taken = [queue.add(Request("north", "", str(number)), may_refuse=True) for number in range(6)]
+    queue.add(SOUTH)
+    assert taken == [True] * 4 + [False] * 2
+    assert len(queue) == 5
+    serve(queue, 2)
+    assert told == []
+    serve(queue, 1)
+    assert told == ["north"]
+    serve(queue)
+
+    assert told == ["north"], "once, until somebody is refused again"
+
+
+def test_what_a_full_cluster_knows_already_is_not_refused(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, limit=1)
+    ready, working, later, failed = (Request("north", "", name) for name in ("ready", "working", "later", "failed"))
+    queue.add(failed)
+    queue.done(take(queue), Outcome.retry())
+    queue.add(working)
+    taken = take(queue)
+    queue.add(later, after=5)
+    queue.add(ready)
+
+    assert [queue.add(request, priority=9, may_refuse=True) for request in (ready, working, later, failed)] == [
+        True
+    ] * 4
+    assert not queue.add(NORTH, may_refuse=True), "a new one is"
+    assert not queue.add(NORTH, after=5, may_refuse=True), "also one for later"
+    queue.done(taken, Outcome.forget())
+    assert {item.request for item in (take(queue), take(queue), take(queue), take(queue))} == {
+        ready,
+        working,
+        later,
+        failed,
+    }
+    queue.check_invariants()
+
+
+def test_who_hears_of_room_may_add_at_once(clock: VirtualClock) -> None:
+    queue = Queue(
+        "test", clock=clock, limit=2, on_room=lambda _cluster: added.append(queue.add(NORTH, may_refuse=True))
+    )
+    added: list[bool] = []
+    for name in "bcd":
+        queue.add(Request("north", "", name), may_refuse=True)
+
+    assert sorted(serve(queue)) == ["north:b", "north:c", "north:default/a"]
+    assert added == [True]
+
+
+def test_a_worker_that_exchanges_its_item_tells_of_room_too(clock: VirtualClock) -> None:
+    told: list[str] = []
+    queue = Queue("test", clock=clock, limit=2, on_room=told.append)
+    queue.add(SOUTH)
+    item = take(queue)
+    for name in "bcd":
+        queue.add(Request("north", "", name), may_refuse=True)
+    queue.exchange(item, Outcome.forget())
+
+    assert told == ["north"]
+
+
+def test_a_purge_forgets_that_a_cluster_was_full(clock: VirtualClock) -> None:
+    told: list[str] = []
+    queue = Queue("test", clock=clock, limit=1, on_room=told.append)
+    queue.add(NORTH)
+    queue.add(Request("north", "", "b"), may_refuse=True)
+    queue.purge("north")
+    queue.add(NORTH)
+    serve(queue)
+
+    assert told == []
+
+
+def test_who_cannot_ask_again_is_not_refused(clock: VirtualClock) -> None:
+    told: list[str] = []
+    queue = Queue("test", clock=clock, limit=1, on_room=told.append)
+
+    assert [queue.add(request) for request in (NORTH, Request("north", "", "b"))] == [True, True]
+    assert len(serve(queue)) == 2
+    assert told == []
+
+
+def test_a_queue_that_may_hold_nothing_is_refused(clock: VirtualClock) -> None:
+    with pytest.raises(ValueError, match="'test' cannot be limited to 0 requests"):
+        Queue("test", clock=clock, limit=0)
+
+
 # Purge, pause, resume
 
 
@@ -313,7 +503,7 @@ def test_purge_drops_ready_delayed_and_failures_of_one_cluster(queue: Queue, clo
     assert queue.failures(failed) == 0
 
 
-@pytest.mark.parametrize("outcome", [Outcome.retry(), Outcome.after(1), Outcome.drop(), Outcome.forget()])
+@pytest.mark.parametrize("outcome", [Outcome.retry(), Outcome.after(1), Outcome.hold(1), Outcome.forget()])
 def test_the_outcome_of_an_item_purged_meanwhile_is_ignored(
     queue: Queue, clock: VirtualClock, outcome: Outcome
 ) -> None:
@@ -359,6 +549,30 @@ def test_purge_ends_a_pause(queue: Queue) -> None:
     queue.add(NORTH)
 
     assert serve(queue) == ["north:default/a"]
+
+
+def test_a_purge_leaves_the_pause_by_command(queue: Queue) -> None:
+    for holder in ("", "sync", "budget", "command"):
+        queue.pause("north", holder=holder)
+    queue.purge("north")
+    queue.add(NORTH)
+    assert (serve(queue), queue.holders("north")) == ([], {"command"})
+    queue.resume("north", holder="command")
+
+    assert serve(queue) == ["north:default/a"]
+
+
+def test_a_cluster_is_handed_out_when_no_holder_is_left(queue: Queue) -> None:
+    queue.add(NORTH)
+    queue.pause("north", holder="sync")
+    queue.pause("north", holder="command")
+    queue.pause("north", holder="command")
+    queue.resume("north", holder="sync")
+    queue.resume("north", holder="budget")
+    assert (serve(queue), queue.holders("north")) == ([], {"command"})
+    queue.resume("north", holder="command")
+
+    assert (serve(queue), queue.holders("north")) == (["north:default/a"], set())
 
 
 def test_purge_of_an_unknown_cluster_does_nothing(queue: Queue) -> None:

@@ -125,6 +125,22 @@ def test_a_busy_single_key_keeps_its_clusters_place_when_it_is_requeued(clock: V
     assert held(queue, 4) == ["b"]
 
 
+@pytest.mark.parametrize("outcome", [Outcome.forget(), Outcome.after(0)])
+def test_a_hot_key_delays_cold_ones_by_one_turn_only(queue: Queue, outcome: Outcome) -> None:
+    """It is wanted again whenever anything is handed out, and always while it is in work itself."""
+    hot, cold = Request("", "", "hot"), [Request("", "", str(number)) for number in range(999)]
+    for request in (hot, *cold):
+        queue.add(request)
+    picked = []
+    while set(cold) - set(picked):
+        item = take(queue)
+        picked.append(item.request)
+        queue.add(hot)
+        queue.done(item, outcome if item.request == hot else Outcome.forget())
+
+    assert picked == [hot, *cold]
+
+
 def test_a_paused_cluster_does_not_compete(clock: VirtualClock) -> None:
     queue = Queue("test", clock=clock, workers=8)
     fill(queue, "a", 8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import random
 import sys
 import threading
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ from tests.unit.workqueue.steps import Call, Queue, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+ADDS = 1_000_000  # Half of them without the relay, half with it.
 
 A, B = (Request("", "default", name) for name in "ab")
 NORTH = Request("north", "default", "a")
@@ -226,14 +229,73 @@ def test_waiting_for_idle_gives_up(queue: Queue, clock: VirtualClock) -> None:
     assert call.answer() is False
 
 
-@pytest.mark.parametrize("end", [lambda queue: queue.stop(), lambda queue: queue.purge("")], ids=["stop", "purge"])
-def test_stop_and_purge_make_a_queue_idle(queue: Queue, clock: VirtualClock, end: Callable[[Queue], None]) -> None:
+def test_a_purge_makes_a_queue_idle(queue: Queue, clock: VirtualClock) -> None:
     queue.add(A)
     call = Call(lambda: queue.wait_idle(10))
     clock.wait_for_waiters(1)
-    end(queue)
+    queue.purge("")
 
     assert call.answer() is True
+
+
+def test_an_item_that_is_held_keeps_a_queue_from_being_idle(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    queue.done(take(queue), Outcome.hold(5))
+    call = Call(lambda: queue.wait_idle(10))
+    clock.wait_for_waiters(1)
+    clock.advance(5)
+    queue.done(take(queue), Outcome.forget())
+
+    assert call.answer() is True
+
+
+@pytest.mark.parametrize("wait", [Queue.wait_idle, Queue.drain])
+@pytest.mark.parametrize("work", ["ready", "in work", "held", "none"])
+def test_of_a_stopped_queue_the_answer_is_whether_it_was_idle(
+    queue: Queue, clock: VirtualClock, wait: Callable[[Queue, float], bool], work: str
+) -> None:
+    if work != "none":
+        queue.add(A)
+    item = take(queue) if work in {"in work", "held"} else None
+    if item and work == "held":
+        queue.done(item, Outcome.hold(5))
+    call = Call(lambda: wait(queue, 10))
+    if work != "none":
+        clock.wait_for_waiters(1)
+    else:
+        assert call.answer()
+    queue.stop()
+
+    assert call.answer() is (work == "none")
+    assert wait(queue, 0) is (work == "none")
+
+
+# Drain
+
+
+def test_a_drain_waits_for_what_items_add_and_then_stops_the_queue(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    item = take(queue)
+    call = Call(lambda: queue.drain(10))
+    clock.wait_for_waiters(1)
+    queue.add(B)
+    queue.done(item, Outcome.after(3600))
+    queue.done(take(queue), Outcome.forget())
+
+    assert call.answer() is True
+    assert queue.stopped
+    assert queue.drain(0) is True, "once more"
+
+
+def test_a_drain_that_takes_too_long_drops_the_rest(queue: Queue, clock: VirtualClock) -> None:
+    queue.add(A)
+    call = Call(lambda: queue.drain(10))
+    clock.wait_for_waiters(1)
+    clock.advance(10)
+
+    assert call.answer() is False
+    assert queue.get() is None
+    assert queue.drain(0) is False, "once more"
 
 
 def test_in_flight_is_awaited_through_stop_and_purge(queue: Queue, clock: VirtualClock) -> None:
@@ -277,17 +339,18 @@ def restless() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
+@pytest.mark.parametrize("relay", [False, True])
 @pytest.mark.usefixtures("restless")
-def test_sixteen_threads_lose_nothing_and_never_share_a_key() -> None:
-    producers, workers, keys, adds = 8, 8, 1000, 25_000
-    queue = Queue("test", clock=SYSTEM_CLOCK, workers=workers)
+def test_of_a_million_adds_sixteen_threads_lose_none_and_never_share_a_key(relay: bool) -> None:  # noqa: FBT001
+    producers, workers, keys, adds = 8, 8, 1000, ADDS // 2 // 8
+    queue = Queue("test", clock=SYSTEM_CLOCK, workers=workers, relay=relay)
     requests = [Request(f"cluster{number % 7}", "", str(number)) for number in range(keys)]
     written = [[0] * keys for _ in range(producers)]
     seen: list[tuple[int, ...]] = [()] * keys
     busy: set[Request] = set()
     overlaps: list[Request] = []
     outcomes = itertools.cycle(
-        [Outcome.forget()] * 30 + [Outcome.retry(), Outcome.after(0), Outcome.after(0.001), Outcome.drop()]
+        [Outcome.forget()] * 30 + [Outcome.retry(), Outcome.after(0), Outcome.after(0.001), Outcome.hold(0.001)]
     )
 
     def produce(producer: int) -> None:
@@ -297,14 +360,21 @@ def test_sixteen_threads_lose_nothing_and_never_share_a_key() -> None:
             queue.add(requests[number], priority=count % 3, after=0.0005 if count % 50 == 0 else 0.0)
 
     def work() -> None:
-        while (item := queue.get()) is not None:
+        item = queue.get()
+        while item is not None:
             if item.request in busy:
                 overlaps.append(item.request)
             busy.add(item.request)
             number = int(item.request.name)
+            if number % 100 == 0:
+                queue.let_others(item)
             seen[number] = tuple(row[number] for row in written)
             busy.discard(item.request)
-            queue.done(item, next(outcomes))
+            if relay:
+                item = queue.exchange(item, next(outcomes))
+            else:
+                queue.done(item, next(outcomes))
+                item = queue.get()
 
     working = [Call(work) for _ in range(workers)]
     producing = [Call(functools.partial(produce, producer)) for producer in range(producers)]
@@ -344,6 +414,46 @@ def test_workers_that_come_and_go_leave_no_one_asleep_beside_work() -> None:
         call.answer()
 
     assert len(done) == total
+
+
+@pytest.mark.parametrize("relay", [False, True])
+def test_at_whatever_moment_a_queue_is_stopped_nothing_is_handed_out_any_more(relay: bool) -> None:  # noqa: FBT001
+    for seed in range(500):
+        stop_at_a_random_moment(random.Random(seed), relay=relay)  # noqa: S311 - not a secret
+
+
+def stop_at_a_random_moment(rng: random.Random, *, relay: bool) -> None:
+    clock = VirtualClock()
+    queue = Queue("test", clock=clock, workers=2, relay=relay)
+    outcomes = [Outcome.forget(), Outcome.retry(), Outcome.after(0), Outcome.after(0.1), Outcome.hold(0.1)]
+    late: list[object] = []
+    take = queue._schedule.take
+
+    def watched(now: float) -> Item[Request] | None:
+        item = take(now)
+        if item is not None and queue.stopped:
+            late.append(item)
+        return item
+
+    queue._schedule.take = watched  # type: ignore[method-assign]
+
+    def work() -> None:
+        item = queue.get()
+        while item is not None:
+            item = queue.exchange(item, rng.choice(outcomes))
+
+    calls = [Call(work) for _ in range(2)]
+    for _ in range(rng.randrange(40)):
+        queue.add(Request(rng.choice("abc"), "", rng.choice("xyz")), after=rng.choice([0, 0, 0.1]))
+        if rng.random() < 0.2:
+            clock.advance(0.1)
+    queue.stop()
+    queue.add(A)
+    for call in calls:
+        call.answer()
+
+    assert late == []
+    assert (queue.get(), len(queue), queue.in_flight, queue._schedule._shares) == (None, 0, 0, {})
 
 
 def test_a_purge_wakes_who_may_take_what_the_cap_kept_back(clock: VirtualClock) -> None:

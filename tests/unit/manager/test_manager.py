@@ -1,14 +1,12 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import http.client
 import os
-import random
 import re
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +19,7 @@ import kcontroller
 from kcontroller.config import ManagerOptions
 from kcontroller.controller import Builder, Context, Reconciler, Result
 from kcontroller.errors import ClusterNotFound, ConfigError
-from kcontroller.manager import Manager
+from kcontroller.manager import Manager, lifecycle
 from kcontroller.multicluster import ClusterSpec
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.transport.config import Config
@@ -143,16 +141,16 @@ def test_servers_start_first_then_mappers_then_the_cluster_then_sources_then_wor
 ) -> None:
     manager = make(Maps(), server=api.url, options=with_health())
     started: list[str] = []
-    spawn = manager._threads.spawn
+    spawn = manager._parts.supervisor.threads.spawn
 
     def recorded(role: str, key: str, target: Any) -> threading.Thread:
         started.append(role)
         return spawn(role, key, target)
 
-    monkeypatch.setattr(manager._threads, "spawn", recorded)
+    monkeypatch.setattr(manager._parts.supervisor.threads, "spawn", recorded)
     manager.start()
 
-    assert list(dict.fromkeys(started)) == ["health", "cluster", "worker"]
+    assert list(dict.fromkeys(started)) == ["health", "watchdog", "cluster", "worker"]
 
 
 def test_a_second_start_raises(make: Make) -> None:
@@ -179,7 +177,7 @@ def test_a_wrong_setup_adds_nothing(make: Make) -> None:
         manager.add(Wrong())
     manager.add(Maps())
 
-    assert [each.name for each in manager._controllers] == ["maps"]
+    assert [each.name for each in manager.controllers] == ["maps"]
 
 
 @pytest.mark.parametrize("which", ["metrics_bind_address", "health_probe_bind_address"])
@@ -232,10 +230,37 @@ def test_after_the_stop_no_controller_comes(make: Make) -> None:
     manager = make(Maps())
     manager.start()
     manager.stop()
-    with contextlib.suppress(RuntimeError):
+    with pytest.raises(RuntimeError, match="the manager has stopped; make a new one"):
         manager.add(Maps(name="late"))
 
+    assert [each.name for each in manager.controllers] == ["maps"]
     assert names_of_ours() == []
+
+
+@pytest.mark.parametrize(
+    ("own", "by_kind", "for_all", "workers"),
+    [(3, {"ConfigMap": 2}, 5, 3), (0, {"ConfigMap": 2}, 5, 2), (0, {"ConfigMap.apps": 2}, 5, 5), (0, {}, None, 1)],
+)
+def test_the_reconciler_says_how_many_workers_it_has_then_its_kind_then_the_option_for_all(
+    make: Make, own: int, by_kind: dict[str, int], for_all: int | None, workers: int
+) -> None:
+    class Own(Maps):
+        def setup(self, builder: Builder) -> None:
+            builder.for_(CONFIG_MAP)
+            if own:
+                builder.options(max_concurrent_reconciles=own)
+
+    options = dataclasses.replace(QUIET, concurrency=by_kind, max_concurrent_reconciles=for_all)
+    manager = make(Own(), options=options)
+    assert manager.controllers[0].workers == workers
+
+
+def test_workers_for_a_kind_that_nobody_reconciles_are_a_mistake(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    options = dataclasses.replace(QUIET, concurrency={"Deployment.apps": 8, "ConfigMap": 2})
+    make(Maps(), options=options).start()
+
+    assert "concurrency is given for Deployment.apps, which no controller reconciles" in caplog.messages
+    assert not any("ConfigMap" in each for each in caplog.messages)
 
 
 def test_there_is_one_cluster(make: Make) -> None:
@@ -400,7 +425,7 @@ def test_it_is_never_ready_while_it_starts(make: Make, api: TinyApi) -> None:
 def test_a_server_that_is_away_is_not_ready_and_lives(make: Make, eventually: Any) -> None:
     manager = make(Maps(), options=with_health())
     manager.start()
-    port = manager._servers.port("health")
+    port = manager._parts.servers.port("health")
     eventually(lambda: bool(manager.cluster().troubles()))
 
     status, text = ask(port, "/readyz")
@@ -409,15 +434,30 @@ def test_a_server_that_is_away_is_not_ready_and_lives(make: Make, eventually: An
     assert ask(port, "/healthz") == (200, "ok")
 
 
+def test_a_map_function_that_hangs_keeps_it_from_being_ready(make: Make, api: TinyApi, eventually: Any) -> None:
+    go_on = threading.Event()
+
+    class Hanging(Maps):
+        def setup(self, builder: Builder) -> None:
+            builder.watches(CONFIG_MAP, to=lambda _cluster, _obj: (go_on.wait(20) and []) or [])
+
+    manager = make(Hanging(), server=api.url)
+    manager.start()
+    eventually(lambda: manager.pending() == ())
+    assert manager.readyz.run() == {"caches": "controller maps has not queued its first objects"}
+    go_on.set()
+    assert manager.wait_ready(10)
+
+
 def test_the_probes_are_answered_while_reconciles_end(make: Make, api: TinyApi, go_on: threading.Event) -> None:
     reconciler = Maps(lambda _ctx, _request: go_on.wait(10) and None)
     manager = make(reconciler, server=api.url, options=with_health())
     manager.start()
     assert reconciler.began.wait(10)
-    port = manager._servers.port("health")
+    port = manager._parts.servers.port("health")
     stopper = threading.Thread(target=manager.stop)
     stopper.start()
-    manager._stop.wait(10)
+    manager._parts.supervisor.stop.wait(10)
 
     assert ask(port, "/healthz") == (200, "ok")
     assert ask(port, "/readyz")[0] == 500
@@ -529,7 +569,7 @@ def test_the_tokens_of_reconciles_stop_only_after_the_drain_time(
     controller = manager.controllers[0]
     stopper = threading.Thread(target=manager.stop)
     stopper.start()
-    assert manager._stop.wait(10)
+    assert manager._parts.supervisor.stop.wait(10)
     assert not controller._stop.stopped
     go_on.set()
     stopper.join(10)
@@ -547,7 +587,7 @@ def test_it_stops_in_reverse_order(make: Make, api: TinyApi, monkeypatch: pytest
         "interrupt": (manager.controllers[0], "interrupt"),
         "mappers": (manager.mappers, "stop"),
         "cluster": (manager.cluster(), "stop"),
-        "servers": (manager._servers, "stop"),
+        "servers": (manager._parts.servers, "stop"),
     }
     for name, (part, method) in parts.items():
         before = getattr(part, method)
@@ -559,7 +599,7 @@ def test_it_stops_in_reverse_order(make: Make, api: TinyApi, monkeypatch: pytest
         monkeypatch.setattr(part, method, recorded)
     manager.stop()
 
-    assert calls == ["queue", "drained", "interrupt", "mappers", "cluster", "servers"]
+    assert calls == ["mappers", "queue", "drained", "interrupt", "cluster", "servers"]
 
 
 def test_stopping_twice_gives_the_same_answer(make: Make, api: TinyApi, go_on: threading.Event) -> None:
@@ -591,7 +631,7 @@ def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
 ) -> None:
     """The stop comes when so many threads run."""
     manager = make(Maps(workers=4), server=api.url, options=with_health())
-    spawn, seen = manager._threads.spawn, []
+    spawn, seen = manager._parts.supervisor.threads.spawn, []
     stoppers: list[threading.Thread] = []
 
     def stop_in_the_middle(role: str, key: str, target: Any) -> threading.Thread:
@@ -602,13 +642,13 @@ def test_a_stop_in_the_middle_of_a_start_leaves_nothing(
         seen.append(role)
         return spawn(role, key, target)
 
-    monkeypatch.setattr(manager._threads, "spawn", stop_in_the_middle)
+    monkeypatch.setattr(manager._parts.supervisor.threads, "spawn", stop_in_the_middle)
     with contextlib.suppress(RuntimeError):
         manager.start()
     stoppers[0].join(20)
 
     eventually(lambda: names_of_ours() == [])
-    assert manager._failure == ""
+    assert manager.failure == ""
 
 
 class Faulty:
@@ -617,7 +657,9 @@ class Faulty:
     name = "faulty"
     patience = None
 
-    def __init__(self, server: str, reconciler: Maps, *, start: bool = False, stop: bool = False) -> None:
+    def __init__(
+        self, server: str, reconciler: Maps, *, start: bool = False, stop: Callable[[], object] = lambda: None
+    ) -> None:
         self._spec = ClusterSpec("one", Config(server, StaticCredentials()))
         self._reconciler, self._start, self._stop = reconciler, start, stop
 
@@ -629,13 +671,16 @@ class Faulty:
             raise OSError(msg)
 
     def stop(self) -> None:
-        if self._stop:
-            msg = "stop fails"
-            raise OSError(msg)
+        self._stop()
 
 
-@pytest.mark.parametrize("stop", [False, True])
-def test_a_provider_that_cannot_start_leaves_nothing_running(api: TinyApi, *, stop: bool) -> None:
+def raises() -> None:
+    msg = "stop fails"
+    raise OSError(msg)
+
+
+@pytest.mark.parametrize("stop", [lambda: None, raises])
+def test_a_provider_that_cannot_start_leaves_nothing_running(api: TinyApi, stop: Callable[[], None]) -> None:
     reconciler = Maps()
     provider = Faulty(api.url, reconciler, start=True, stop=stop)
     manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
@@ -652,7 +697,7 @@ def test_a_provider_that_cannot_stop_keeps_nothing_from_stopping(
     api: TinyApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     reconciler = Maps()
-    provider = Faulty(api.url, reconciler, stop=True)
+    provider = Faulty(api.url, reconciler, stop=raises)
     manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
     manager.add(reconciler)
     manager.start()
@@ -660,6 +705,55 @@ def test_a_provider_that_cannot_stop_keeps_nothing_from_stopping(
     assert manager.stop()
     assert names_of_ours() == []
     assert "provider faulty failed to stop: OSError: stop fails" in caplog.text
+
+
+def test_a_provider_that_hangs_keeps_nothing_from_stopping(
+    api: TinyApi, go_on: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(lifecycle, "_PROVIDER_SECONDS", 0.1)
+    reconciler = Maps()
+    provider = Faulty(api.url, reconciler, stop=lambda: go_on.wait(20))
+    manager = Manager(Config(api.url, StaticCredentials()), provider=provider, options=QUIET)
+    manager.add(reconciler)
+    manager.start()
+    stopper = threading.Thread(target=manager.stop, args=(5.0,))
+    stopper.start()
+    monkeypatch.setattr(manager._parts.leadership, "stop", lambda *, release: release and go_on.set())
+    stopper.join(10)
+
+    assert go_on.is_set(), "the lease is given back although the provider hangs"
+    assert "provider faulty has not stopped within 0.1 s; not waiting" in caplog.text
+    assert manager.failure == ""
+
+
+def test_a_map_function_may_write_until_the_lease_is_given_back_and_no_longer(
+    make: Make, api: TinyApi, monkeypatch: pytest.MonkeyPatch, eventually: Any
+) -> None:
+    calls: list[str] = []
+    begun, go_on = threading.Event(), threading.Event()
+
+    def mapped(_cluster: Cluster, _obj: object) -> list[Request]:
+        begun.set()
+        go_on.wait(10)
+        calls.append("mapped")
+        return []
+
+    class Mapped(Maps):
+        def setup(self, builder: Builder) -> None:
+            builder.watches(CONFIG_MAP, to=mapped)
+
+    manager = make(Mapped(), server=api.url)
+    manager.start()
+    assert begun.wait(10)
+    monkeypatch.setattr(manager._parts.leadership, "stop", lambda *, release: release and calls.append("given back"))
+    monkeypatch.setattr(lifecycle, "_ABANDON_SECONDS", 10.0)
+    stopper = threading.Thread(target=manager.stop)
+    stopper.start()
+    eventually(lambda: all(each.queue.stopped for each in manager.controllers))
+    go_on.set()
+    stopper.join(10)
+
+    assert calls == ["mapped", "given back"], "the second object's function does not begin any more"
 
 
 def test_a_body_that_raises_stops_the_manager_and_is_told(make: Make) -> None:
@@ -688,7 +782,7 @@ def test_it_may_run_on_any_thread(make: Make, api: TinyApi) -> None:
     assert problems == []
 
 
-# ---- failing threads (G2) --------------------------------------------------------------------------------------------
+# ---- failing threads --------------------------------------------------------------------------------------------
 
 
 def test_a_failing_thread_is_named_counted_and_stops_the_manager(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -696,8 +790,8 @@ def test_a_failing_thread_is_named_counted_and_stops_the_manager(make: Make, cap
     manager.start()
     manager.cluster()._loop.call(lambda: 1 / 0 and None)
 
-    assert manager._stop.wait(10)
-    assert manager._failure == "thread kc-cluster-local failed: ZeroDivisionError"
+    assert manager._parts.supervisor.stop.wait(10)
+    assert manager.failure == "thread kc-cluster-local failed: ZeroDivisionError"
     assert manager.healthz.run() == {"threads": "thread kc-cluster-local failed: ZeroDivisionError"}
     assert "thread kc-cluster-local failed, the process stops: ZeroDivisionError: division by zero" in caplog.text
     assert manager.metrics.registry.get_sample_value("kcontroller_thread_failures_total") == 1
@@ -720,8 +814,8 @@ def test_whoever_embeds_it_waits_until_it_stops_and_is_told_why(make: Make) -> N
 def test_the_first_failure_counts_and_a_stop_is_none(make: Make) -> None:
     manager = make(Maps())
     manager.start()
-    manager._fail("the first")
-    manager._fail("the second")
+    manager._parts.supervisor.fail("the first")
+    manager._parts.supervisor.fail("the second")
     assert manager.failure == "the first"
 
     other = make(Maps())
@@ -729,25 +823,6 @@ def test_the_first_failure_counts_and_a_stop_is_none(make: Make) -> None:
         pass
     assert other.wait_stopping()
     assert other.failure == ""
-
-
-@pytest.mark.parametrize("failing", [("cluster", "local"), ("worker", "maps-0"), ("health", "1")])
-def test_whichever_thread_fails_the_run_ends_with_1(
-    make: Make, api: TinyApi, failing: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    manager = make(Maps(), server=api.url, options=with_health())
-    spawn = manager._threads.spawn
-
-    def sabotage(of: str, key: str, target: Any) -> threading.Thread:
-        def fail() -> None:
-            raise RuntimeError(f"sabotage of {of}")
-
-        return spawn(of, key, fail if (of, key) == failing else target)
-
-    monkeypatch.setattr(manager._threads, "spawn", sabotage)
-
-    assert manager.run() == 1
-    assert names_of_ours() == []
 
 
 # ---- run -------------------------------------------------------------------------------------------------------------
@@ -787,6 +862,30 @@ def test_a_drain_time_that_ran_out_ends_the_run_with_1(make: Make, api: TinyApi,
     assert make(Maps(act), server=api.url, options=options).run() == 1
 
 
+def test_who_asks_not_to_wait_for_reconciles_stops_in_order_although_one_runs(
+    make: Make, api: TinyApi, go_on: threading.Event
+) -> None:
+    def act(_ctx: Context, _request: Request) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        go_on.wait(20)
+
+    options = dataclasses.replace(QUIET, graceful_shutdown_timeout=0)
+    assert make(Maps(act), server=api.url, options=options).run() == 0
+    assert not go_on.is_set()
+
+
+def test_a_thread_that_fails_while_it_stops_ends_the_run_with_1(
+    make: Make, api: TinyApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An end in order would hide it; what else has to stop stops."""
+    manager = make(Maps(lambda _ctx, _request: os.kill(os.getpid(), signal.SIGTERM)), server=api.url)
+    manager._parts.supervisor.stop.on_stop(lambda: manager._parts.supervisor.threads.spawn("late", "", lambda: 1 / 0))
+
+    assert manager.run() == 1
+    assert "thread kc-late failed" in caplog.text
+    assert names_of_ours() == []
+
+
 def test_a_port_that_is_taken_gives_the_signals_back(make: Make) -> None:
     before = signal.getsignal(signal.SIGTERM)
     with socket.create_server(("127.0.0.1", 0)) as other:
@@ -798,82 +897,3 @@ def test_a_port_that_is_taken_gives_the_signals_back(make: Make) -> None:
 
     assert signal.getsignal(signal.SIGTERM) is before
     assert names_of_ours() == []
-
-
-# ---- G1: SIGTERM at any moment ---------------------------------------------------------------------------------------
-
-SCRIPT = """
-import sys, threading
-from kcontroller.controller import Reconciler
-from kcontroller.manager import Manager, ManagerOptions
-from kcontroller.process import logs, signals
-from kcontroller.transport.config import Config
-from kcontroller.transport.credentials import StaticCredentials
-
-class Maps(Reconciler):
-    name = "maps"
-    def setup(self, builder):
-        builder.for_("v1 ConfigMap").watches("v1 ConfigMap", lambda cluster, obj: [])
-    def reconcile(self, ctx, request):
-        ctx.log.info("here")
-
-logs.configure(sys.stderr, log_format="json", verbose=True)
-entered = signals.SignalWait.__enter__
-
-def tell(self):
-    entered(self)
-    print("signals are ours", flush=True)
-    return self
-
-signals.SignalWait.__enter__ = tell
-options = ManagerOptions(
-    metrics_bind_address="127.0.0.1:0", health_probe_bind_address="127.0.0.1:0", graceful_shutdown_timeout=5
-)
-manager = Manager(Config(sys.argv[1], StaticCredentials()), options=options)
-manager.add(Maps())
-code = manager.run()
-left = [thread.name for thread in threading.enumerate() if thread.name.startswith("kc-")]
-sys.exit(f"threads left: {left}" if left else code)
-"""
-
-
-def end_at_random_moments(server: str, seed: int, moments: int) -> None:
-    rng = random.Random(seed)  # noqa: S311 - not a secret
-    pause = threading.Event()
-    for _ in range(moments):
-        with subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, server], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "signals are ours\n"
-            moment = rng.choice((0.0, rng.uniform(0, 0.02), rng.uniform(0, 0.2)))
-            pause.wait(moment)
-            process.terminate()
-            _, errors = process.communicate(timeout=15)
-        assert process.returncode == 0, f"after {moment:.4f} s: {errors}"
-        assert "Traceback" not in errors, f"after {moment:.4f} s: {errors}"
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_sigterm_at_any_moment_ends_with_0_although_the_server_is_away(seed: int) -> None:
-    end_at_random_moments(f"http://127.0.0.1:{unused_port()}", seed, 5)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_sigterm_at_any_moment_ends_with_0_beside_a_server_that_answers(seed: int, api: TinyApi) -> None:
-    end_at_random_moments(api.url, seed, 5)
-
-
-def test_a_map_function_that_hangs_keeps_it_from_being_ready(make: Make, api: TinyApi, eventually: Any) -> None:
-    go_on = threading.Event()
-
-    class Hanging(Maps):
-        def setup(self, builder: Builder) -> None:
-            builder.watches(CONFIG_MAP, to=lambda _cluster, _obj: (go_on.wait(20) and []) or [])
-
-    manager = make(Hanging(), server=api.url)
-    manager.start()
-    eventually(lambda: manager.pending() == ())
-    assert manager.readyz.run() == {"caches": "controller maps has not queued its first objects"}
-    go_on.set()
-    assert manager.wait_ready(10)

@@ -1,0 +1,54 @@
+"""``kcontroller pause``: leave a controller or a cluster alone until somebody says otherwise."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from kcontroller.cli.reach import find, socket_option
+
+EVERYTHING: Final = "*"
+
+
+@click.command("pause")
+@click.argument("controller", required=False)
+@click.option("--cluster", metavar="NAME", help="In this cluster only; by default in all.")
+@click.option("--all", "everything", is_flag=True, help="Every controller.")
+@click.option("--why", metavar="TEXT", default="", help="What to tell those who ask.")
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    controller: str | None,
+    cluster: str | None,
+    *,
+    everything: bool,
+    why: str,
+    socket_path: str | None,
+) -> None:
+    """Let a running daemon leave a CONTROLLER alone, or a cluster.
+
+    What is being reconciled goes on to its end; nothing more begins. Events are heard and kept until 'kcontroller
+    resume'. A pause is forgotten when the daemon ends.
+    """
+    if not (controller or cluster or everything) or (controller and everything):
+        msg = "name what to pause: a controller, --cluster, or --all"
+        raise click.UsageError(msg, ctx)
+    answer = find(socket_path).post(
+        "/pause", controller=controller or EVERYTHING, cluster=cluster or EVERYTHING, why=why
+    )
+    say(answer["paused"])
+    about = answer["about"]
+    if not about["leads"]:
+        who = f"{about['holder']} leads" if about["holder"] else "another replica may lead"
+        click.echo(f"this replica stands by, and {who}: pause it there too", err=True)
+
+
+def say(paused: list[dict[str, Any]]) -> None:
+    """Print what is paused, a line each."""
+    for each in paused:
+        click.echo(each["text"])
+    if not paused:
+        click.echo("nothing is paused")

@@ -1,0 +1,39 @@
+"""``kcontroller resume``: go on with what was paused, by people or by a spent budget."""
+
+from __future__ import annotations
+
+import click
+
+from kcontroller.cli.pause import EVERYTHING, say
+from kcontroller.cli.reach import find, socket_option
+
+
+@click.command("resume")
+@click.argument("controller", required=False)
+@click.option("--cluster", metavar="NAME", help="In this cluster only; by default in all.")
+@click.option("--all", "everything", is_flag=True, help="Every controller.")
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    controller: str | None,
+    cluster: str | None,
+    *,
+    everything: bool,
+    socket_path: str | None,
+) -> None:
+    """Let a running daemon go on with a CONTROLLER or a cluster that is paused, or has spent a budget.
+
+    It takes back the pauses within what is named: 'resume widget' that of widget in any cluster, but not one of every
+    controller. A spent budget starts anew.
+    """
+    if not (controller or cluster or everything) or (controller and everything):
+        msg = "name what to resume: a controller, --cluster, or --all"
+        raise click.UsageError(msg, ctx)
+    answer = find(socket_path).post("/resume", controller=controller or EVERYTHING, cluster=cluster or EVERYTHING)
+    for each in answer["ended"]:
+        click.echo(f"resumed: {each}")
+    if not answer["ended"]:
+        click.echo("there was nothing to resume")
+    say(answer["paused"])

@@ -1,0 +1,283 @@
+"""Why a request is where it is: what `kcontroller explain` asks a running process.
+
+Nothing is kept for it but the trace; all else is read when somebody asks: the queue, the caches, the election.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.api.codec import gvk_of
+from kcontroller.api.keys import GVK, Key, Request
+from kcontroller.cache.store import Change
+from kcontroller.controller import sentences
+from kcontroller.controller.event import Event
+from kcontroller.controller.explanation import Cached, Explanation, Queued
+from kcontroller.controller.history import History
+from kcontroller.controller.recording import QUEUED
+from kcontroller.errors import ClusterNotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from datetime import datetime
+
+    from kcontroller.cache.entry import Entry
+    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.controller import Controller
+    from kcontroller.controller.explanation import Waiting
+    from kcontroller.controller.pauses import Pauses
+    from kcontroller.multicluster.registry import Registry
+    from kcontroller.process.clock import Clock
+    from kcontroller.workqueue import Standing
+
+_DONE: Final = "waits for nothing: its last reconcile went well"
+_NEVER: Final = "waits for nothing: it has not been reconciled since this trace began"
+_UNKNOWN: Final = "is not known here: no cache shows it, and nothing has happened to it"
+
+
+class NotKnown(LookupError):
+    """What was asked for is nothing of this process; the text names it and what there is."""
+
+
+class Explainer:
+    """Answers for the controllers of a process; any thread.
+
+    Args:
+        controllers: all of them.
+        clusters: where they work.
+        pauses: what people have paused.
+        clock: the time.
+        leads: whether this process leads.
+        holder: who holds the lease; "" if nobody or not known.
+    """
+
+    def __init__(
+        self,
+        controllers: Iterable[Controller],
+        clusters: Registry,
+        *,
+        pauses: Pauses,
+        clock: Clock,
+        leads: Callable[[], bool] = lambda: True,
+        holder: Callable[[], str] = lambda: "",
+    ) -> None:
+        self._controllers = controllers
+        self._clusters = clusters
+        self._clock = clock
+        self._pauses = pauses
+        self._leads = leads
+        self._holder = holder
+
+    def explain(self, cluster: str, kind: str, key: Key) -> tuple[Explanation, ...]:
+        """Explain an object to each controller that reconciles it, or reconciles something because of it.
+
+        Args:
+            cluster: its name; "" or ``local`` for a single one.
+            kind: ``Widget``, ``widgets``, ``widgets.example.com`` or ``example.com/v1 Widget``.
+            key: namespace and name.
+
+        Raises:
+            NotKnown: there is no such cluster, or no controller has to do with the kind or the object.
+        """
+        name = self._name_of(cluster)
+        asked = Request(name, *key)
+        found: list[Explanation] = []
+        kinds: set[GVK] = set()
+        for controller in self._controllers:
+            meant = self.kinds_of(controller, name, kind)
+            kinds |= meant
+            found += [self._explain(controller, request) for request in self._requests(controller, meant, asked)]
+        if not kinds:
+            msg = f"no controller here has to do with {kind}; there are {self._offered()}"
+            raise NotKnown(msg)
+        if not found:
+            names = ", ".join(sorted(map(str, kinds)))
+            msg = f"nothing was reconciled because of {names} {key}, and nobody owns it"
+            raise NotKnown(msg)
+        return tuple(found)
+
+    def kinds_of(self, controller: Controller, cluster: str, text: str) -> set[GVK]:
+        """The kinds of a controller that a text may mean."""
+        own = () if controller.gvk is None else (controller.gvk,)
+        declared = {*own, *(gvk_of(each.kind) for each in controller.declarations)}
+        return {gvk for gvk in declared if text.lower() in self._names_of(gvk, cluster)}
+
+    def shown(self, cluster: str, gvk: GVK, key: Key) -> Entry | None:
+        """What the caches of a cluster show of an object now."""
+        try:
+            return self._clusters.get(cluster).shown(gvk, key)
+        except ClusterNotFound:
+            return None
+
+    # ---- which requests ------------------------------------------------------------------------------------------
+
+    def _name_of(self, cluster: str) -> str:
+        name = "" if cluster == "local" else cluster
+        known = {*(each.name for each in self._clusters), *(state.name for state in self._clusters.states())}
+        if name in known:
+            return name
+        there = ", ".join(sorted(known - {""})[:10]) or "none yet"
+        if not name:
+            msg = f"name the cluster: this process works on those of a provider ({there})"
+            raise NotKnown(msg)
+        msg = f"no cluster {name!r} here; there are {there}"
+        raise NotKnown(msg)
+
+    def _names_of(self, gvk: GVK, cluster: str) -> set[str]:
+        kind = gvk.kind.lower()
+        names = {kind, f"{kind}s", str(gvk).lower()}
+        try:
+            plural = self._clusters.get(cluster).plural(gvk)
+        except ClusterNotFound:
+            plural = ""
+        names |= {plural} if plural else set()
+        return names | {f"{name}.{gvk.group}" for name in names if gvk.group and "/" not in name}
+
+    def _offered(self) -> str:
+        offered = [
+            f"{each.name} ({', '.join(dict.fromkeys(str(gvk_of(one.kind)) for one in each.declarations))})"
+            for each in self._controllers
+        ]
+        return "; ".join(offered) or "no controllers"
+
+    def _requests(self, controller: Controller, kinds: set[GVK], asked: Request) -> Iterator[Request]:
+        if controller.gvk in kinds:
+            yield asked
+            return
+        found: dict[Request, None] = {}
+        for declaration in controller.declarations:
+            gvk = gvk_of(declaration.kind)
+            if gvk not in kinds:
+                continue
+            entry = self.shown(asked.cluster, gvk, asked.key)
+            # Functions of the user's are not called for it: what they said before stands in the trace.
+            if entry is not None and not declaration.handler.user_code:
+                event = Event(asked.cluster, declaration.kind, Change(None, entry))
+                found |= dict.fromkeys(declaration.handler.requests(event, self._clusters.get(asked.cluster)))
+            found |= dict.fromkeys(_caused(controller, gvk, asked))
+        yield from found
+
+    # ---- one request ---------------------------------------------------------------------------------------------
+
+    def _explain(self, controller: Controller, request: Request) -> Explanation:
+        history = History(() if controller.trace is None else controller.trace.of(request), at=self._at)
+        standing = _standing(controller, request)
+        entry = None if controller.gvk is None else self.shown(request.cluster, controller.gvk, request.key)
+        waiting = tuple(self._waiting(controller, request, standing))
+        known = bool(entry or standing or history.steps)
+        failure = history.last_error
+        settled = known and failure is None and all(each.what == "requeue_after" for each in waiting)
+        return Explanation(
+            controller=controller.name,
+            cluster=request.cluster,
+            kind=str(controller.gvk or ""),
+            key=str(request.key),
+            verdict=_verdict(waiting, history, known=known),
+            known=known,
+            settled=settled,
+            waiting=waiting,
+            cached=None if entry is None else Cached(entry.version, entry.generation, entry.deleting),
+            queue=None if standing is None else self._queued(standing),
+            last_error=failure,
+            writes=history.writes,
+            steps=history.shown,
+            complete=history.complete,
+            notes=tuple(self._notes(controller, request, history)),
+            now=self._clock.now(),
+        )
+
+    def _waiting(self, controller: Controller, request: Request, standing: Standing | None) -> Iterator[Waiting]:
+        """What keeps a request, the one that decides first."""
+        name = request.cluster
+        cluster = self._cluster(name)
+        if cluster is None:
+            state = next((each for each in self._clusters.states() if each.name == name), None)
+            yield sentences.no_cluster(name, "" if state is None else state.why or state.state.value)
+        if controller.needs_leader_election and not self._leads():
+            yield sentences.standing_by(self._holder())
+        if cluster is not None and name in controller.waiting_for():
+            yield sentences.not_synced([str(each) for each in cluster.pending()])
+        yield from self._told_to(controller, request)
+        if standing is None:
+            return
+        match standing.state:
+            case "processing":
+                yield sentences.running(self._clock.monotonic() - standing.since)
+            case "held":
+                yield sentences.own_write(self._at(standing.due))
+            case "delayed" if standing.failures:
+                left = standing.due - self._clock.monotonic()
+                yield sentences.backoff(left, standing.failures, self._at(standing.due))
+            case "delayed":
+                yield sentences.later(standing.due - self._clock.monotonic(), self._at(standing.due))
+            case "ready" if controller.queue.capped(name):
+                yield sentences.cap(name)
+            case _:
+                yield sentences.worker(controller.queue.in_flight, controller.workers, len(controller.queue))
+
+    def _told_to(self, controller: Controller, request: Request) -> Iterator[Waiting]:
+        """What people have said, or have to say."""
+        where = f" --cluster {request.cluster}" if request.cluster else ""
+        for pause in self._pauses.holding(controller.name, request.cluster):
+            yield sentences.paused(str(pause), f"kcontroller resume {controller.name}{where}")
+        if request in controller.safety.objects:
+            yield sentences.annotated()
+        for spent in controller.safety.budgets.spent():
+            if spent.cluster == request.cluster:
+                yield sentences.budget(str(spent), f"kcontroller resume {controller.name}{where}")
+
+    def _cluster(self, name: str) -> Cluster | None:
+        try:
+            return self._clusters.get(name)
+        except ClusterNotFound:
+            return None
+
+    def _queued(self, standing: Standing) -> Queued:
+        since = self._at(standing.since)
+        return Queued(standing.state, since, standing.priority, standing.failures, standing.reasons)
+
+    def _notes(self, controller: Controller, request: Request, history: History) -> Iterator[str]:
+        if controller.trace is None:
+            yield "no trace: this process runs with --trace-keys 0"
+        elif not history.complete:
+            yield "older steps were dropped"
+        cluster = self._cluster(request.cluster)
+        if cluster is not None and controller.gvk is not None:
+            for kind, trouble in cluster.troubles().items():
+                if kind.startswith(str(controller.gvk)):
+                    yield f"{kind} gets no news: {trouble}"
+
+    def _at(self, monotonic: float) -> datetime:
+        return self._clock.now() + timedelta(seconds=monotonic - self._clock.monotonic())
+
+
+def _standing(controller: Controller, request: Request) -> Standing | None:
+    standing = controller.queue.standing(request)
+    # Of a request that failed for good the queue remembers nothing but its failures.
+    return None if standing is None or (standing.due == math.inf and standing.state == "delayed") else standing
+
+
+def _caused(controller: Controller, gvk: GVK, asked: Request) -> Iterator[Request]:
+    """The requests that a change of an object made lately, as the trace has them."""
+    if controller.trace is None:
+        return
+    for key in controller.trace.keys(
+        lambda step: (
+            step.what == QUEUED and step.about[1:2] == (asked.key,) and str(step.about[0]).partition(" ")[0] == gvk.kind
+        )
+    ):
+        if isinstance(key, Request) and key.cluster == asked.cluster:
+            yield key
+
+
+def _verdict(waiting: tuple[Waiting, ...], history: History, *, known: bool) -> str:
+    if not known:
+        return _UNKNOWN
+    if waiting:
+        return waiting[0].why
+    failure = history.last_error
+    if failure is not None:
+        return f"failed and is not tried again ({failure.then}): it is called when it changes; {failure.error}"
+    return _DONE if history.reconciled else _NEVER

@@ -1,0 +1,210 @@
+"""The workers of one controller, and what is done about one that does not come back.
+
+A thread cannot be ended from outside. So a reconcile whose time is over is told (its token stops, and its requests end
+with it), and if it has not returned a moment later, it is *stuck*: it is counted, the log says where it is, and another
+worker takes its place. Its request stays in work all the while, so that no second worker ever has the same one. When it
+returns after all, its outcome counts, and one worker ends that is too many now.
+"""
+
+from __future__ import annotations
+
+import threading
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from kcontroller.controller.places import place_of_thread
+from kcontroller.process.logs import Log, described
+from kcontroller.process.stop import OVERDUE
+from kcontroller.workqueue.entry import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from kcontroller.api.keys import Request
+    from kcontroller.controller.tally import Tally
+    from kcontroller.process.stop import StopToken
+    from kcontroller.process.threads import ThreadGroup
+    from kcontroller.workqueue import Item, WorkQueue
+
+GRACE_SECONDS: Final = 1.0
+"""How long a reconcile may take to end when its time is over; then it counts as stuck."""
+UNLIMITED_SECONDS: Final = 300.0
+"""After so long one without a time-out counts as stuck. It keeps its worker, since nobody said when it has to end."""
+
+_SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
+
+_log: Final = Log("kcontroller.controller")
+
+
+class Run:
+    """One reconcile.
+
+    Attributes:
+        item: what it works on.
+        began: in the clock's seconds.
+        stop: its token.
+        fields: what its log lines carry.
+        late: its time is over, and that is counted.
+        stuck: it did not return then.
+    """
+
+    __slots__ = ("began", "fields", "item", "late", "stop", "stuck")
+
+    def __init__(self, item: Item[Request], began: float, stop: StopToken, fields: Mapping[str, object]) -> None:
+        self.item = item
+        self.began = began
+        self.stop = stop
+        self.fields = fields
+        self.late = False
+        self.stuck = False
+
+
+class Seat:
+    """A worker's place: what it does now.
+
+    Attributes:
+        number: of the worker.
+        run: its reconcile; set by the worker alone.
+        thread: the worker's identity, as ``threading.get_ident`` has it.
+        surplus: its worker should end.
+    """
+
+    __slots__ = ("_pool", "number", "run", "surplus", "thread")
+
+    def __init__(self, pool: WorkerPool, number: int) -> None:
+        self._pool = pool
+        self.number = number
+        self.run: Run | None = None
+        self.thread = 0
+        self.surplus = False
+
+    def end(self, run: Run) -> None:
+        """Take note that the reconcile has returned."""
+        self._pool.end(self, run)
+
+
+class WorkerPool:
+    """Runs the workers, and replaces those that are stuck; as many again at most.
+
+    Args:
+        name: the controller's.
+        work: works at a seat until the queue is stopped, or the seat is surplus.
+        size: how many workers there are to be.
+        timeout: seconds a reconcile may take; 0 is no limit.
+        queue: where they take their items from.
+        tally: counts what is late, and what is stuck.
+        threads: where they run.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Seat], None],
+        *,
+        size: int,
+        timeout: float,
+        queue: WorkQueue[Request],
+        tally: Tally,
+        threads: ThreadGroup,
+    ) -> None:
+        self._name = name
+        self._work = work
+        self._size = size
+        self._timeout = timeout
+        self._patience = timeout + GRACE_SECONDS if timeout else UNLIMITED_SECONDS
+        self._queue = queue
+        self._tally = tally
+        self._threads = threads
+        self._lock = threading.Lock()
+        self._seats: dict[Seat, None] = {}
+        self._hired = 0
+        self._stuck = 0
+
+    def start(self) -> None:
+        """Start the workers."""
+        for _ in range(self._size):
+            with self._lock:
+                seat = self._add_seat()
+            self._hire(seat)
+
+    def end(self, seat: Seat, run: Run) -> None:
+        """Take note that a reconcile has returned; its worker goes on, unless there are enough others by now."""
+        with self._lock:
+            seat.run = None
+            if not run.stuck:
+                return
+            self._stuck -= 1
+            self._tally.stuck(self._stuck)
+            seat.surplus = len(self._seats) - self._stuck > self._size
+            if seat.surplus:
+                del self._seats[seat]
+        _log.info("the reconcile that was stuck has returned")
+
+    def look(self, now: float) -> float:
+        """Do what is due about the reconciles that run, and say when to look again; for the `Watchdog`."""
+        with self._lock:
+            running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
+        # One that begins after this look has so much time at least.
+        latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
+        return min([latest, *(self._see(seat, run, now) for seat, run in running)])
+
+    def _see(self, seat: Seat, run: Run, now: float) -> float:
+        if self._timeout and not run.late:
+            if now < run.began + self._timeout:
+                return run.began + self._timeout
+            self._tell(seat, run)
+        if now < run.began + self._patience:
+            return run.began + self._patience
+        if not run.stuck:
+            self._give_up(seat, run, now)
+        return NEVER
+
+    def _tell(self, seat: Seat, run: Run) -> None:
+        with self._lock:
+            if seat.run is not run:
+                return
+            run.late = True
+        self._tally.timed_out()
+        # What users have hung on the token may block, and others wait for this thread.
+        run.stop.stop(OVERDUE, apart=partial(self._threads.apart, "deadline", self._name))
+
+    def _give_up(self, seat: Seat, run: Run, now: float) -> None:
+        other = None
+        with self._lock:
+            if seat.run is not run:
+                return
+            run.stuck = True
+            self._stuck += 1
+            self._tally.stuck(self._stuck)
+            count = len(self._seats)
+            if self._timeout and count - self._stuck < self._size and count < 2 * self._size:
+                other = self._add_seat()
+        if not self._timeout:
+            then = "without a reconcile_timeout its worker waits for it"
+        elif other is None:
+            then = "as many as there should be are replaced already"
+        else:
+            then = "another worker takes its place"
+        at, seconds = place_of_thread(seat.thread), round(now - run.began, 1)
+        _log.error("a reconcile does not return: %s", then, at=at, seconds=seconds, **run.fields)
+        if self._timeout:
+            self._queue.abandon(run.item)
+        if other is not None:
+            self._replace(other)
+
+    def _replace(self, seat: Seat) -> None:
+        try:
+            self._hire(seat)
+        except RuntimeError as error:  # The system gives no more threads.
+            with self._lock:
+                del self._seats[seat]
+            _log.error("no other worker could be started: %s", described(error), controller=self._name)
+
+    def _add_seat(self) -> Seat:
+        seat = Seat(self, self._hired)
+        self._hired += 1
+        self._seats[seat] = None
+        return seat
+
+    def _hire(self, seat: Seat) -> None:
+        self._threads.spawn("worker", f"{self._name}-{seat.number}", partial(self._work, seat))

@@ -1,0 +1,199 @@
+"""Sources that are no kinds: words from threads of the user's own, and timers (`timers`).
+
+A raw source begins to feed a controller when the kinds of that controller are synced in a cluster, so that whatever it
+asks for finds a cache that is complete. What it says passes the predicates of all sources and its own;
+controller-runtime forgets the former.
+"""
+
+from __future__ import annotations
+
+import abc
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from kcontroller.api.keys import Key, Request
+from kcontroller.controller.event import Event
+from kcontroller.controller.handlers import request_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.lanes import Lane
+    from kcontroller.controller.predicates import Predicate
+    from kcontroller.process.clock import Clock
+    from kcontroller.workqueue import WorkQueue
+
+KEPT: Final = 1024
+"""Requests that a channel keeps for clusters that are not there yet."""
+
+
+class RawSource(abc.ABC):
+    """A source that is no kind; `str()` names it in logs and reasons."""
+
+    @abc.abstractmethod
+    def start(self, feed: Feed) -> None:
+        """Begin to feed a controller in one cluster; must not block."""
+
+    def stop(self, feed: Feed) -> None:  # noqa: B027 - a timer sees by itself that its feed has stopped
+        """Let a feed go, whose cluster has left; it takes nothing more."""
+
+
+class RawDeclaration(msgspec.Struct, frozen=True):
+    """A raw source of a controller, and which of its words count."""
+
+    source: RawSource
+    predicates: tuple[Predicate, ...]
+
+
+@dataclass(slots=True, eq=False)
+class _Word:
+    """What a source has said, as long as nobody has judged it."""
+
+    request: Request
+    priority: int
+    reason: str
+
+
+class Feed:
+    """The way of one raw source into the queue of one controller, in one cluster.
+
+    Args:
+        cluster: where.
+        predicates: which words count.
+        queue: gets the requests.
+        lane: runs functions of the user's.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        predicates: tuple[Predicate, ...],
+        *,
+        queue: WorkQueue[Request],
+        lane: Lane,
+        clock: Clock,
+    ) -> None:
+        self.cluster = cluster
+        self.clock = clock
+        self._predicates = predicates
+        self._user_code = any(predicate.user_code for predicate in predicates)
+        self._queue = queue
+        self._lane = lane
+        self._lock = threading.Lock()
+        self._unjudged: dict[Request, _Word] = {}  # Those that wait on the lane.
+        self.stopped = False
+
+    def add(self, target: Key | Request, *, priority: int = 0, reason: str) -> None:
+        """Ask for a request, if the predicates admit it; any thread, never blocks.
+
+        Raises:
+            TypeError: it is neither a Key nor a Request.
+        """
+        request = request_of(target, self.cluster)
+        if not self._user_code:
+            self._take(request, priority, reason)
+            return
+        with self._lock:
+            word = self._unjudged.get(request)
+            if word is not None:
+                word.priority = max(word.priority, priority)
+                return
+            word = self._unjudged[request] = _Word(request, priority, reason)
+        self._lane.submit(lambda: self._judge(word), key=request)
+
+    def call(self, function: Callable[[], None], *, ended: Callable[[], None]) -> None:
+        """Run a function of the user's; one that fails is tried again. `ended` is called when that is over."""
+        self._lane.submit(function, key=self, ended=ended)
+
+    def later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Run a function after so many seconds, unless the cluster has left by then."""
+        self._lane.submit(lambda: None if self.stopped else function(), after=seconds)
+
+    def stop(self) -> None:
+        """Take nothing more."""
+        self.stopped = True
+
+    def _judge(self, word: _Word) -> None:
+        with self._lock:
+            # What is said from now on is to be judged anew.
+            if self._unjudged.get(word.request) is word:
+                del self._unjudged[word.request]
+        self._take(word.request, word.priority, word.reason)
+
+    def _take(self, request: Request, priority: int, reason: str) -> None:
+        event = Event.generic(self.cluster.name, request, reason)
+        if not self.stopped and all(predicate.admits(event) for predicate in self._predicates):
+            self._queue.add(request, priority=priority, reason=reason)
+
+
+class Channel(RawSource):
+    """Reconciles what threads of your own ask for: a webhook, a listener of a message broker, a watcher of files.
+
+    Make one for each Reconciler, and give it to ``builder.source``. A request is in the queue once, however often it is
+    sent before its reconcile begins; so nothing piles up and nobody has to wait.
+
+    Args:
+        name: said in logs, and in ``ctx.reasons`` unless `send` gives a reason.
+    """
+
+    def __init__(self, name: str = "channel") -> None:
+        self._name = name
+        self._lock = threading.Lock()
+        self._feeds: tuple[Feed, ...] = ()
+        self._kept: dict[Request, tuple[int, str]] = {}
+
+    def send(self, target: Key | Request, *, priority: int = 0, reason: str = "") -> bool:
+        """Ask for a reconcile; any thread, also before the start. Never blocks.
+
+        While the controller does not work on the request's cluster yet, or no longer, the request is kept for it.
+
+        Args:
+            target: a `Request`; or a `Key`, which is of the single cluster.
+            priority: higher goes first.
+            reason: a short constant text for people.
+
+        Returns:
+            False if it was not taken, as 1,024 others are kept already.
+
+        Raises:
+            TypeError: it is neither a Key nor a Request.
+        """
+        if not isinstance(target, Key | Request):
+            msg = f"a channel takes Key or Request objects, got {type(target).__name__}"
+            raise TypeError(msg)
+        request = target if isinstance(target, Request) else Request("", *target)
+        said = reason or self._name
+        with self._lock:
+            feeds = [feed for feed in self._feeds if feed.cluster.name == request.cluster]
+            if not feeds:
+                if request not in self._kept and len(self._kept) >= KEPT:
+                    return False
+                before = self._kept.get(request, (priority, said))
+                self._kept[request] = (max(priority, before[0]), before[1])
+        for feed in feeds:
+            feed.add(request, priority=priority, reason=said)
+        return True
+
+    def start(self, feed: Feed) -> None:
+        """Take a cluster, and give it what was kept for it."""
+        with self._lock:
+            self._feeds = (*self._feeds, feed)
+            kept = {request: words for request, words in self._kept.items() if request.cluster == feed.cluster.name}
+            for request in kept:
+                del self._kept[request]
+        for request, (priority, reason) in kept.items():
+            feed.add(request, priority=priority, reason=reason)
+
+    def stop(self, feed: Feed) -> None:
+        """Let a cluster go."""
+        with self._lock:
+            self._feeds = tuple(each for each in self._feeds if each is not feed)
+
+    def __str__(self) -> str:
+        """Its name."""
+        return self._name

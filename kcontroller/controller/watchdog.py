@@ -1,0 +1,62 @@
+"""One thread that looks after work whose time may be over, since nothing else moves while a thread hangs.
+
+Those who work pay nothing for it, since nobody tells it anything: each look says when the next one is due, and what
+begins after a look has its time before it.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.threads import ThreadGroup
+
+    Look: TypeAlias = Callable[[float], float]
+    """Is given the time and answers when it wants to be called again, both in the clock's seconds."""
+
+_LONGEST: Final = 3600.0
+"""Seconds between two looks at most; some systems refuse to wait much longer in one go."""
+
+
+class Watchdog:
+    """Calls looks when they are due, on the thread ``kc-watchdog``; a look must neither block nor raise.
+
+    Args:
+        clock: the time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._looks: tuple[Look, ...] = ()
+        self._stopped = False
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Start to look."""
+        threads.spawn("watchdog", "", self._run)
+
+    def watch(self, look: Look) -> None:
+        """Call a look from now on; the first time at once."""
+        with self._changed:
+            self._looks = (*self._looks, look)
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Look no more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while not self._stopped:
+            looks = self._looks
+            now = self._clock.monotonic()
+            due = min((look(now) for look in looks), default=now + _LONGEST)
+            with self._changed:
+                if looks is self._looks and not self._stopped:
+                    self._clock.wait(self._changed, min(_LONGEST, max(0.0, due - self._clock.monotonic())))

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from typing import TYPE_CHECKING
+from urllib.request import urlopen
+
+import pytest
+
+from kcontroller import Key, Manager, ManagerOptions, Object, ObjectReconciler
+from kcontroller.api.keys import GVK
+from kcontroller.cli.reach import Daemon
+from kcontroller.errors import ConfigError
+from kcontroller.testing.polling import eventually
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import ANONYMOUS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import ClassVar
+
+    from kcontroller import Context
+    from kcontroller.testing.managers import Managers, ServerClient
+
+
+class Maps(ObjectReconciler[Object]):
+    kind: ClassVar[str] = "v1 ConfigMap"
+    name = "maps"
+
+    def reconcile_object(self, ctx: Context, obj: Object) -> None:
+        obj["data"] = {"done": "yes"}
+        ctx.client.patch(obj)
+
+
+def put(client: ServerClient, name: str) -> None:
+    client.create(Object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": name}}))
+
+
+def threads_of(role: str) -> list[str]:
+    return [each.name for each in threading.enumerate() if each.name.startswith(f"kc-{role}")]
+
+
+def test_by_default_nothing_is_served_and_nothing_taken_down(manager: Managers) -> None:
+    made = manager(Maps())
+
+    assert threads_of("control") == threads_of("debug") == []
+    assert [each.trace for each in made.controllers] == [None]
+
+
+def test_a_manager_explains_what_it_does_and_obeys(manager: Managers, client: ServerClient, tmp_path: Path) -> None:
+    made = manager(Maps(), trace_keys=100, control_socket=str(tmp_path / "s"))
+    daemon = Daemon(tmp_path / "s")
+    put(client, "web")
+
+    def explained() -> dict[str, object]:
+        (found,) = daemon.get("/explain", cluster="", kind="ConfigMap", key="default/web")
+        return found
+
+    eventually(lambda: explained()["settled"] is True)
+    (write,) = explained()["writes"]  # type: ignore[misc]
+    assert write["change"] == {"data": {"done": "yes"}}
+    assert daemon.get("/about")["controllers"] == ["maps"]
+
+    daemon.post("/pause", controller="maps", cluster="*", why="")
+    put(client, "later")
+    eventually(lambda: made.controllers[0].queue.depth("") == 1)
+    assert "data" not in client.get("v1 ConfigMap", Key("default", "later"))
+    daemon.post("/resume", controller="maps", cluster="*")
+    eventually(lambda: "data" in client.get("v1 ConfigMap", Key("default", "later")))
+
+    made.stop()
+    assert threads_of("control") == []
+    assert not (tmp_path / "s").exists()
+
+
+def test_debug_is_served_where_it_was_asked_for(
+    manager: Managers, client: ServerClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        made = manager(Maps(), debug_bind_address="127.0.0.1:0")
+    put(client, "web")
+    (port,) = [
+        record.kc_fields["port"]  # type: ignore[attr-defined]
+        for record in caplog.records
+        if getattr(record, "kc_fields", {}).get("name") == "debug"
+    ]
+
+    def page(path: str) -> str:
+        with urlopen(f"http://127.0.0.1:{port}/debug/{path}", timeout=5) as answer:
+            return str(answer.read().decode())
+
+    assert "kc-worker-maps-0" in page("threads")
+    assert [each["controller"] for each in json.loads(page("queue"))] == ["maps"]
+    eventually(lambda: made.cluster().shown(GVK("", "v1", "ConfigMap"), Key("default", "web")) is not None)
+    (found,) = json.loads(page("cache?kind=configmaps&key=default/web"))
+    assert found["object"]["metadata"]["name"] == "web"
+
+
+@pytest.mark.parametrize("address", [":6060", "0.0.0.0:6060"])
+def test_debug_for_everybody_is_refused_before_anything_starts(address: str) -> None:
+    config = Config("https://nobody.invalid", ANONYMOUS)
+
+    with pytest.raises(ConfigError, match="can be reached from elsewhere"):
+        Manager(config, options=ManagerOptions(debug_bind_address=address))
+
+
+def test_a_trace_of_too_few_keys_is_refused() -> None:
+    with pytest.raises(ConfigError, match="trace_keys must be at least 8, or 0 for no trace, got 3"):
+        ManagerOptions(trace_keys=3)
