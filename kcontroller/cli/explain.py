@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from kcontroller.cli.reach import find, socket_option
+from kcontroller.process.logs import one_line
+from kcontroller.process.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -49,7 +51,8 @@ def command(ctx: click.Context, /, names: tuple[str, ...], output: str, socket_p
     if output == "json":
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        click.echo("\n\n".join("\n".join(told(each)) for each in found))
+        # Names and messages are others' words: none of them may move the cursor.
+        click.echo("\n\n".join("\n".join(map(one_line, told(each))) for each in found))
     ctx.exit(exit_code(found))
 
 
@@ -101,6 +104,4 @@ def _line(head: str, text: str) -> str:
 
 
 def _age(at: str, now: datetime) -> str:
-    from kcontroller.controller.sentences import span  # noqa: PLC0415 - it brings the framework along
-
     return span((now - datetime.fromisoformat(at)).total_seconds())

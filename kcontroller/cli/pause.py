@@ -7,6 +7,7 @@ from typing import Any, Final
 import click
 
 from kcontroller.cli.reach import find, socket_option
+from kcontroller.process.logs import one_line
 
 EVERYTHING: Final = "*"
 
@@ -49,6 +50,6 @@ def command(
 def say(paused: list[dict[str, Any]]) -> None:
     """Print what is paused, a line each."""
     for each in paused:
-        click.echo(each["text"])
+        click.echo(one_line(each["text"]))
     if not paused:
         click.echo("nothing is paused")

@@ -69,7 +69,8 @@ class Daemon:
                 msg = f"{self.path} belongs to another user; run this as the user of the daemon"
                 raise Failure(msg) from error
             except (OSError, http.client.HTTPException) as error:
-                msg = f"no daemon answers at {self.path}: {error or type(error).__name__}"
+                why = getattr(error, "strerror", "") or str(error) or type(error).__name__
+                msg = f"no daemon answers at {self.path}: {why}"
                 raise Failure(msg) from error
         if response.status != http.client.OK:
             raise Refused(body.decode(errors="replace").strip())
@@ -82,7 +83,7 @@ def find(path: str | None) -> Daemon:
     Raises:
         Failure: there is none, or more than one; the text says what to do.
     """
-    if path:
+    if path and path != control_socket.AUTOMATIC:  # The daemon's own option has the same variable.
         return Daemon(Path(path))
     found = [Daemon(each) for each in control_socket.sockets() if control_socket.is_served(each)]
     if len(found) == 1:

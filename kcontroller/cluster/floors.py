@@ -23,17 +23,17 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec.structs import replace
 
-from kcontroller.api.selectors import LabelSelector
-from kcontroller.cache.projection import pairs
 from kcontroller.errors import StaleRead, WouldDeadlock
 from kcontroller.process.stop import Deadline
 from kcontroller.process.waits import about_to_wait
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kcontroller.api.keys import GVK, Key
+    from kcontroller.api.selectors import LabelSelector
     from kcontroller.cache.informer import Informer
+    from kcontroller.cache.projection import Entry
     from kcontroller.cache.store import Store
     from kcontroller.process.clock import Clock
 
@@ -43,7 +43,6 @@ READ_SECONDS: Final = 1.0
 """How long a read may wait for an own write to come back."""
 
 _PRUNE_AT: Final = 1024
-_ANY: Final = LabelSelector()
 
 
 class Promise(msgspec.Struct, frozen=True):
@@ -87,12 +86,9 @@ class Promise(msgspec.Struct, frozen=True):
         labels = self.labels if self.labels == earlier.labels else None
         return replace(self, version=version, uid=uid, finalized=finalized, labels=labels)
 
-    def concerns(self, key: Key, labels: LabelSelector) -> bool:
-        """Whether a list by these labels can differ before and after it is kept."""
-        if not labels.requirements or self.labels is None or labels.matches(self.labels):
-            return True
-        entry = self.informer.store.get(key)
-        return entry is not None and labels.matches(pairs(entry.labels))
+    def concerns(self, labels: LabelSelector, *, shown: bool) -> bool:
+        """Whether a list by these labels, that shows the object or not, can differ before and after it is kept."""
+        return shown or not labels.requirements or self.labels is None or labels.matches(self.labels)
 
 
 class Floors:
@@ -188,32 +184,63 @@ class Floors:
         if promise is not None:
             self._await(gvk, key, promise, Deadline.after(READ_SECONDS, clock=self._clock))
 
-    def await_kind(self, gvk: GVK, namespace: str, informers: Sequence[Informer], labels: LabelSelector = _ANY) -> None:
-        """Wait for all that was written to the kind until now, as far as it matters to a list; raises as above.
+    def await_list(
+        self,
+        gvk: GVK,
+        namespace: str,
+        informers: Sequence[Informer],
+        labels: LabelSelector,
+        look: Callable[[], list[Entry]],
+    ) -> list[Entry]:
+        """Look, and again after all that was written to the kind until now has come, as far as that matters to a list.
 
         Args:
             gvk: the kind.
             namespace: that of the list; "" for all.
-            informers: those that will answer.
+            informers: those that answer.
             labels: by which the list selects.
+            look: gives what the list shows now.
+
+        Raises:
+            StaleRead, WouldDeadlock: as `await_key`.
         """
         if not self._open:
-            return
+            return look()
+        # What is kept by now is in what is seen after it.
+        unkept = self._unkept(namespace, informers)
+        deadline = Deadline.after(READ_SECONDS, clock=self._clock)
+        while True:
+            found = look()
+            shown = {entry.key for entry in found} if unkept and labels.requirements else ()
+            concerned = [each for each in unkept if each[1].concerns(labels, shown=each[0] in shown)]
+            if not concerned:
+                return found
+            for key, promise in concerned:
+                self._await(gvk, key, promise, deadline)
+            unkept = [each for each in unkept if not each[1].kept(each[0])]
+
+    def _unkept(self, namespace: str, informers: Sequence[Informer]) -> list[tuple[Key, Promise]]:
         with self._lock:
             matching = [(key, promise) for (informer, key), promise in self._open.items() if informer in informers]
-        deadline = Deadline.after(READ_SECONDS, clock=self._clock)
+        kept: list[tuple[Key, Promise]] = []
+        unkept: list[tuple[Key, Promise]] = []
         for key, promise in matching:
-            if namespace not in ("", key.namespace):
-                continue
-            if promise.concerns(key, labels):
-                self._await(gvk, key, promise, deadline)
+            if namespace in ("", key.namespace):
+                (kept if promise.kept(key) else unkept).append((key, promise))
+        if kept:
+            self._drop(kept)
+        return unkept
+
+    def _drop(self, promises: Iterable[tuple[Key, Promise]]) -> None:
+        with self._lock:
+            for key, promise in promises:
+                if self._open.get((promise.informer, key)) is promise:
+                    del self._open[promise.informer, key]
 
     def _await(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
         if not promise.kept(key):
             self._wait(gvk, key, promise, deadline)
-        with self._lock:
-            if self._open.get((promise.informer, key)) is promise:
-                del self._open[promise.informer, key]
+        self._drop([(key, promise)])
 
     def _wait(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
         self._refuse_on_loop(gvk, key)
@@ -243,11 +270,8 @@ class Floors:
 
     def _prune(self) -> None:
         with self._lock:
-            snapshot = list(self._open.items())
-        kept = [(where, promise) for where, promise in snapshot if promise.kept(where[1])]
+            snapshot = [(key, promise) for (_informer, key), promise in self._open.items()]
+        self._drop([(key, promise) for key, promise in snapshot if promise.kept(key)])
         with self._lock:
-            for where, promise in kept:
-                if self._open.get(where) is promise:
-                    del self._open[where]
             # Doubling keeps the cost of pruning constant per write while a watch is dead.
             self._prune_at = max(_PRUNE_AT, 2 * len(self._open))

@@ -85,8 +85,13 @@ class CachedReader:
         if not informers:
             return self._live.list(kind, selection, metadata=metadata)
         self._floors.resolve(gvk, selection.namespace, informers, lambda key: self._version_at_server(kind, key))
-        self._floors.await_kind(gvk, selection.namespace, informers, selection.labels)
-        found = [entry for informer in informers for entry in _matching(informer, selection)]
+        found = self._floors.await_list(
+            gvk,
+            selection.namespace,
+            informers,
+            selection.labels,
+            lambda: [entry for informer in informers for entry in _matching(informer, selection)],
+        )
         if any(informer.store.closed for informer in informers):
             return self._live.list(kind, selection, metadata=metadata)
         return [reduced(entry.raw, gvk) if metadata else entry.raw for entry in found]

@@ -12,7 +12,7 @@ from kcontroller.api.differences import merge_diff
 from kcontroller.api.keys import GVK
 from kcontroller.cache.poison import UNREADABLE
 from kcontroller.errors import ApiError
-from kcontroller.process.logs import described
+from kcontroller.process.logs import described, redact
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import Key
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 SECRET: Final = GVK("", "v1", "Secret")
 LEFT_OUT: Final = "[left out]"
 
-_LARGEST: Final = 2048
+_LARGEST: Final = 1024
 _CONTENT: Final = ("data", "stringData")
 _ANSWER_LIMIT: Final = 200
 
@@ -121,5 +121,5 @@ def _version(answer: bytes) -> str:
 
 def _refusal(error: BaseException) -> str:
     if isinstance(error, ApiError):
-        return f"{error.status} {error.reason}: {error.message}"[:_ANSWER_LIMIT]
-    return described(error)[:_ANSWER_LIMIT]
+        return redact(f"{error.status} {error.reason}: {error.message}")[:_ANSWER_LIMIT]
+    return redact(described(error))[:_ANSWER_LIMIT]

@@ -166,6 +166,8 @@ class Explainer:
         standing = _standing(controller, request)
         entry = None if controller.gvk is None else self.shown(request.cluster, controller.gvk, request.key)
         waiting = tuple(self._waiting(controller, request, standing))
+        if standing is None and history.refused:
+            waiting = (*waiting, sentences.no_room())
         known = bool(entry or standing or history.steps)
         failure = history.last_error
         settled = known and failure is None and all(each.what == "requeue_after" for each in waiting)

@@ -17,6 +17,7 @@ For = Literal[
     "leader",
     "own-write",
     "paused",
+    "queue",
     "requeue_after",
     "running",
     "sync",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kcontroller.cluster.written import Written
 from kcontroller.controller.explanation import Failure, StepShown, WriteShown
 from kcontroller.controller.outcomes import Verdict
-from kcontroller.controller.sentences import span
+from kcontroller.controller.recording import HELD, PAUSED, REFUSED
 from kcontroller.process.logs import one_line, redact, without_secrets
+from kcontroller.process.spans import span
 from kcontroller.process.trace import ENDED, FAILED, STEPS
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 
     from kcontroller.process.trace import Step
 
-_IDENTITY = frozenset(("uid", "resourceVersion", "name", "namespace"))
+_PLAIN: Final = {
+    REFUSED: "the queue is full; it is told again when there is room",
+    HELD: "the cache does not show its own last write yet",
+    PAUSED: "its object is annotated to be left alone",
+}
+_IDENTITY: Final = frozenset(("uid", "resourceVersion", "name", "namespace"))
 
 
 class History:
@@ -38,6 +44,11 @@ class History:
     def complete(self) -> bool:
         """Whether no older step was dropped."""
         return len(self.steps) < STEPS
+
+    @property
+    def refused(self) -> bool:
+        """Whether the queue has had no room for it."""
+        return bool(self.steps) and self.steps[-1].what == REFUSED
 
     @property
     def reconciled(self) -> bool:
@@ -79,10 +90,6 @@ def _text(step: Step) -> str:
             text = f"{reason} ({key}, resourceVersion {version})"
         case "dropped", (reason, key, version, predicate):
             text = f"{reason} ({key}, resourceVersion {version}) dropped by {predicate}"
-        case "held", _:
-            text = "the cache does not show its own last write yet"
-        case "paused", _:
-            text = "its object is annotated to be left alone"
         case "began", (float() as waited, failures, tuple() as reasons):
             before = f", {failures} failures before" if failures else ""
             because = f", because of {', '.join(map(str, reasons))}" if reasons else ""
@@ -94,8 +101,8 @@ def _text(step: Step) -> str:
             text = f"after {span(seconds)}, {_then(verdict, failures)}: {error}{where}"
         case "wrote", (Written() as written,):
             text = f"{written.verb} {_target(written)} -> {written.answer}"
-        case _, about:
-            text = " ".join(map(str, about))
+        case what, about:
+            text = _PLAIN.get(what) or " ".join(map(str, about))
     return text
 
 

@@ -4,7 +4,8 @@
 step       about
 =========  =====================================================================================
 `QUEUED`   the reason, the key of the object that changed, its resourceVersion
-`DROPPED`  the reason that it would have been, the key, the version, the predicate that dropped it
+`DROPPED`  the reason that it would have been, the key, the version, the name of the predicate
+`REFUSED`  nothing: the queue was full
 `HELD`     nothing: an own write was not in the cache yet
 `PAUSED`   nothing: the object has the annotation
 `BEGAN`    seconds that it waited, failures before, reasons
@@ -22,7 +23,7 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.cluster.written import Written, written_of
 from kcontroller.controller.places import place_of_error
 from kcontroller.errors import ClusterNotFound
-from kcontroller.process.logs import described
+from kcontroller.process.logs import described, redact, text_of
 from kcontroller.process.trace import ENDED, FAILED
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 QUEUED: Final = "queued"
 DROPPED: Final = "dropped"
+REFUSED: Final = "refused"
 HELD: Final = "held"
 PAUSED: Final = "paused"
 BEGAN: Final = "began"
@@ -62,6 +64,7 @@ class Recording:
         self._add = trace.add
         self._add_once = trace.add_once
         self._clusters = clusters
+        self._names: dict[int, str] = {}  # Of predicates, which live as long as the controller.
 
     def queued(self, request: Request, event: Event) -> None:
         """A change queued the request."""
@@ -72,9 +75,17 @@ class Recording:
         """A predicate dropped a change. Whom a map function would have named is not found out for it."""
         if handler.user_code:
             return
+        # Its name and not itself: it may refer to anything, also back to the trace.
+        name = self._names.get(id(predicate))
+        if name is None:
+            name = self._names[id(predicate)] = text_of(predicate)
         newest = event.sides[-1]
         for request in handler.requests(event, cluster):
-            self._add(request, DROPPED, event.reason, newest.key, newest.version, predicate)
+            self._add(request, DROPPED, event.reason, newest.key, newest.version, name)
+
+    def refused(self, request: Request) -> None:
+        """The queue had no room for it."""
+        self._add_once(request, REFUSED)
 
     def held(self, request: Request) -> None:
         """The cache did not show an own write yet."""
@@ -101,7 +112,7 @@ class Recording:
         if verdict is None or verdict.label != "error" or error is None:
             self._add(item.request, ENDED, verdict, seconds, item.failures)
             return
-        words = described(error)[:_ERROR_LIMIT]
+        words = redact(described(error))[:_ERROR_LIMIT]  # In this order: half a token is not known for one.
         self._add(
             item.request, FAILED, verdict, seconds, item.failures, words, place_of_error(error), str(reconcile_id)
         )

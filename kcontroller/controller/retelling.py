@@ -9,6 +9,7 @@ from kcontroller.cache.subscribers import SLICE
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kcontroller.api.keys import Key
     from kcontroller.cluster import KindSubscription
     from kcontroller.cluster.subscriptions import Place
 
@@ -16,10 +17,10 @@ if TYPE_CHECKING:
 class Retelling:
     """Has a source hear of its objects again, slice by slice, as far as there is room for what it asks for.
 
-    A *pass* tells of all objects that there are when it begins. A slice in which something was refused is told once
-    more when there is room. Another pass follows if something else was refused meanwhile. So every object is told of
-    after the last time that it was refused, and no request has to be remembered for it. Of an object that is gone by
-    then nobody is told, as after a restart.
+    A *pass* tells of all objects that there are when it begins. It rests at the first that is refused, and goes on with
+    it when there is room. Another pass follows if something else was refused meanwhile. So every object is told of after
+    the last time that it was refused, and no request has to be remembered for it. Of an object that is gone by then
+    nobody is told, as after a restart.
 
     It lives on the loop thread. Where a lane runs the source, `refused` is called there, and the steps of a pass take
     their way through the lane: each comes behind the jobs of the one before.
@@ -40,19 +41,25 @@ class Retelling:
         self._owed = False
         self._known: list[Place] | None = None  # Of the pass under way.
         self._at = 0
-        self._incomplete = False  # Something was refused since the slice was begun.
+        self._first: Key | None = None  # Refused of this slice.
         self._resting = False
 
-    def refused(self, *, resync: bool) -> bool:
-        """Take note that a request was refused; `resync` says whether its change may be one of a pass.
+    def refused(self, key: Key, *, resync: bool) -> bool:
+        """Take note that a request was refused.
+
+        Args:
+            key: of the object whose change asked for it.
+            resync: whether that change may be one of a pass.
 
         Returns:
-            Whether that is news: the first one since there was room.
+            Whether that is news: the first refusal since there was room.
         """
         news = not self._full
-        self._full = self._incomplete = True
-        if not resync or self._known is None:
+        self._full = True
+        if self._known is None or not resync:
             self._owed = True
+        elif self._first is None:
+            self._first = key
         return news
 
     def room(self) -> None:
@@ -80,7 +87,7 @@ class Retelling:
             self._tell(self._known)
 
     def _tell(self, known: list[Place]) -> None:
-        self._incomplete = self._resting = False
+        self._first, self._resting = None, False
         self._subscription().tell_slice(known, self._at)
         self._soon(self._step)
 
@@ -88,14 +95,20 @@ class Retelling:
         known = self._known
         if known is None:
             return
-        if self._incomplete:
-            self._resting = self._full
-            if self._resting:
-                return
-        else:
-            self._at += SLICE
+        self._at = self._next(known)
+        self._resting = self._first is not None and self._full
+        if self._resting:
+            return
         if self._at < len(known):
             self._tell(known)
         else:
             self._known = None
             self._begin()
+
+    def _next(self, known: list[Place]) -> int:
+        places = range(self._at, min(self._at + SLICE, len(known)))
+        return (
+            self._at + SLICE
+            if self._first is None
+            else next((at for at in places if known[at][1] == self._first), self._at)
+        )

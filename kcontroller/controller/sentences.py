@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from kcontroller.api.marks import PAUSED
 from kcontroller.controller.explanation import Waiting
+from kcontroller.process.spans import span
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
-
-_MINUTE: Final = 60.0
-_HOUR: Final = 3600.0
 
 
 def no_cluster(name: str, why: str) -> Waiting:
@@ -45,6 +43,11 @@ def annotated() -> Waiting:
 def budget(clause: str, remedy: str) -> Waiting:
     """Its controller has spent what it may write or delete there."""
     return Waiting("budget", f"waits for a word: {clause}", remedy=remedy)
+
+
+def no_room() -> Waiting:
+    """Its queue is full."""
+    return Waiting("queue", "waits for room in the queue, which is full; it is told again then")
 
 
 def running(seconds: float) -> Waiting:
@@ -82,15 +85,3 @@ def cap(cluster: str) -> Waiting:
 def worker(busy: int, workers: int, ready: int) -> Waiting:
     """It is next, or one of the next."""
     return Waiting("worker", f"is ready and waits for a worker: {busy} of {workers} are busy, {ready:,} requests wait")
-
-
-def span(seconds: float) -> str:
-    """A time in two units at most: ``0.3 s``, ``41 s``, ``3 min 5 s``, ``2 h 10 min``."""
-    seconds = max(0.0, seconds)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    if seconds < _HOUR:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"

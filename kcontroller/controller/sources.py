@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from kcontroller.controller.declarations import Declaration
     from kcontroller.controller.lanes import Lane
     from kcontroller.controller.pauses import PausedObjects
-    from kcontroller.controller.recording import Recording
     from kcontroller.controller.raw import RawDeclaration, RawSource
+    from kcontroller.controller.recording import Recording
     from kcontroller.process.clock import Clock
     from kcontroller.workqueue import WorkQueue
 
@@ -83,9 +83,9 @@ class KindSource:
             self._pauses.hear(self._cluster.name, change)
         event = Event(self._cluster.name, self._read_as, change)
         if self._declaration.user_code:
-            self._lane.submit(lambda: self._take(event), key=(self, change.entry.key))
+            self._lane.submit(lambda: self._take(event, change), key=(self, change.entry.key))
         else:
-            self._take(event)
+            self._take(event, change)
 
     def _heard_all(self) -> None:
         if self._declaration.user_code:
@@ -97,7 +97,7 @@ class KindSource:
         if not self._stopped:
             self._on_synced()
 
-    def _take(self, event: Event) -> None:
+    def _take(self, event: Event, change: Change) -> None:
         if self._stopped:
             return
         recording = self._recording
@@ -106,20 +106,21 @@ class KindSource:
                 if recording is not None:
                     recording.dropped(event, predicate, self._declaration.handler, self._cluster)
                 return
-        priority = LOW_PRIORITY if _is_routine(event.change) else 0
+        priority = LOW_PRIORITY if _is_routine(change) else 0
         for request in self._declaration.handler.requests(event, self._cluster):
             if recording is not None:
                 recording.queued(request, event)
             if not self._queue.add(request, priority=priority, reason=event.reason, may_refuse=True):
-                self._note_refusal(event)
+                if recording is not None:
+                    recording.refused(request)
+                self._note_refusal(change)
 
     def room(self) -> None:
         """Ask again for what was refused; any thread."""
         self._retelling.room()
 
-    def _note_refusal(self, event: Event) -> None:
-        change = event.change
-        if self._retelling.refused(resync=change is not None and change.resync):
+    def _note_refusal(self, change: Change) -> None:
+        if self._retelling.refused(change.entry.key, resync=change.resync):
             _log.warning(
                 "the queue is full: more requests will be told again when there is room",
                 controller=self._queue.name,
@@ -215,8 +216,8 @@ class ClusterSources:
             handle.close()
 
 
-def _is_routine(change: Change | None) -> bool:
+def _is_routine(change: Change) -> bool:
     """Part of a first list or a resync, or an update that changed nothing, as after the server went back in time."""
-    if change is None or change.new is None:
+    if change.new is None:
         return False
     return change.initial or change.resync or (change.old is not None and change.old.version == change.new.version)

@@ -109,20 +109,21 @@ class Round:
             yield "another replica leads"
         busy = (each.name for each in parts.controllers if not each.queue.wait_idle(0.0))
         yield _names("controllers with requests", busy)
-        with self._lock:
-            again = [request for (_, request), each in self._open.items() if each.again and each.tries < TRIES]
-        yield _names("requests that are tried again", (str(each) for each in again if self._is_there(each)))
+        again = (str(request) for (_, request), each in self._unsettled() if each.again and each.tries < TRIES)
+        yield _names("requests that are tried again", again)
         if not parts.mappers.idle:
             yield "functions of sources"
         behind = (each.name or "of the cluster" for each in parts.clusters if not each.shows_own_writes)
         yield _names("own writes that caches do not show yet", behind)
 
     def _failed(self) -> list[tuple[str, Request]]:
-        with self._lock:
-            return [key for key, each in self._open.items() if each.failed and self._is_there(key[1])]
+        return [key for key, each in self._unsettled() if each.failed]
 
-    def _is_there(self, request: Request) -> bool:
-        return any(request.cluster == cluster.name for cluster in self._parts.clusters)
+    def _unsettled(self) -> list[tuple[tuple[str, Request], _Open]]:
+        """Those of clusters that are still there."""
+        there = {cluster.name for cluster in self._parts.clusters}
+        with self._lock:
+            return [(key, each) for key, each in self._open.items() if key[1].cluster in there]
 
     def _note(self, controller: str, request: Request, verdict: Verdict) -> None:
         key, again, failed = (controller, request), verdict.outcome.fails, verdict.label == "error"

@@ -34,7 +34,8 @@ class Step(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         at: when, in seconds of the clock's `monotonic`.
         what: one word, see the module.
-        about: values that never refer back to the trace: texts, numbers, keys.
+        about: values that never refer back to the trace, as the garbage collector does not look into a step: texts,
+            numbers, keys.
     """
 
     at: float

@@ -81,29 +81,21 @@ class Connection(HTTPConnection):
             return Progress.WRITES
         except OSError as error:
             if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-                self._answer_plain()
+                with contextlib.suppress(OSError):
+                    socket.socket.send(self.socket, _PLAIN_ANSWER)
             return Progress.GONE
 
     def _read_head(self) -> Progress:
-        while True:
-            before = self._length()
-            head = self.rfile.peek(_HEAD_BYTES)
-            if _END_OF_HEAD in head or len(head) >= HEAD_LIMIT:
-                return Progress.WHOLE
-            if len(head) <= before:
-                return Progress.GONE
-            if not self._encrypted:
-                return Progress.READS
-            # What is decrypted already makes no socket readable: read on until there is nothing.
+        # OpenSSL takes one record from the socket at a time, and what one holds above our buffer is above the limit: so
+        # nothing is left decrypted where no selector would see it.
+        before = self._length()
+        head = self.rfile.peek(_HEAD_BYTES)
+        if _END_OF_HEAD in head or len(head) >= HEAD_LIMIT:
+            return Progress.WHOLE
+        return Progress.READS if len(head) > before else Progress.GONE
 
     def _length(self) -> int:
         return len(self.rfile.peek(0)) if self.rfile.has_data() else 0
-
-    def _answer_plain(self) -> None:
-        with contextlib.suppress(OSError):
-            socket.socket.send(self.socket, _PLAIN_ANSWER)
-            # What stays unread would make the close a reset, which may overtake the answer.
-            socket.socket.recv(self.socket, _HEAD_BYTES)
 
     def close(self) -> None:
         """Close it, whatever state it is in."""

@@ -20,7 +20,6 @@ from kcontroller.serving import control_socket
 from kcontroller.serving.dispatch import Answer, Application
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
     from wsgiref.types import StartResponse
@@ -132,22 +131,23 @@ class ControlServer:
         """
         from kcontroller.serving.http import HttpServer  # noqa: PLC0415 - who serves nothing need not load a web server
 
+        try:
+            listener, self._place = control_socket.listen(self._path, option=OPTION)
+        except ConfigError as error:
+            if self._path != control_socket.AUTOMATIC:
+                raise
+            _log.warning("kcontroller explain, pause and resume cannot reach this process: %s", error)
+            return
         self._server = HttpServer(
-            address=self._path,
+            address=str(self._place),
             app=self._app,
             name="control",
             option=OPTION,
             workers=1,
-            opened=self._open,
+            opened=lambda: listener,
             admits=control_socket.admits,
         )
-        try:
-            self._server.bind()
-        except ConfigError as error:
-            self._server = None
-            if self._path != control_socket.AUTOMATIC:
-                raise
-            _log.warning("kcontroller explain, pause and resume cannot reach this process: %s", error)
+        self._server.bind()
 
     def start(self, threads: ThreadGroup) -> None:
         """Answer from now on."""
@@ -166,10 +166,6 @@ class ControlServer:
     def place(self) -> Path | None:
         """Where the socket is, after `bind`."""
         return self._place
-
-    def _open(self) -> socket.socket:
-        listener, self._place = control_socket.listen(self._path, option=OPTION)
-        return listener
 
 
 def refused(status: HTTPStatus, error: Exception) -> Answer:

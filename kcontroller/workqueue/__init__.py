@@ -36,7 +36,8 @@ after it is released; no user code runs inside except the hash and equality of t
 
 Files: `outcome` what a worker reports, `entry` what is known of a request, `ready` the rings of clusters, `delayed` the
 heap, `retries` the wait after a failure, `schedule` the whole as a step machine, `waiting` the workers without an item,
-`relay` how many compute at once, `queue` the lock, `reading` what it tells of itself, `meter` metrics.
+`relay` how many compute at once, `bound` how many requests may be ready, `queue` the lock, `view` what can be seen of
+it, `reading` in which form, `meter` metrics.
 """
 
 from __future__ import annotations

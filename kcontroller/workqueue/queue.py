@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-import sys
 import threading
-from typing import TYPE_CHECKING, Final, Generic
+from typing import TYPE_CHECKING, Final
 
 from kcontroller.process.backoff import RECONCILE
+from kcontroller.workqueue.bound import Bound
 from kcontroller.workqueue.entry import NEVER, Item, R
 from kcontroller.workqueue.meter import QueueMeter
 from kcontroller.workqueue.relay import Relay
 from kcontroller.workqueue.retries import Retries
 from kcontroller.workqueue.schedule import Schedule
-from kcontroller.workqueue.waiting import Waiters
+from kcontroller.workqueue.view import QueueView
+from kcontroller.workqueue.waiting import Waiters, Watchers
 
 if TYPE_CHECKING:
     import random
@@ -24,13 +25,12 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.workqueue.outcome import Outcome
-    from kcontroller.workqueue.reading import Standing
 
 LOW_PRIORITY: Final = -100
 """For objects of an initial list and updates that changed nothing, as in controller-runtime."""
 
 
-class WorkQueue(Generic[R]):
+class WorkQueue(QueueView[R]):
     """The requests one controller has to work on; the package's docstring says what it guarantees.
 
     Args:
@@ -71,23 +71,22 @@ class WorkQueue(Generic[R]):
         if limit is not None and limit < 1:
             msg = f"queue {name!r} cannot be limited to {limit} requests; give at least 1"
             raise ValueError(msg)
-        self.name = name
-        self._clock = clock
-        self._meter = None if metrics is None else QueueMeter(metrics, name)
-        self._lock = threading.Lock()
-        self._waiters = Waiters(self._lock, clock)
-        self._settled = threading.Condition(self._lock)
-        self._watchers = 0
-        self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
-        self._schedule: Schedule[R] = Schedule(
+        self._bound = Bound(limit)
+        schedule: Schedule[R] = Schedule(
             cap=max(1, workers // 4),
             alone=max(1, workers - 1) if reserves else math.inf,
             retries=Retries(backoff, bucket, rng),
-            limit=sys.maxsize if limit is None else limit,
+            bound=self._bound,
         )
+        super().__init__(schedule, threading.Lock(), clock)
+        self.name = name
+        self._meter = None if metrics is None else QueueMeter(metrics, name)
+        self._waiters = Waiters(self._lock, clock)
+        self._watchers = Watchers(self._lock, clock)
+        self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
         self._on_room = on_room
         self._relay = Relay(workers) if relay and workers > 1 else None
-        self._stopped = self._was_idle = False
+        self._was_idle = False
 
     def add(
         self, request: R, *, priority: int = 0, after: float = 0.0, reason: str = "", may_refuse: bool = False
@@ -139,7 +138,7 @@ class WorkQueue(Generic[R]):
                     self._waiters.expect(self._next_look())
             if item is not None and self._meter is not None:
                 self._meter.queued(item.waited)
-            room = self._schedule.room and self._take_room()
+            room = self._bound.room and self._bound.take_room()
         if room:
             self._tell_of(room)
         return item
@@ -189,14 +188,14 @@ class WorkQueue(Generic[R]):
                 following = self._take(now)
             if self._waiters.waiting:
                 self._wake(now)
-            if self._watchers:
-                self._settled.notify_all()
+            if self._watchers.count:
+                self._watchers.look_again()
             idle = self._take_idle_callbacks() if self._idle_callbacks else ()
             if self._meter is not None:
                 self._meter.worked(worked)
                 if following is not None:
                     self._meter.queued(following.waited)
-            room = self._schedule.room and self._take_room()
+            room = self._bound.room and self._bound.take_room()
         if room:
             self._tell_of(room)
         for callback in idle:
@@ -211,7 +210,7 @@ class WorkQueue(Generic[R]):
         """
         with self._lock:
             dropped = self._schedule.purge(cluster)
-            self._settled.notify_all()
+            self._watchers.look_again()
             if self._waiters.waiting:
                 self._wake()  # Another cluster may be alone with work now, and no longer capped.
         del dropped  # Freeing a million entries takes a while; the lock need not wait for it.
@@ -233,22 +232,6 @@ class WorkQueue(Generic[R]):
             self._schedule.resume(cluster, holder)
             self._wake()
 
-    def holders(self, cluster: str) -> frozenset[str]:
-        """Name those who have paused a cluster."""
-        with self._lock:
-            return self._schedule.holders(cluster)
-
-    def capped(self, cluster: str) -> bool:
-        """Whether a cluster has ready items, and holds as many workers as it may."""
-        with self._lock:
-            return self._schedule.capped(cluster)
-
-    def standing(self, request: R) -> Standing | None:
-        """Where a request stands; None if it neither waits nor is in work."""
-        with self._lock:
-            self._schedule.promote(self._clock.monotonic())
-            return self._schedule.standing(request)
-
     def stop(self) -> None:
         """Drop what is ready or delayed and wake every `get`; later calls do nothing.
 
@@ -265,7 +248,7 @@ class WorkQueue(Generic[R]):
         gives the same answer; one that somebody stops meanwhile ends the wait with False, unless it was idle then.
         """
         with self._lock:
-            self._settles(self._is_idle, timeout)
+            self._watchers.wait(self._is_idle, timeout)
             dropped = self._stop_locked()
         del dropped
         return self._was_idle
@@ -278,7 +261,7 @@ class WorkQueue(Generic[R]):
         be idle. Of a stopped queue the answer is whether it was idle when it was stopped.
         """
         with self._lock:
-            idle = self._settles(self._is_idle, timeout)
+            idle = self._watchers.wait(self._is_idle, timeout)
             return self._was_idle if self._stopped else idle
 
     def wait_in_flight(self, timeout: float, *, cluster: str | None = None) -> bool:
@@ -289,7 +272,7 @@ class WorkQueue(Generic[R]):
             return not (schedule.in_flight if cluster is None else schedule.in_flight_of(cluster))
 
         with self._lock:
-            return self._settles(ended, timeout)
+            return self._watchers.wait(ended, timeout)
 
     def when_idle(self, cluster: str, callback: Callable[[], None]) -> None:
         """Call `callback` once when no item of a cluster is in work: at once, or when the last one is given back.
@@ -313,52 +296,12 @@ class WorkQueue(Generic[R]):
             reading = self._schedule.read(now)
         self._meter.publish(reading)
 
-    def __len__(self) -> int:
-        """Count the items that are ready; those in work and those delayed are not."""
-        with self._lock:
-            self._schedule.promote(self._clock.monotonic())
-            return self._schedule.ready
-
-    def depth(self, cluster: str) -> int:
-        """Count the items of one cluster that are ready."""
-        with self._lock:
-            self._schedule.promote(self._clock.monotonic())
-            return self._schedule.ready_of(cluster)
-
-    def __bool__(self) -> bool:
-        """Be true also when empty, so that ``queue or ...`` does not surprise."""
-        return True
-
-    @property
-    def in_flight(self) -> int:
-        """How many items are in work, also those of purged clusters."""
-        return self._schedule.in_flight
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped
-
-    def failures(self, request: R) -> int:
-        """Count the failures of a request since its last success."""
-        with self._lock:
-            return self._schedule.failures(request)
-
-    def check_invariants(self) -> None:
-        """Raise AssertionError if the parts of the queue contradict each other; for tests."""
-        with self._lock:
-            self._schedule.check_invariants()
-
     def _take_idle_callbacks(self) -> tuple[Callable[[], None], ...]:
         in_flight = self._schedule.in_flight_of
         idle = tuple(callback for cluster, callback in self._idle_callbacks if not in_flight(cluster))
         if idle:
             self._idle_callbacks = [each for each in self._idle_callbacks if in_flight(each[0])]
         return idle
-
-    def _take_room(self) -> list[str]:
-        room, self._schedule.room = self._schedule.room, []
-        return room
 
     def _tell_of(self, room: list[str]) -> None:
         if self._on_room is not None:
@@ -401,22 +344,8 @@ class WorkQueue(Generic[R]):
         self._stopped = True
         dropped = self._schedule.purge_all()
         self._waiters.wake_all()
-        self._settled.notify_all()
+        self._watchers.look_again()
         return dropped
 
     def _is_idle(self) -> bool:
         return self._stopped or self._schedule.is_idle(self._clock.monotonic())
-
-    def _settles(self, settled: Callable[[], bool], timeout: float) -> bool:
-        """Wait until `settled` says so, with the lock held but for the waiting itself; False if the time ran out."""
-        deadline = self._clock.monotonic() + timeout
-        self._watchers += 1
-        try:
-            while not settled():
-                remaining = deadline - self._clock.monotonic()
-                if remaining <= 0:
-                    return False
-                self._clock.wait(self._settled, remaining)
-            return True
-        finally:
-            self._watchers -= 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Final, Generic, Literal
 
@@ -14,6 +13,7 @@ from kcontroller.workqueue.reading import Reading, Standing
 from kcontroller.workqueue.ready import COMMAND, NOBODY, ClusterShare, ReadyRings
 
 if TYPE_CHECKING:
+    from kcontroller.workqueue.bound import Bound
     from kcontroller.workqueue.outcome import Outcome
     from kcontroller.workqueue.retries import Retries
 
@@ -27,15 +27,13 @@ class Schedule(Generic[R]):
         cap: workers one of several clusters with work may hold.
         alone: workers a cluster may hold that is alone with work; at least `cap`.
         retries: seconds until a request that failed comes again.
-        limit: requests of one cluster that may be ready; a new one beyond it is refused, unless it must not be.
+        bound: how many requests of one cluster may be ready; a new one beyond it is refused, unless it must not be.
     """
 
-    def __init__(self, *, cap: int, retries: Retries, alone: float = math.inf, limit: int = sys.maxsize) -> None:
+    def __init__(self, *, cap: int, retries: Retries, alone: float = math.inf, bound: Bound) -> None:
         """Start empty."""
-        self.room: list[str] = []  # Clusters that were full and have room again; the queue's to tell, and to clear.
         self._after_failures = retries
-        self._limit = limit
-        self._full: set[ClusterShare] = set()
+        self._bound = bound
         self._shares: dict[str, ClusterShare] = {}
         self._ready = ReadyRings(cap=cap, alone=alone)
         self._delayed = DelayHeap()
@@ -43,7 +41,6 @@ class Schedule(Generic[R]):
         self._held: set[Entry] = set()  # Of the DELAYED ones those whose worker found it too early.
         self._adds = 0
         self._retries = 0
-        self._refused = 0
 
     @property
     def pickable(self) -> bool:
@@ -112,8 +109,9 @@ class Schedule(Generic[R]):
             raise ValueError(msg)
         entry = self._entry(request)
         state = entry.state
-        if may_refuse and state is IDLE and entry.share.ready >= self._limit:
-            self._refuse(entry)
+        if may_refuse and state is IDLE and entry.share.ready >= self._bound.limit:
+            self._bound.refuse(entry.share)
+            del entry.share.entries[request]
             return False
         entry.note(reason)
         due = now
@@ -144,8 +142,8 @@ class Schedule(Generic[R]):
         if entry is None:
             return None
         self._processing.add(entry)
-        if self._full:
-            self._note_room(entry.share)
+        if self._bound.full:
+            self._bound.note_taken(entry.share)
         return entry.hand_out(now)
 
     def give_back(self, item: Item[R], outcome: Outcome, now: float) -> float:
@@ -208,7 +206,7 @@ class Schedule(Generic[R]):
     def _forget(self, share: ClusterShare, holders: frozenset[str]) -> object:
         dropped = share.entries
         share.entries = {}
-        self._full.discard(share)
+        self._bound.full.discard(share)
         self._ready.clear(share)
         self._ready.hold(share, holders)
         for request, entry in dropped.items():
@@ -246,8 +244,8 @@ class Schedule(Generic[R]):
         for share in self._shares.values():
             depths.update({priority: len(lane) for priority, lane in share.lanes.items()})
         ages = [now - entry.since for entry in self._processing]
-        reading = Reading(depths, self._adds, self._retries, self._refused, sum(ages), max(ages, default=0.0))
-        self._adds = self._retries = self._refused = 0
+        reading = Reading(depths, self._adds, self._retries, self._bound.refused, sum(ages), max(ages, default=0.0))
+        self._adds = self._retries = self._bound.refused = 0
         return reading
 
     def _share(self, cluster: str) -> ClusterShare:
@@ -266,18 +264,6 @@ class Schedule(Generic[R]):
         if entry is None:
             entry = share.entries[request] = Entry(request, share)
         return entry
-
-    def _refuse(self, entry: Entry) -> None:
-        share = entry.share
-        del share.entries[entry.request]
-        self._full.add(share)
-        self._refused += 1
-
-    def _note_room(self, share: ClusterShare) -> None:
-        # At half, so that those who tell again do it for many requests at once.
-        if share in self._full and share.ready <= self._limit // 2:
-            self._full.discard(share)
-            self.room.append(share.name)
 
     def _claim(self, item: Item[R]) -> Entry:
         share = self._shares.get(item.request.cluster)
@@ -323,11 +309,12 @@ class Schedule(Generic[R]):
         shares = self._shares
         self._ready.check_invariants(shares.values())
         self._delayed.check_invariants()
+        self._bound.check_invariants()
         entries = [entry for share in shares.values() for entry in share.entries.values()]
         states = Counter(entry.state for entry in entries)
         facts = {
             "DELAYED entries are those in the heap": states[DELAYED] == len(self._delayed),
-            "full shares have work": all(share.ready and shares.get(share.name) is share for share in self._full),
+            "full shares are known": all(shares.get(share.name) is share for share in self._bound.full),
             "held entries are DELAYED": all(entry.state is DELAYED for entry in self._held),
             "PROCESSING entries are those in work": states[PROCESSING] == len(self._processing),
             "between two steps no entry is IDLE": not states[IDLE],

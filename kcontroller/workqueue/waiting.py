@@ -1,4 +1,4 @@
-"""How workers wait for an item: one keeps the time, the others sleep until they are needed."""
+"""Who waits at a queue: workers for an item, of which one keeps the time; others until it has come to rest."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.workqueue.entry import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.process.clock import Clock
 
 _LONGEST_WAIT: Final = 3600.0  # Some platforms refuse waits of months; the timekeeper just looks again.
@@ -84,3 +86,31 @@ class Waiters:
         """Wake every worker."""
         self._asleep.notify_all()
         self._timer.notify_all()
+
+
+class Watchers:
+    """Those who wait until something is true of one queue; every method is called with the queue's lock held."""
+
+    def __init__(self, lock: threading.Lock, clock: Clock) -> None:
+        """Wait on a condition of `lock`, by `clock`."""
+        self._clock = clock
+        self._changed = threading.Condition(lock)
+        self.count = 0
+
+    def wait(self, holds: Callable[[], bool], timeout: float) -> bool:
+        """Wait at most `timeout` seconds until `holds` says so; False if the time ran out."""
+        deadline = self._clock.monotonic() + timeout
+        self.count += 1
+        try:
+            while not holds():
+                remaining = deadline - self._clock.monotonic()
+                if remaining <= 0:
+                    return False
+                self._clock.wait(self._changed, remaining)
+            return True
+        finally:
+            self.count -= 1
+
+    def look_again(self) -> None:
+        """Have all of them look whether it is true now."""
+        self._changed.notify_all()

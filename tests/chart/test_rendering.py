@@ -197,7 +197,7 @@ def test_where_the_lease_is_the_elected_may_write_an_event(helm: Helm, values: V
 
 
 def test_every_binding_leads_to_a_role_that_is_there_and_to_the_account_of_the_pod(helm: Helm) -> None:
-    for name in ("cluster-wide", "namespaced", "extras", "secure-metrics"):
+    for name in ("cluster-wide", "namespaced", "extras", "guarded"):
         objects = helm.render(case(name))
         roles = {(each["kind"], each["metadata"].get("namespace"), each["metadata"]["name"]) for each in objects}
         account = the(objects, "ServiceAccount")["metadata"]
@@ -278,7 +278,7 @@ def test_nobody_gets_rights_for_metrics_that_are_not_served_or_not_wanted(values
 
 
 def test_who_reads_metrics_is_asked_of_the_cluster_of_the_pod(helm: Helm) -> None:
-    container = container_of(objects := helm.render(case("secure-metrics")))
+    container = container_of(objects := helm.render(case("guarded")))
     assert "--metrics-kubeconfig=in-cluster" in container["args"]
     assert "--metrics-kubeconfig=in-cluster" not in container_of(helm.render({"metrics": {"secure": True}}))["args"]
     (volume,) = [each for each in pod_of(objects)["spec"]["volumes"] if each["name"] == "metrics-certificate"]
@@ -345,10 +345,12 @@ def test_a_spread_without_a_selector_gets_that_of_the_release(helm: Helm) -> Non
 
 
 def test_limits_and_pauses_arrive_as_they_are(helm: Helm) -> None:
-    with command.make_context("run", args_of(helm, case("secure-metrics"))[1:]) as ctx:
+    with command.make_context("run", args_of(helm, case("guarded"))[1:]) as ctx:
         assert ctx.params["delete_budget"] == "20/1h"
         assert ctx.params["write_budget"] == "1000/1m"
         assert ctx.params["paused"] == ("widget@staging", "gadget")
+        assert ctx.params["concurrency"] == {"Widget.example.com": 8, "ConfigMap": 2}
+        assert ctx.params["detect_loops"] is False
         assert ctx.params["trace_keys"] == 0
     assert "--trace-keys=100000" in args_of(helm, {"trace": {"keys": 100_000}})
 

@@ -157,6 +157,8 @@ def test_a_value_of_another_type_is_refused(way: Way) -> None:
         ("metrics.port", 80),
         ("metrics.port", 65536),
         ("metrics.certSecretName", "a/b"),
+        ("reconcile.concurrency", {"Widget.example.com": 0}),
+        ("reconcile.concurrency", {"--kubeconfig": 1}),
         ("safety.deleteBudget", "100"),
         ("safety.deleteBudget", "100/10"),
         ("safety.writeBudget", "-1/1m"),

@@ -48,18 +48,6 @@ GONE = event("ERROR", EXPIRED)
 STEP = 0.1
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.real)])
-def real_server(request: pytest.FixtureRequest) -> Server | None:
-    """The real server, or None for the embedded one, which is the test's own."""
-    return None if request.param == "embedded" else request.getfixturevalue("control_plane").servers[0]
-
-
-@pytest.fixture
-def server(real_server: Server | None, request: pytest.FixtureRequest) -> Server:
-    found: Server = real_server or request.getfixturevalue("api_server")
-    return found
-
-
 @pytest.fixture
 def namespace(server: Server) -> Namespace:
     return Namespace(server)

@@ -193,6 +193,9 @@ def test_an_answer_that_says_nothing_lets_nobody_in(page: Page, accounts: Accoun
     proxy.add(Answer(b'{"status": {"user": {"username": "admin"}}}', code=201), path_prefix=TOKENS)
     assert page.status(accounts.reader) == 401
     proxy.clear()
+    proxy.add(Answer(b'{"status": {"authenticated": true, "user": {}}}', code=201), path_prefix=TOKENS)
+    assert page.status("somebody") == 401
+    proxy.clear()
     proxy.add(Answer(b'{"status": {"reason": "allowed"}}', code=201), path_prefix=RIGHTS)
     assert page.status(accounts.other) == 403
 

@@ -146,7 +146,10 @@ def end_at(scene: Scene, folder: Path, number: int, moment: float) -> str:
     """
     log = folder / f"log-{number}"
     with started(command(folder, *scene.options(number)), log) as process:
-        eventually(lambda: scene.line in log.read_text() if number % 2 else catches_sigterm(process), within=20)
+        try:
+            eventually(lambda: scene.line in log.read_text() if number % 2 else catches_sigterm(process), within=20)
+        except AssertionError:
+            return f"number {number} does not begin:\n{log.read_text()}"
         time.sleep(moment)
         process.terminate()
         began = time.monotonic()

@@ -16,6 +16,9 @@
 {{- with .Values.reconcile.maxConcurrent }}
 - --max-concurrent-reconciles={{ . }}
 {{- end }}
+{{- range $kind, $workers := .Values.reconcile.concurrency }}
+- --concurrency={{ $kind }}={{ int $workers }}
+{{- end }}
 - --reconcile-timeout={{ .Values.reconcile.timeoutSeconds }}s
 - --graceful-shutdown-timeout={{ .Values.shutdown.drainSeconds }}s
 - --delete-budget={{ .Values.safety.deleteBudget }}
@@ -23,6 +26,7 @@
 {{- range .Values.safety.paused }}
 - {{ printf "--paused=%s" . | quote }}
 {{- end }}
+- {{ ternary "--detect-loops" "--no-detect-loops" .Values.safety.detectLoops }}
 - --trace-keys={{ int .Values.trace.keys }}
 {{- range .Values.scope.namespaces }}
 - --namespace={{ . }}

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -10,13 +10,19 @@ from hypothesis import strategies as st
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
 from kcontroller.api.selectors import LabelSelector
+from kcontroller.cache.projection import pairs
 from kcontroller.cluster.floors import READ_SECONDS, Floors, Promise
 from kcontroller.errors import StaleRead, WouldDeadlock
 from kcontroller.process.waits import on_wait
 from kcontroller.testing.clock import VirtualClock
+from kcontroller.testing.polling import eventually
 from tests.unit.cluster.held import GVK, A, Call, HeldInformer
 
+if TYPE_CHECKING:
+    from kcontroller.cache.projection import Entry
+
 OTHER = Key("default", "b")
+EVERY = LabelSelector()
 
 
 class Fixture:
@@ -53,7 +59,7 @@ class Fixture:
 
     def await_kind(self, namespace: str = "", *others: HeldInformer) -> None:
         informers: Any = (self.informer, *others)
-        self.floors.await_kind(GVK, namespace, informers)
+        self.floors.await_list(GVK, namespace, informers, EVERY, list)
 
     def read(self, key: Key = A) -> Call:
         return Call(lambda: self.await_key(key))
@@ -327,7 +333,7 @@ def test_a_list_of_a_namespace_waits_for_that_one_only(world: Fixture) -> None:
 
 def test_a_list_does_not_wait_for_other_informers(world: Fixture) -> None:
     world.promise(version=12)
-    world.floors.await_kind(GVK, "", (HeldInformer(),))  # type: ignore[arg-type]
+    world.floors.await_list(GVK, "", (HeldInformer(),), EVERY, list)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -347,13 +353,43 @@ def test_a_list_by_labels_waits_for_what_matches_before_or_after_the_write(
         world.informer.put("a", 5, labels=held)
     informer: Any = world.informer
     world.floors.record(A, Promise(informer, 10, labels=written))
-    listing = Call(lambda: world.floors.await_kind(GVK, "", (informer,), LabelSelector.of("app=web")))
+    web = LabelSelector.of("app=web")
+
+    def look() -> list[Entry]:
+        return [entry for entry in informer.store.entries() if web.matches(pairs(entry.labels))]
+
+    listing = Call(lambda: world.floors.await_list(GVK, "", (informer,), web, look))
     if waits:
         world.clock.wait_for_waiters(1)
         world.informer.store.advance(10)
 
-    assert listing.outcome is None
+    assert listing.outcome == look()
     assert len(world.waited) == waits
+
+
+def test_what_a_list_shows_after_its_wait_may_be_worth_another_one(world: Fixture) -> None:
+    """Somebody else gives an object the label while the list waits for the first; our own write takes it off again."""
+    informer: Any = world.informer
+    world.informer.put("b", 5)
+    world.floors.record(A, Promise(informer, 10, labels={"app": "web"}))
+    world.floors.record(OTHER, Promise(informer, 12, labels={}))
+    shown: list[list[str]] = []
+
+    def look() -> list[Entry]:
+        found = [entry for entry in informer.store.entries() if "app" in pairs(entry.labels)]
+        shown.append([entry.key.name for entry in found])
+        return found
+
+    listing = Call(lambda: world.floors.await_list(GVK, "", (informer,), LabelSelector.of("app=web"), look))
+    world.clock.wait_for_waiters(1)
+    world.informer.put("b", 9, labels={"app": "web"})
+    world.informer.put("a", 10, labels={"app": "web"})
+    eventually(lambda: len(shown) == 2)
+    world.clock.wait_for_waiters(1)
+    world.informer.put("b", 12)
+
+    assert listing.outcome == [world.informer.store.get(A)]
+    assert [sorted(names) for names in shown] == [[], ["a", "b"], ["a"]]
 
 
 def test_of_two_writes_with_other_labels_nobody_knows_what_the_cache_shows_between_them(world: Fixture) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from kcontroller.api.codec import KindRef
     from kcontroller.cache.entry import Entry
     from kcontroller.controller import Context
+    from kcontroller.controller.event import Event
     from kcontroller.controller.explanation import Explanation, Waiting
     from kcontroller.testing.clock import VirtualClock
 
@@ -391,6 +392,17 @@ def test_a_cluster_that_is_not_engaged_is_told_with_its_reason(process: Process)
     assert (wait.what, wait.why) == ("cluster", "waits for cluster eu, which is not engaged: no route to host")
 
 
+def test_a_request_that_the_queue_has_no_room_for_is_told(process: Process) -> None:
+    controller = process.start(workers=False)
+    process.add()
+    controller.queue.purge("")
+    recording = controller._recording
+    assert recording is not None
+    recording.refused(Request("", *WEB))
+
+    assert the_wait(process.explain()).what == "queue"
+
+
 def test_an_own_write_that_the_cache_does_not_show_is_told(process: Process) -> None:
     controller = process.start(workers=False)
     process.add()
@@ -431,6 +443,40 @@ def test_a_predicate_that_dropped_an_event_is_named(process: Process) -> None:
     assert last.what == "dropped"
     by = "(generation_changed | labels_changed)"
     assert last.text == f"ConfigMap updated (default/web, resourceVersion {new.version}) dropped by {by}"
+
+
+def test_a_predicate_that_cannot_say_its_name_spoils_nothing(process: Process) -> None:
+    class Nameless(predicates.Predicate):
+        user_code = False
+
+        def admits(self, event: Event) -> bool:
+            return False
+
+        def __str__(self) -> str:
+            raise RuntimeError("no name")
+
+    process.setup = lambda builder: builder.for_(CONFIG_MAP, predicates=[Nameless()])
+    process.start()
+    process.add()
+
+    (step,) = process.explain().steps
+    assert step.text.endswith("dropped by (its text cannot be had: RuntimeError)")
+
+
+def test_of_a_large_write_the_sizes_of_its_parts_are_told(process: Process) -> None:
+    def writes(ctx: Context, request: Request) -> None:
+        obj = ctx.client.get(CONFIG_MAP, request.key)
+        obj["data"] = {"much": "x" * 5000}
+        ctx.client.patch(obj)
+
+    process.act = writes
+    process.start()
+    process.cluster.server.put(document("web"))
+    process.add()
+    process.reconciled()
+
+    (write,) = process.explain().writes
+    assert write.change == {"data": "(5,011 bytes)"}
 
 
 def test_the_steps_of_a_reconcile_are_told_in_order(process: Process) -> None:

@@ -121,7 +121,7 @@ def test_a_system_without_threads_to_give_is_asked_again(
             Lane(pool, "a").submit(first.set)
     done(Lane(pool, "b"))
 
-    assert first.is_set()
+    assert first.wait(10)
 
 
 def test_one_thread_is_enough_where_the_system_gives_no_more(

@@ -286,9 +286,9 @@ def test_pauses_of_all_holders_survive_each_other_in_any_order(seed: int) -> Non
 
 def spend(controller: Controller) -> None:
     """Delete until the budget of one is spent."""
-    delete = Write("delete", CONFIG_MAP, A.key)
     with contextlib.suppress(BudgetSpent):
-        for _ in range(2):
+        for name in ("a", "b"):
+            delete = Write("delete", CONFIG_MAP, Request("eu", "default", name).key)
             controller.safety.budgets.before("eu", delete, FakeServer())  # type: ignore[arg-type]
     assert controller.safety.budgets.spent()
 

@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key, Request
 from kcontroller.cluster.budgets import BUDGET, Budget
+from kcontroller.cluster.contests import Contest
 from kcontroller.controller import Context, Controller
-from kcontroller.errors import BudgetSpent
+from kcontroller.controller.loops import LINKS, SUSPECT
+from kcontroller.errors import BudgetSpent, ConfigError
+from kcontroller.workqueue import Outcome
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-VICTIM = Key("default", "victim")
+NAMES = ("a", "b", "c")
 
 
 @pytest.fixture
@@ -26,7 +30,8 @@ def clusters() -> tuple[FakeCluster, FakeCluster]:
 @pytest.fixture
 def host(clusters: tuple[FakeCluster, FakeCluster]) -> Iterator[FakeHost]:
     for cluster in clusters:
-        cluster.server.put(document(VICTIM.name))
+        for name in NAMES:
+            cluster.server.put(document(name))
     made = FakeHost(*clusters)
     yield made
     made.end()
@@ -34,10 +39,10 @@ def host(clusters: tuple[FakeCluster, FakeCluster]) -> Iterator[FakeHost]:
 
 
 def sweeping(host: FakeHost, where: str = "", **options: Any) -> tuple[Controller, Scripted]:
-    """A controller that deletes an object of its request's cluster, or of another, and may do so once."""
+    """A controller that deletes the object in its request's cluster, or in another, and may delete one."""
 
-    def act(ctx: Context, _request: Request) -> None:
-        ctx.clusters.get(where or ctx.cluster.name).client.delete(CONFIG_MAP, VICTIM)
+    def act(ctx: Context, request: Request) -> None:
+        ctx.clusters.get(where or ctx.cluster.name).client.delete(CONFIG_MAP, request.key)
 
     scripted = Scripted(act)
     controller = host.run(Controller(scripted, host, **{"delete_budget": Budget(1, 600.0), **options}))
@@ -55,7 +60,7 @@ def test_who_hits_a_spent_budget_waits_in_the_queue_and_is_no_error(
     host: FakeHost, records: Callable[[], list[dict[str, Any]]]
 ) -> None:
     controller, scripted = sweeping(host)
-    for name in ("a", "b", "c"):
+    for name in NAMES:
         controller.queue.add(Request("eu", "default", name))
     scripted.wait_for_calls(2)
     settled(controller, host)
@@ -81,7 +86,7 @@ def test_the_other_clusters_have_budgets_of_their_own_and_go_on(host: FakeHost) 
     controller.queue.add(Request("us", "default", "a"))
     scripted.wait_for_calls(3)
 
-    assert [(each.verb, each.key) for each in host.known["us"].server.writes] == [("delete", VICTIM)]
+    assert [(each.verb, each.key) for each in host.known["us"].server.writes] == [("delete", Key("default", "a"))]
 
 
 def test_a_budget_that_is_spent_in_another_cluster_is_asked_ever_more_rarely(
@@ -129,9 +134,9 @@ def test_a_reconciler_has_its_say_over_the_figure_of_the_manager(host: FakeHost)
 
     controller = Controller(Scripted(setup=setup), host, delete_budget=Budget(1, 1.0))
     client = host.known["eu"].client_for("x", stop=None, deadline=None, rails=controller.safety.rails)
-    for _ in range(5):
-        client.delete(CONFIG_MAP, VICTIM)
-    found = client.get(CONFIG_MAP, VICTIM)
+    for name in NAMES:
+        client.delete(CONFIG_MAP, Key("default", name))
+    found = client.get(CONFIG_MAP, Key("default", "a"))
     for number in range(7):
         found["data"] = {"x": str(number)}
         client.patch(found)
@@ -141,8 +146,6 @@ def test_a_reconciler_has_its_say_over_the_figure_of_the_manager(host: FakeHost)
 
 
 def test_a_budget_that_is_none_is_refused_where_it_was_written() -> None:
-    from kcontroller.errors import ConfigError  # noqa: PLC0415
-
     def setup(builder: Any) -> None:
         builder.for_(CONFIG_MAP).options(delete_budget="many")
 
@@ -166,3 +169,67 @@ def test_the_metrics_count_what_stopped_and_where_it_still_is(host: FakeHost) ->
     assert spent() == 2
     controller.safety.budgets.resume("eu")
     assert spent() == 1
+
+
+# ---- what is only said -----------------------------------------------------------------------------------------------
+
+
+def said(records: Callable[[], list[dict[str, Any]]]) -> list[str]:
+    return [line["msg"] for line in records() if line["logger"] == "kcontroller.safety"]
+
+
+def looping(controller: Controller, name: str, *, now: float) -> None:
+    """End so many reconciles of an object that each asks for the next one."""
+    request = Request("eu", "default", name)
+    for _ in range(SUSPECT + LINKS + 2):
+        controller.safety.loops.began(request)  # type: ignore[union-attr]
+        controller.safety.loops.ended(request, ("requeue",), Outcome.after(0.01), None, now=now)  # type: ignore[union-attr]
+
+
+def test_objects_that_loop_together_are_counted_each_and_said_once_in_ten_minutes(
+    host: FakeHost, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    controller = Controller(Scripted(), host)
+    for name in NAMES:
+        looping(controller, name, now=host.clock.monotonic())
+    assert host.metric("kcontroller_hot_requests_total", controller="scripted", cause="requeue") == 3
+    assert len(said(records)) == 1
+
+    host.clock.advance(601)
+    looping(controller, "a", now=host.clock.monotonic())
+    assert len(said(records)) == 2
+
+
+def contest(path: str, name: str = "a") -> Contest:
+    return Contest("scripted", "hpa", "eu", gvk_of(CONFIG_MAP), Key("default", name), path, 60.0)
+
+
+def test_a_contest_is_said_once_for_each_field_and_manager(
+    host: FakeHost, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    controller = Controller(Scripted(), host)
+    for name in NAMES:
+        for path in ("data.x", "data.y"):
+            controller.safety._contested(contest(path, name))
+
+    assert host.metric("kcontroller_contested_fields_total", controller="scripted") == 6
+    assert [line.partition(" of ")[0] for line in said(records)] == [
+        "scripted and hpa fight over data.x",
+        "scripted and hpa fight over data.y",
+    ]
+
+
+def test_what_is_said_of_a_cluster_that_has_left_is_said_in_the_log_alone(
+    host: FakeHost, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    controller = Controller(Scripted(), host)
+    host.known.clear()
+    controller.safety._contested(contest("data.x"))
+
+    assert len(said(records)) == 1
+    assert controller.safety._host.events._lanes == {}  # type: ignore[attr-defined]
+
+
+def test_who_wants_no_detectors_has_none(host: FakeHost) -> None:
+    controller = Controller(Scripted(), host, detect_loops=False, delete_budget=None)
+    assert (controller.safety.loops, controller.safety.rails) == (None, ())

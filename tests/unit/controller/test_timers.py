@@ -63,10 +63,10 @@ def engaged(host: FakeHost, source: RawSource) -> Controller:
 def pass_time(host: FakeHost, seconds: float, *, step: float = LONGEST_WAIT / 4) -> None:
     """Let so much time pass, in steps that are shorter than a timer's."""
     while seconds > 0:
-        host.clock.wait_for_waiters(1)
+        host.clock.wait_for_waiters(max(1, len(host.threads.alive())))
         host.clock.advance(min(seconds, step))
         seconds -= step
-    host.clock.wait_for_waiters(1)
+    host.clock.wait_for_waiters(len(host.threads.alive()))
 
 
 # ---- every -----------------------------------------------------------------------------------------------------------

@@ -3,18 +3,21 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
 
 from kcontroller import Key, Manager, ManagerOptions, Object, ObjectReconciler
 from kcontroller.api.keys import GVK
-from kcontroller.cli.reach import Daemon
+from kcontroller.cli.reach import Daemon, Refused
 from kcontroller.errors import ConfigError
+from kcontroller.multicluster.providers.milo import MiloProvider
+from kcontroller.testing import Milo
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
+from tests.integration.projects import Projects
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -108,3 +111,26 @@ def test_debug_for_everybody_is_refused_before_anything_starts(address: str) -> 
 def test_a_trace_of_too_few_keys_is_refused() -> None:
     with pytest.raises(ConfigError, match="trace_keys must be at least 8, or 0 for no trace, got 3"):
         ManagerOptions(trace_keys=3)
+
+
+@pytest.mark.embedded(milo=Milo(projects=("p1", "p2"), readiness="manual", cold_storage=False))
+def test_in_a_fleet_the_cluster_is_named_and_one_that_is_not_there_says_so(
+    manager: Managers, client: ServerClient, tmp_path: Path
+) -> None:
+    projects = Projects(client)
+    for name in ("p1", "p2"):
+        eventually(lambda name=name: projects.put(name, "web") is None)  # type: ignore[misc]
+    manager(Maps(), provider=MiloProvider(), trace_keys=100, control_socket=str(tmp_path / "s"), ready=False)
+    daemon = Daemon(tmp_path / "s")
+    projects.ready("p1")
+
+    def explained(cluster: str) -> Any:
+        try:
+            return daemon.get("/explain", cluster=cluster, kind="configmap", key="default/web")[0]
+        except Refused as refusal:
+            return {"settled": None, "verdict": refusal.message}
+
+    eventually(lambda: explained("p1")["settled"] is True)
+    assert explained("")["verdict"] == "name the cluster: this process works on those of a provider (p1)"
+    assert explained("p2")["verdict"] == "no cluster 'p2' here; there are p1"
+    assert explained("p1")["cluster"] == "p1"

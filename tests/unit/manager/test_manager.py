@@ -449,6 +449,18 @@ def test_a_map_function_that_hangs_keeps_it_from_being_ready(make: Make, api: Ti
     assert manager.wait_ready(10)
 
 
+def test_a_check_of_the_user_counts_also_if_it_comes_while_the_manager_runs(make: Make) -> None:
+    manager = make(options=with_health())
+    manager.start()
+    port = manager._parts.servers.port("health")
+    assert ask(port, "/readyz") == (200, "ok")
+    manager.readyz.add("mine", lambda: "the database is away")
+
+    status, text = ask(port, "/readyz")
+    assert status == 500
+    assert "[-]mine failed: the database is away" in text
+
+
 def test_the_probes_are_answered_while_reconciles_end(make: Make, api: TinyApi, go_on: threading.Event) -> None:
     reconciler = Maps(lambda _ctx, _request: go_on.wait(10) and None)
     manager = make(reconciler, server=api.url, options=with_health())

@@ -38,6 +38,15 @@ def test_one_wish_that_is_delivered_twice_counts_once() -> None:
         assert signals.wait() == "SIGTERM"
 
 
+def test_one_inside_another_has_the_signals_until_it_ends() -> None:
+    with SignalWait() as outer:
+        with SignalWait() as inner:
+            signal.raise_signal(signal.SIGTERM)
+            assert (inner.wait(), inner.received, outer.received) == ("SIGTERM", "SIGTERM", "")
+        signal.raise_signal(signal.SIGINT)
+        assert outer.wait() == "SIGINT"
+
+
 def test_another_thread_ends_the_wait_without_a_name() -> None:
     with SignalWait() as signals:
         threading.Thread(target=signals.wake).start()

@@ -279,10 +279,10 @@ class QueueAgainstModel(RuleBasedStateMachine):
         now = self.clock.monotonic()
         assert taken == self.model.add(request, now + after, priority, reason, now, may_refuse=may_refuse)
 
-    @rule(priority=priorities)
-    def add_all(self, priority: int) -> None:
+    @rule(priority=priorities, may_refuse=st.booleans())
+    def add_all(self, priority: int, *, may_refuse: bool) -> None:
         for request in REQUESTS:
-            self.add(request, priority, 0.0, "", may_refuse=False)
+            self.add(request, priority, 0.0, "", may_refuse=may_refuse)
 
     @rule()
     def get(self) -> None:

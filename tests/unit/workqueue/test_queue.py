@@ -517,6 +517,19 @@ def test_the_outcome_of_an_item_purged_meanwhile_is_ignored(
     assert (serve(queue), queue.failures(NORTH), queue._schedule._shares) == ([], 0, {})
 
 
+def test_the_hold_of_an_item_purged_meanwhile_is_ignored_too(queue: Queue) -> None:
+    queue.add(NORTH)
+    item = take(queue)
+    queue.purge("north")
+    queue.add(NORTH, after=60)
+    queue.done(item, Outcome.hold(1))
+
+    standing = queue.standing(NORTH)
+    assert standing is not None
+    assert standing.state == "delayed"
+    assert queue.wait_idle(0)
+
+
 def test_a_request_added_after_a_purge_waits_for_the_worker_that_still_has_it(queue: Queue) -> None:
     queue.add(NORTH)
     item = take(queue)
