@@ -9,13 +9,12 @@ import msgspec
 from kcontroller.api import patches
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.differences import merge_diff
-from kcontroller.api.keys import GVK
+from kcontroller.api.keys import GVK, Key
 from kcontroller.cache.poison import UNREADABLE
 from kcontroller.errors import ApiError
 from kcontroller.process.logs import described, redact
 
 if TYPE_CHECKING:
-    from kcontroller.api.keys import Key
     from kcontroller.cache.entry import Entry
     from kcontroller.client.ports import Write
 
@@ -28,6 +27,7 @@ _ANSWER_LIMIT: Final = 200
 
 
 class _Metadata(msgspec.Struct, rename="camel"):
+    name: str = ""
     resource_version: str = ""
 
 
@@ -72,12 +72,14 @@ def written_of(write: Write, before: Entry | None, outcome: bytes | BaseExceptio
     gvk = gvk_of(write.kind)
     verb = "apply" if write.content_type == patches.APPLY else write.verb
     refused = isinstance(outcome, BaseException)
-    answer = _refusal(outcome) if isinstance(outcome, BaseException) else _version(outcome)
+    made = _Metadata() if isinstance(outcome, BaseException) else _metadata(outcome)
+    answer = _refusal(outcome) if isinstance(outcome, BaseException) else made.resource_version
+    key = write.key if write.key.name else Key(write.key.namespace, made.name)
     try:
         change = _change(write, gvk, before)
     except UNREADABLE:
         change = b""
-    return Written(verb, gvk, write.key, write.subresource, change, answer, refused)
+    return Written(verb, gvk, key, write.subresource, change, answer, refused)
 
 
 def without_content(document: Any) -> Any:
@@ -111,12 +113,11 @@ def _change(write: Write, gvk: GVK, before: Entry | None) -> bytes:
     return msgspec.json.encode(sizes)
 
 
-def _version(answer: bytes) -> str:
+def _metadata(answer: bytes) -> _Metadata:
     try:
-        metadata = _decode_answer(answer).metadata
+        return _decode_answer(answer).metadata or _Metadata()
     except UNREADABLE:
-        return ""
-    return "" if metadata is None else metadata.resource_version
+        return _Metadata()
 
 
 def _refusal(error: BaseException) -> str:

@@ -5,7 +5,6 @@ Nothing is kept for it but the trace; all else is read when somebody asks: the q
 
 from __future__ import annotations
 
-import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -163,7 +162,7 @@ class Explainer:
 
     def _explain(self, controller: Controller, request: Request) -> Explanation:
         history = History(() if controller.trace is None else controller.trace.of(request), at=self._at)
-        standing = _standing(controller, request)
+        standing = controller.queue.standing(request)
         entry = None if controller.gvk is None else self.shown(request.cluster, controller.gvk, request.key)
         waiting = tuple(self._waiting(controller, request, standing))
         if standing is None and history.refused:
@@ -253,12 +252,6 @@ class Explainer:
 
     def _at(self, monotonic: float) -> datetime:
         return self._clock.now() + timedelta(seconds=monotonic - self._clock.monotonic())
-
-
-def _standing(controller: Controller, request: Request) -> Standing | None:
-    standing = controller.queue.standing(request)
-    # Of a request that failed for good the queue remembers nothing but its failures.
-    return None if standing is None or (standing.due == math.inf and standing.state == "delayed") else standing
 
 
 def _caused(controller: Controller, gvk: GVK, asked: Request) -> Iterator[Request]:

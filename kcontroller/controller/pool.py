@@ -31,6 +31,7 @@ GRACE_SECONDS: Final = 1.0
 UNLIMITED_SECONDS: Final = 300.0
 """After so long one without a time-out counts as stuck. It keeps its worker, since nobody said when it has to end."""
 
+_AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
 _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
 
 _log: Final = Log("kcontroller.controller")
@@ -119,6 +120,7 @@ class WorkerPool:
         self._seats: dict[Seat, None] = {}
         self._hired = 0
         self._stuck = 0
+        self._started = False
 
     def start(self) -> None:
         """Start the workers."""
@@ -126,6 +128,7 @@ class WorkerPool:
             with self._lock:
                 seat = self._add_seat()
             self._hire(seat)
+        self._started = True
 
     def end(self, seat: Seat, run: Run) -> None:
         """Take note that a reconcile has returned; its worker goes on, unless there are enough others by now."""
@@ -146,7 +149,10 @@ class WorkerPool:
             running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
         # One that begins after this look has so much time at least.
         latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
-        return min([latest, *(self._see(seat, run, now) for seat, run in running)])
+        times = [latest, *(self._see(seat, run, now) for seat, run in running)]
+        if self._started and not self._replace():
+            times.append(now + _AGAIN_SECONDS)
+        return min(times)
 
     def _see(self, seat: Seat, run: Run, now: float) -> float:
         if self._timeout and not run.late:
@@ -169,36 +175,43 @@ class WorkerPool:
         run.stop.stop(OVERDUE, apart=partial(self._threads.apart, "deadline", self._name))
 
     def _give_up(self, seat: Seat, run: Run, now: float) -> None:
-        other = None
         with self._lock:
             if seat.run is not run:
                 return
             run.stuck = True
             self._stuck += 1
             self._tally.stuck(self._stuck)
-            count = len(self._seats)
-            if self._timeout and count - self._stuck < self._size and count < 2 * self._size:
-                other = self._add_seat()
+            replaced = self._lacks_locked()
         if not self._timeout:
             then = "without a reconcile_timeout its worker waits for it"
-        elif other is None:
-            then = "as many as there should be are replaced already"
-        else:
+        elif replaced:
             then = "another worker takes its place"
+        else:
+            then = "as many as there should be are replaced already"
         at, seconds = place_of_thread(seat.thread), round(now - run.began, 1)
         _log.error("a reconcile does not return: %s", then, at=at, seconds=seconds, **run.fields)
         if self._timeout:
             self._queue.abandon(run.item)
-        if other is not None:
-            self._replace(other)
 
-    def _replace(self, seat: Seat) -> None:
-        try:
-            self._hire(seat)
-        except RuntimeError as error:  # The system gives no more threads.
+    def _lacks_locked(self) -> bool:
+        count = len(self._seats)
+        return bool(self._timeout) and count - self._stuck < self._size and count < 2 * self._size
+
+    def _replace(self) -> bool:
+        """Start the workers that are missing; False if the system gives no more threads."""
+        while True:
             with self._lock:
-                del self._seats[seat]
-            _log.error("no other worker could be started: %s", described(error), controller=self._name)
+                if not self._lacks_locked():
+                    return True
+                seat = self._add_seat()
+            try:
+                self._hire(seat)
+            except RuntimeError as error:
+                # Whoever returned meanwhile was told that there are enough: the next look finds that there are not.
+                with self._lock:
+                    del self._seats[seat]
+                _log.error("no other worker could be started: %s", described(error), controller=self._name)
+                return False
 
     def _add_seat(self) -> Seat:
         seat = Seat(self, self._hired)

@@ -18,9 +18,9 @@ class Retelling:
     """Has a source hear of its objects again, slice by slice, as far as there is room for what it asks for.
 
     A *pass* tells of all objects that there are when it begins. It rests at the first that is refused, and goes on with
-    it when there is room. Another pass follows if something else was refused meanwhile. So every object is told of after
-    the last time that it was refused, and no request has to be remembered for it. Of an object that is gone by then
-    nobody is told, as after a restart.
+    it when there is room. Another pass follows if something else was refused meanwhile. So every object is told of
+    after the last time that it was refused, and no request has to be remembered for it. Of an object that is gone by
+    then nobody is told, as after a restart.
 
     It lives on the loop thread. Where a lane runs the source, `refused` is called there, and the steps of a pass take
     their way through the lane: each comes behind the jobs of the one before.

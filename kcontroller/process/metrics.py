@@ -105,7 +105,9 @@ class Metrics:
             by_controller,
         )
         self.mapper_jobs = self._gauge(
-            "kcontroller_mapper_jobs", "Events that wait for a map function or a predicate of the user's.", by_controller
+            "kcontroller_mapper_jobs",
+            "Events that wait for a map function or a predicate of the user's.",
+            by_controller,
         )
         self.mapper_oldest = self._gauge(
             "kcontroller_mapper_oldest_seconds", "Age of the oldest such function that runs.", by_controller

@@ -212,7 +212,7 @@ def _run(callbacks: Iterable[Callable[[], None]]) -> None:
     for callback in callbacks:
         try:
             callback()
-        except Exception as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
+        except BaseException as error:  # noqa: BLE001 - it may be a user's, and the others must hear of the stop too
             _log.exception("a callback of a stop token failed: %s", described(error))
 
 

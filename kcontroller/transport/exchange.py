@@ -66,6 +66,7 @@ class Exchange:
         self.answered = False
         self._connection = connection
         self._until = until
+        self._hangs_at = time.monotonic() + _UNHUNG_SECONDS
         self._stops = stops
         self._withdraw: list[Callable[[], None]] | None = None
 
@@ -100,19 +101,19 @@ class Exchange:
             try:
                 left = left[self._connection.send(left) :]
             except BlockingIOError:
-                if self._took(answer):
+                if not self._took(answer):
+                    self._wait(for_room=True)
+                elif answer.begun:
                     return False
-                self._wait(for_room=True)
             except ConnectionBroken as lost:
                 return self._told_why(answer, lost)
+            self._check()
         return True
 
     def _told_why(self, answer: _Answer, lost: ConnectionBroken) -> bool:
         # A server that refuses a body ends the connection after it has said why.
         try:
-            while not answer.complete:
-                if not self._took(answer):
-                    self._wait()
+            self._take_all(answer)
         except ConnectionBroken:
             raise lost from None
         return False
@@ -121,7 +122,11 @@ class Exchange:
         if not self.answered:
             about_to_wait()
             self._wait()
+        self._take_all(answer)
+
+    def _take_all(self, answer: _Answer) -> None:
         while not answer.complete:
+            self._check()
             if not self._took(answer):
                 self._wait()
 
@@ -138,18 +143,21 @@ class Exchange:
             answer.end()
         return True
 
-    def _wait(self, *, for_room: bool = False) -> None:
-        left = self._until - time.monotonic()
-        if left <= 0:
+    def _check(self) -> None:
+        """Raise if time is over or somebody has stopped: an answer that keeps coming is never waited for."""
+        if time.monotonic() >= self._until:
             raise ConnectionBroken(Failure(TIMED_OUT, ""))
-        if self._withdraw is None:
-            if self._connection.wait(min(left, _UNHUNG_SECONDS), for_room=for_room):
-                return
-            self._withdraw = [stop.on_stop(self._connection.wake) for stop in self._stops]
-            left = max(0.0, self._until - time.monotonic())
-        self._connection.wait(left, for_room=for_room)
         for stop in self._stops:
             stop.raise_if_stopped()
+
+    def _wait(self, *, for_room: bool = False) -> None:
+        now = time.monotonic()
+        if self._withdraw is None and now < self._hangs_at:
+            self._connection.wait(max(0.0, min(self._until, self._hangs_at) - now), for_room=for_room)
+            return
+        if self._withdraw is None:
+            self._withdraw = [stop.on_stop(self._connection.wake) for stop in self._stops]
+        self._connection.wait(max(0.0, self._until - now), for_room=for_room)
 
 
 class _Answer:
@@ -169,6 +177,11 @@ class _Answer:
         self._parser.set_dangerous_leniencies(lenient_optional_cr_before_lf=True)  # RFC 9112, 2.2
 
     @property
+    def begun(self) -> bool:
+        """Whether more than interim answers have come."""
+        return self._head
+
+    @property
     def leaves_connection(self) -> bool:
         """Whether the server keeps the connection and has sent nothing beyond."""
         return self._kept and not self.excess
@@ -182,6 +195,8 @@ class _Answer:
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if isinstance(error.__context__, KeyboardInterrupt | SystemExit):
+                raise error.__context__ from None  # It came while the parser called us, and is not the server's.
             self.excess = True
             if not self.complete:
                 raise ConnectionBroken(Failure(NOT_HTTP, type(error).__name__)) from error
@@ -200,7 +215,7 @@ class _Answer:
     def response(self, *, unpack: bool) -> HttpResponse:
         """Give it as a value; raises ConnectionBroken if its body is not packed as it says."""
         body, headers = b"".join(self._body), Headers(self._lines)
-        if unpack and body and headers.get("content-encoding", "") == "gzip":
+        if unpack and body and headers.get("content-encoding", "").lower() == "gzip":
             body = _unpacked(body)
         return HttpResponse(self._status, headers, body)
 
@@ -209,8 +224,8 @@ class _Answer:
         self.excess = self.complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep a header."""
-        if not self.complete:
+        """Keep a header; what comes after the head, a trailer, is not one that anybody should act on."""
+        if not self._head:
             self._lines.append(b"%b: %b\n" % (name, value))
 
     def on_headers_complete(self) -> None:
@@ -223,7 +238,9 @@ class _Answer:
 
     def on_body(self, piece: bytes) -> None:
         """Keep a piece of the body."""
-        if not self.complete:
+        if self.complete:
+            self.excess = True
+        else:
             self._body.append(piece)
 
     def on_message_complete(self) -> None:
@@ -235,11 +252,14 @@ class _Answer:
 
 
 def _unpacked(body: bytes) -> bytes:
-    unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        plain = unpacker.decompress(body) + unpacker.flush()
-    except zlib.error as error:
-        raise ConnectionBroken(Failure(BAD_ENCODING, "")) from error
-    if not unpacker.eof:
-        raise ConnectionBroken(Failure(BAD_ENCODING, ""))
+    plain = b""
+    while body:  # It may have several members, one after the other (RFC 1952, 2.2).
+        unpacker = zlib.decompressobj(16 + zlib.MAX_WBITS)
+        try:
+            plain += unpacker.decompress(body)
+        except zlib.error as error:
+            raise ConnectionBroken(Failure(BAD_ENCODING, "")) from error
+        if not unpacker.eof:
+            raise ConnectionBroken(Failure(BAD_ENCODING, ""))
+        body = unpacker.unused_data
     return plain

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ class Multi:
         self._poller = poller
         self._due: float | None = None
         self._failure: BaseException | None = None
+        self._closing = threading.Lock()
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
@@ -89,7 +91,7 @@ class Multi:
 
     def wake(self) -> None:
         """End the current or the next `turn` early. Any thread, also after `close`."""
-        with contextlib.suppress(OSError):  # Full: it is awake. Closed: nobody sleeps.
+        with self._closing, contextlib.suppress(OSError):  # Full: it is awake. Closed: nobody sleeps.
             self._writer.send(b"\0")
 
     def close(self) -> None:
@@ -97,7 +99,8 @@ class Multi:
         self._multi.close()
         self._poller.close()
         self._reader.close()
-        self._writer.close()
+        with self._closing:  # Or its number may be another descriptor's when a late `wake` writes to it.
+            self._writer.close()
 
     def _patience(self, timeout: float) -> float:
         if self._due is None:

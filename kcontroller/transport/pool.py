@@ -26,7 +26,7 @@ class ConnectionPool:
 
     Args:
         max_idle: how many to keep; more may carry requests.
-        idle_seconds: how long an idle one is kept; looked at when one is taken or given back.
+        idle_seconds: how long an idle one is used; closed when the next one is given back.
         clock: the time by which they age.
     """
 
@@ -47,10 +47,7 @@ class ConnectionPool:
         """
         while True:
             with self._lock:
-                old = self._take_old_locked()
                 kept = self._take_locked(trust)
-            for aged in old:
-                aged.close()
             if kept is None:
                 return Connection(trust)
             if kept.is_quiet():
@@ -58,17 +55,19 @@ class ConnectionPool:
             kept.close()
 
     def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next request, or close it if it does not stand or there are enough."""
+        """Keep a connection for the next request if it stands; too many of them: the one used longest ago goes."""
         if connection.resolving:
             _close_aside(connection)
             return
         connection.idle_since = self._clock.monotonic()
         with self._lock:
             old = self._take_old_locked()
-            if self._closed or not connection.stands or len(self._idle) >= self._max_idle:
+            if self._closed or not connection.stands:
                 old.append(connection)
             else:
                 self._idle.append(connection)
+            if len(self._idle) > self._max_idle:
+                old.append(self._idle.pop(0))
         for aged in old:
             aged.close()
 
@@ -81,8 +80,10 @@ class ConnectionPool:
             connection.close()
 
     def _take_locked(self, trust: Trust) -> Connection | None:
+        # What is too old is left for `give_back` to close: a request need not wait for that.
+        oldest = self._clock.monotonic() - self._idle_seconds
         for at in range(len(self._idle) - 1, -1, -1):
-            if self._idle[at].trust == trust:
+            if self._idle[at].trust == trust and self._idle[at].idle_since > oldest:
                 return self._idle.pop(at)
         return None
 

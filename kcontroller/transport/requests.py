@@ -88,9 +88,10 @@ class Requester:
         Args:
             request: what to send.
             timeout: seconds for each sending, connecting included.
-            stop: ends the wait within 100 ms.
-            guard: called before a connection is sought for a write, and again when it stands, right before each
-                sending; what it raises goes to the caller, and nothing was sent.
+            stop: ends the wait within 100 ms; credentials that have to be had first take their own time, see
+                `Credentials`.
+            guard: called before a connection is sought for a write, and again when it stands, as the last thing before
+                each sending; what it raises goes to the caller, and nothing was sent.
 
         Raises:
             ConnectFailed: no connection, or no file descriptor for one; nothing was sent.
@@ -132,9 +133,10 @@ class Requester:
         self, request: HttpRequest, timeout: float, stop: StopToken | None, guard: Callable[[], None] | None
     ) -> HttpResponse:
         verb = request.verb or request.method
-        left = timeout - self._wait_for_turn(timeout, stop, verb)
+        until = time.monotonic() + timeout
+        self._wait_for_turn(timeout, stop, verb)
         identity = self._identity()
-        response = self._send_once(request, identity, left, stop, guard)
+        response = self._send_once(request, identity, until, stop, guard)
         if response.status != _UNAUTHORIZED:
             return response
         self._credentials.invalidate()
@@ -142,8 +144,9 @@ class Requester:
         if renewed == identity:
             return response
         self._meter.retried(code=str(_UNAUTHORIZED), verb=verb)
-        left = timeout - self._wait_for_turn(timeout, stop, verb)
-        return self._send_once(request, renewed, left, stop, guard)
+        until = time.monotonic() + timeout
+        self._wait_for_turn(timeout, stop, verb)
+        return self._send_once(request, renewed, until, stop, guard)
 
     def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> float:
         if self._limiter is None:
@@ -175,7 +178,7 @@ class Requester:
         self,
         request: HttpRequest,
         identity: Identity,
-        timeout: float,
+        until: float,
         stop: StopToken | None,
         guard: Callable[[], None] | None,
     ) -> HttpResponse:
@@ -185,7 +188,6 @@ class Requester:
         target = self._endpoint.base_path + request.target
         check_target(target)
         data = request_bytes(request.method, target, lines, request.body, compressed=request.compressed)
-        until = time.monotonic() + timeout
         while True:
             self._raise_if_stopped(stop)
             if guard is not None:
@@ -195,8 +197,9 @@ class Requester:
             try:
                 if not reused:
                     self._connect(connection, until, stop)
-                    if guard is not None:
-                        guard()
+                    self._raise_if_stopped(stop)
+                if guard is not None:
+                    guard()
                 exchange = Exchange(connection, until=until, stops=(self._stop, stop) if stop else (self._stop,))
                 response = exchange.run(data, to_head=request.method == "HEAD", compressed=request.compressed)
             except ConnectionBroken as broken:
@@ -228,8 +231,6 @@ class Requester:
                 timeout=max(0.0, until - time.monotonic()),
                 stopped=lambda: self._stop.stopped or (stop is not None and stop.stopped),
             )
-        if not connection.stands:
-            self._raise_if_stopped(stop)
 
     def _fail(self, broken: ConnectionBroken, request: HttpRequest) -> NoReturn:
         self._meter.answered(code=NO_ANSWER, method=request.method)

@@ -20,7 +20,7 @@ class Bound:
     Attributes:
         limit: requests of one cluster that may be ready.
         full: the clusters in which a request was refused.
-        room: names of those that have room again; whoever tells of it takes them out.
+        room: names of those that have room again, always the same list; whoever tells of it clears it.
         refused: how many requests were, for whoever counts them.
     """
 
@@ -41,12 +41,6 @@ class Bound:
         if share in self.full and share.ready <= self.limit // 2:
             self.full.discard(share)
             self.room.append(share.name)
-
-    def take_room(self) -> list[str]:
-        """Take out the names of those that have room again."""
-        names = self.room.copy()
-        self.room.clear()
-        return names
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the class's invariants do not hold; for tests."""

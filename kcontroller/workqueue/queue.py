@@ -71,19 +71,20 @@ class WorkQueue(QueueView[R]):
         if limit is not None and limit < 1:
             msg = f"queue {name!r} cannot be limited to {limit} requests; give at least 1"
             raise ValueError(msg)
-        self._bound = Bound(limit)
+        bound = Bound(limit)
         schedule: Schedule[R] = Schedule(
             cap=max(1, workers // 4),
             alone=max(1, workers - 1) if reserves else math.inf,
             retries=Retries(backoff, bucket, rng),
-            bound=self._bound,
+            bound=bound,
         )
         super().__init__(schedule, threading.Lock(), clock)
         self.name = name
         self._meter = None if metrics is None else QueueMeter(metrics, name)
         self._waiters = Waiters(self._lock, clock)
         self._watchers = Watchers(self._lock, clock)
-        self._idle_callbacks: list[tuple[str, Callable[[], None]]] = []
+        self._idle_callbacks: list[tuple[str, Callable[[], object]]] = []
+        self._room = bound.room
         self._on_room = on_room
         self._relay = Relay(workers) if relay and workers > 1 else None
         self._was_idle = False
@@ -138,9 +139,8 @@ class WorkQueue(QueueView[R]):
                     self._waiters.expect(self._next_look())
             if item is not None and self._meter is not None:
                 self._meter.queued(item.waited)
-            room = self._bound.room and self._bound.take_room()
-        if room:
-            self._tell_of(room)
+        if self._room:
+            self._tell_of_room()
         return item
 
     def done(self, item: Item[R], outcome: Outcome) -> None:
@@ -195,9 +195,8 @@ class WorkQueue(QueueView[R]):
                 self._meter.worked(worked)
                 if following is not None:
                     self._meter.queued(following.waited)
-            room = self._bound.room and self._bound.take_room()
-        if room:
-            self._tell_of(room)
+        if self._room:
+            self._tell_of_room()
         for callback in idle:
             callback()
         return following
@@ -274,7 +273,7 @@ class WorkQueue(QueueView[R]):
         with self._lock:
             return self._watchers.wait(ended, timeout)
 
-    def when_idle(self, cluster: str, callback: Callable[[], None]) -> None:
+    def when_idle(self, cluster: str, callback: Callable[[], object]) -> None:
         """Call `callback` once when no item of a cluster is in work: at once, or when the last one is given back.
 
         For who has purged the cluster; requests added since then may be handed out again. It must not block, since it
@@ -296,16 +295,19 @@ class WorkQueue(QueueView[R]):
             reading = self._schedule.read(now)
         self._meter.publish(reading)
 
-    def _take_idle_callbacks(self) -> tuple[Callable[[], None], ...]:
+    def _take_idle_callbacks(self) -> tuple[Callable[[], object], ...]:
         in_flight = self._schedule.in_flight_of
         idle = tuple(callback for cluster, callback in self._idle_callbacks if not in_flight(cluster))
         if idle:
             self._idle_callbacks = [each for each in self._idle_callbacks if in_flight(each[0])]
         return idle
 
-    def _tell_of(self, room: list[str]) -> None:
+    def _tell_of_room(self) -> None:
+        with self._lock:
+            clusters = self._room.copy()
+            self._room.clear()
         if self._on_room is not None:
-            for cluster in room:
+            for cluster in clusters:
                 self._on_room(cluster)
 
     def _take(self, now: float) -> Item[R] | None:

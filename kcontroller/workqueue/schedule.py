@@ -34,6 +34,7 @@ class Schedule(Generic[R]):
         """Start empty."""
         self._after_failures = retries
         self._bound = bound
+        self._full = bound.full
         self._shares: dict[str, ClusterShare] = {}
         self._ready = ReadyRings(cap=cap, alone=alone)
         self._delayed = DelayHeap()
@@ -142,7 +143,7 @@ class Schedule(Generic[R]):
         if entry is None:
             return None
         self._processing.add(entry)
-        if self._bound.full:
+        if self._full:
             self._bound.note_taken(entry.share)
         return entry.hand_out(now)
 

@@ -125,7 +125,7 @@ def test_a_plain_owner_that_was_the_controller_is_none_any_more() -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"uid": "u-old"}, {"api_version": "example.com/v1alpha1"}])
 @pytest.mark.parametrize("controls", [True, None])
-def test_an_owner_is_an_owner_whether_or_not_it_controls(changes: dict[str, str], controls: bool | None) -> None:
+def test_an_owner_is_an_owner_whether_or_not_it_controls(changes: dict[str, str], *, controls: bool | None) -> None:
     assert owners.has_owner(widget(), child(reference(controller=controls, **changes)))
 
 

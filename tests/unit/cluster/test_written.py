@@ -34,6 +34,12 @@ def test_a_write_is_told_with_its_answer() -> None:
     assert (written.answer, written.refused, change(written)) == ("88119", False, {"data": {"a": "1"}})
 
 
+def test_a_create_without_a_name_is_told_with_the_one_that_the_server_made() -> None:
+    nameless = Write("create", CONFIG_MAP, Key("default", ""), b'{"metadata":{"generateName":"web-"}}')
+
+    assert written_of(nameless, None, ANSWER).key == WEB
+
+
 def test_an_apply_is_told_apart_from_a_patch() -> None:
     assert written_of(write("patch", {}, content_type=patches.APPLY), None, ANSWER).verb == "apply"
 

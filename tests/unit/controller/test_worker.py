@@ -202,7 +202,7 @@ def test_what_follows_from_a_reconcile_for_the_queue_the_metrics_and_the_log(
 
 
 def test_a_worker_that_dies_names_its_request_and_gives_it_up(records: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last row: the process ends by it (`tests/unit/manager/test_manager.py`), and does not wait for the item before."""
+    """The last row: the process ends by it (`tests/unit/manager`), and does not wait for the item before."""
     host = FakeHost(FakeCluster("eu"))
     scripted = Scripted()
     controller = started(host, scripted)

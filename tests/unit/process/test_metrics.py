@@ -48,6 +48,8 @@ def test_what_is_new_lives_under_our_own_name() -> None:
         "rest_client_request_duration_seconds",
         "rest_client_request_retries",
         "rest_client_rate_limiter_duration_seconds",
+        "certwatcher_read_certificate",
+        "certwatcher_read_certificate_errors",
     )
 
     assert [name for name in families(Metrics()) if name not in known and not name.startswith("kcontroller_")] == []

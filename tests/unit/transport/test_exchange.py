@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from msgspec.structs import replace
 
-from kcontroller.errors import OutcomeUnknown, RequestTimeout, TransportError
+from kcontroller.errors import OutcomeUnknown, RequestTimeout, Stopped, TransportError
+from kcontroller.process.stop import StopToken
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
 from kcontroller.transport.messages import HttpRequest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 GET = HttpRequest("GET", "/api")
 POST = HttpRequest("POST", "/api", b'{"kind":"Widget"}', content_type="application/json")
+BODY = 20_000_000
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
@@ -38,6 +40,7 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
         (CHUNKED + b"2\r\n{}\r\n0\r\nTrailer: 1\r\n\r\n", b"{}", 1),
         (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}", 1),
         (b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n{}", b"{}", 2),
+        (CHUNKED + b"2\r\n{}\r\n0\r\nContent-Encoding: gzip\r\n\r\n", b"{}", 1),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\n{}", b"{}", 2),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n", b"{}", 2),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}\x00nonsense", b"{}", 2),
@@ -100,6 +103,53 @@ def test_a_body_that_is_not_packed_as_it_says_is_no_answer(serve: Any, connect: 
         connect(server, repeats=False).send(replace(GET, compressed=True))
 
 
+def test_a_body_packed_in_several_pieces_is_whole(serve: Any, connect: Any) -> None:
+    packed = gzip.compress(b'{"a":') + gzip.compress(b"1}")
+    server = serve(lambda call: call.reply(body=packed, headers={"Content-Encoding": "GZIP"}))
+
+    assert connect(server).send(replace(GET, compressed=True)).body == b'{"a":1}'
+
+
+def test_a_body_after_the_answer_to_a_head_is_nobodys(serve: Any, connect: Any) -> None:
+    server = serve(lambda call: call.reply(body=call.request.method.encode()))
+    requester = connect(server)
+    requester.send(HttpRequest("HEAD", "/api"))
+
+    assert requester.send(POST).body == b"POST"
+
+
+def dripping(call: Call) -> None:
+    """Never end, and never pause for long."""
+    call.begin()
+    while not call.stopped.wait(0.002) and call.open:
+        try:
+            call.sock.sendall(b"1\r\n \r\n")
+        except OSError:
+            call.close()
+
+
+def test_an_answer_that_keeps_coming_ends_with_its_time(serve: Any, connect: Any) -> None:
+    with pytest.raises(RequestTimeout):
+        connect(serve(dripping)).send(POST, timeout=0.1)
+
+
+def test_an_answer_that_keeps_coming_ends_with_a_stop(serve: Any, connect: Any) -> None:
+    server, stop = serve(dripping), StopToken()
+    requester = connect(server)
+    timer = threading.Timer(0.05, lambda: stop.stop("lease lost"))
+    timer.start()
+
+    with pytest.raises(Stopped, match="lease lost"):
+        requester.send(POST, stop=stop, timeout=5)
+    timer.join(10)
+
+
+def test_an_interim_answer_does_not_end_the_sending() -> None:
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+    with requester_of_one_that_reads_no_more(b"HTTP/1.1 100 Continue\r\n\r\n", then=answer) as requester:
+        assert requester.send(replace(POST, body=b"x" * BODY), timeout=10).body == b"{}"
+
+
 def test_an_answer_in_single_bytes_is_an_answer(serve: Any, connect: Any) -> None:
     def slowly(call: Call) -> None:
         call.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -125,14 +175,21 @@ def test_a_large_request_to_a_server_that_reads_slowly_is_whole(serve: Any, conn
 
 
 @contextlib.contextmanager
-def requester_of_one_that_reads_no_more(says: bytes) -> Iterator[Requester]:
-    """Connect to a server that reads a little of a request, says something, and keeps the connection."""
+def requester_of_one_that_reads_no_more(says: bytes, *, then: bytes = b"") -> Iterator[Requester]:
+    """Connect to a server that reads a little of a request, says something, and keeps the connection.
+
+    With `then` it reads the rest after all, and says that.
+    """
     with socket.create_server(("127.0.0.1", 0)) as listener, contextlib.ExitStack() as kept:
 
         def serve() -> None:
             connection = kept.enter_context(listener.accept()[0])
             connection.recv(100)
             connection.sendall(says)
+            left = BODY if then else 0
+            while left > 0:
+                left -= len(connection.recv(1 << 16))
+            connection.sendall(then)
 
         thread = threading.Thread(target=serve, name="reads-no-more")
         thread.start()
@@ -145,12 +202,12 @@ def requester_of_one_that_reads_no_more(says: bytes) -> Iterator[Requester]:
 def test_a_server_that_refuses_a_body_before_it_has_read_it_is_heard() -> None:
     refusal = b"HTTP/1.1 413 Too Large\r\nContent-Length: 9\r\n\r\ntoo large"
     with requester_of_one_that_reads_no_more(refusal) as requester:
-        response = requester.send(replace(POST, body=b"x" * 30_000_000), timeout=10)
+        response = requester.send(replace(POST, body=b"x" * BODY), timeout=10)
 
     assert (response.status, response.body) == (413, b"too large")
 
 
 def test_a_request_that_nobody_reads_ends_in_its_time() -> None:
     with requester_of_one_that_reads_no_more(b"") as requester, pytest.raises(RequestTimeout) as caught:
-        requester.send(replace(POST, body=b"x" * 30_000_000), timeout=0.2)
+        requester.send(replace(POST, body=b"x" * BODY), timeout=0.2)
     assert caught.value.sent

@@ -48,13 +48,13 @@ def test_the_connection_used_last_is_taken_first(take: Any) -> None:
     pool.close()
 
 
-def test_no_more_than_the_cap_are_kept(take: Any) -> None:
+def test_no_more_than_the_cap_are_kept_and_those_used_last(take: Any) -> None:
     pool = ConnectionPool(max_idle=1)
     connections = [take(pool), take(pool)]
     for connection in connections:
         pool.give_back(connection)
 
-    assert pool._idle == connections[:1]
+    assert pool._idle == connections[1:]
     pool.close()
 
 

@@ -569,7 +569,7 @@ def test_a_purge_leaves_the_pause_by_command(queue: Queue) -> None:
         queue.pause("north", holder=holder)
     queue.purge("north")
     queue.add(NORTH)
-    assert (serve(queue), queue.holders("north")) == ([], {"command"})
+    assert (serve(queue), queue.holders("north")) == ([], frozenset({"command"}))
     queue.resume("north", holder="command")
 
     assert serve(queue) == ["north:default/a"]
@@ -582,10 +582,10 @@ def test_a_cluster_is_handed_out_when_no_holder_is_left(queue: Queue) -> None:
     queue.pause("north", holder="command")
     queue.resume("north", holder="sync")
     queue.resume("north", holder="budget")
-    assert (serve(queue), queue.holders("north")) == ([], {"command"})
+    assert (serve(queue), queue.holders("north")) == ([], frozenset({"command"}))
     queue.resume("north", holder="command")
 
-    assert (serve(queue), queue.holders("north")) == (["north:default/a"], set())
+    assert (serve(queue), queue.holders("north")) == (["north:default/a"], frozenset())
 
 
 def test_purge_of_an_unknown_cluster_does_nothing(queue: Queue) -> None:
