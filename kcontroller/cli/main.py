@@ -11,6 +11,9 @@ import sys
 
 from kcontroller.process.early import end_at_once_with
 
+_OFF = frozenset(("", "0", "f", "false", "n", "no", "off"))
+"""How a flag is switched off in the environment, as click reads it."""
+
 
 def main() -> None:
     """Run the command line and end the process with its exit code.
@@ -20,7 +23,7 @@ def main() -> None:
     """
     daemon = sys.argv[1:2] == ["run"]
     if daemon:
-        end_at_once_with(1 if "--once" in sys.argv or "KCONTROLLER_ONCE" in os.environ else 0)
+        end_at_once_with(1 if "--once" in sys.argv or _once_by_environment() else 0)
     from kcontroller.cli.commands import cli  # noqa: PLC0415 - after the signals are ours
 
     try:
@@ -29,3 +32,7 @@ def main() -> None:
         if daemon and isinstance(end.code, int):
             end_at_once_with(end.code)
         raise
+
+
+def _once_by_environment() -> bool:
+    return os.environ.get("KCONTROLLER_ONCE", "").strip().lower() not in _OFF

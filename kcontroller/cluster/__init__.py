@@ -13,6 +13,7 @@
     writer.py        sends writes and notes their promises
     rails.py         what looks at each write of a reconcile, and may refuse it
     budgets.py       how much a controller may write and delete in a cluster
+    uids.py          which object a delete is for, and was for
     contests.py      finds fields over which a controller fights with somebody else
     view.py          the cluster as one reconcile sees it: clients that keep to its terms
     interop.py       the official client, configured for this cluster

@@ -10,6 +10,9 @@ write is one write. To ask again for what is on its way out costs nothing, and t
 somebody has deleted the object before. What the garbage collector takes along (children, all that is in a namespace) is
 not seen. Dry runs are free, and so is what the server refused: nothing happened. What is under way counts, so that any
 number of workers stay inside.
+
+An object is its uid: a name may be given again to what is deleted next. The write's precondition says it, else the
+answer; until then, and if that does not say it either, what is asked for by name is an object of its own.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ import msgspec
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.client.settling import is_refused
+from kcontroller.cluster.uids import uid_answered, uid_asked
 from kcontroller.errors import BudgetSpent, KindNotServed
 
 if TYPE_CHECKING:
@@ -118,14 +122,33 @@ class Spent(msgspec.Struct, frozen=True):
         return f"{self.controller} has spent its {count} {what} in {per}{where}"
 
 
+class _Use:
+    """One place of a budget.
+
+    Attributes:
+        at: since when it counts.
+        open: how many of its writes are under way.
+        may_have: whether one of them has happened, or may have.
+        has: whether one of them surely has.
+    """
+
+    __slots__ = ("at", "has", "may_have", "open")
+
+    def __init__(self, at: float) -> None:
+        self.at = at
+        self.open = 1
+        self.may_have = False
+        self.has = False
+
+
 class _Account:
     """What was sent of one sort in one cluster."""
 
     __slots__ = ("last", "sent", "spent")
 
     def __init__(self) -> None:
-        # An OrderedDict, because the first of a dict is behind all that were deleted before it.
-        self.sent: OrderedDict[object, float] = OrderedDict()
+        # By uid, else by itself; by its time. The first of a dict would be behind all that were deleted before it.
+        self.sent: OrderedDict[str | _Use, _Use] = OrderedDict()
         self.last: deque[Write] = deque(maxlen=_NAMED)
         self.spent: Spent | None = None
 
@@ -179,16 +202,20 @@ class Budgets:
                 account = self._accounts[cluster, what] = _Account()
             now = self._clock.monotonic()
             sent = account.sent
-            while sent and next(iter(sent.values())) <= now - budget.per:
+            while sent and next(iter(sent.values())).at <= now - budget.per:
                 sent.popitem(last=False)
             if account.spent is None:
-                counted = (gvk_of(write.kind), write.key) if what == "deletes" else object()
-                if counted in sent:
-                    return None
+                uid = uid_asked(write.body) if what == "deletes" else ""
+                use = sent.get(uid)
+                if use is not None:
+                    use.open += 1
+                    _count_from(sent, uid, use, now)
+                    return partial(self._ended, account, what, uid, use)
                 if len(sent) < budget.count:
-                    sent[counted] = now
+                    use = _Use(now)
+                    sent[uid or use] = use
                     account.last.append(write)
-                    return partial(self._ended, account, counted)
+                    return partial(self._ended, account, what, uid or use, use)
             before = account.spent
             spent = account.spent = before or self._spend(cluster, what, budget, account, write)
         if before is None:
@@ -240,10 +267,39 @@ class Budgets:
         last = tuple(map(_named, account.last))
         return Spent(self._controller, cluster, what, budget, self._clock.monotonic(), _named(write), last)
 
-    def _ended(self, account: _Account, counted: object, outcome: bytes | BaseException) -> None:
-        if isinstance(outcome, KindNotServed) or (isinstance(outcome, BaseException) and is_refused(outcome)):
-            with self._lock:
+    def _ended(
+        self, account: _Account, what: What, counted: str | _Use, use: _Use, outcome: bytes | BaseException
+    ) -> None:
+        refused = isinstance(outcome, KindNotServed) or (isinstance(outcome, BaseException) and is_refused(outcome))
+        known = isinstance(outcome, bytes)
+        uid = uid_answered(outcome) if isinstance(outcome, bytes) and what == "deletes" and counted is use else ""
+        with self._lock:
+            use.open -= 1
+            use.may_have = use.may_have or not refused
+            use.has = use.has or known
+            if not (use.open or use.may_have):
                 account.sent.pop(counted, None)
+            elif uid:
+                self._identify(account.sent, use, uid)
+
+    def _identify(self, sent: OrderedDict[str | _Use, _Use], use: _Use, uid: str) -> None:
+        """Count what was asked for by name as the object that it was."""
+        sent.pop(use, None)
+        now = self._clock.monotonic()
+        before = sent.get(uid)
+        if before is None:
+            use.at = now
+            sent[uid] = use
+        else:
+            _count_from(sent, uid, before, now)
+            before.may_have = before.has = True
+
+
+def _count_from(sent: OrderedDict[str | _Use, _Use], counted: str, use: _Use, now: float) -> None:
+    """Count an object anew that may not have been deleted until now."""
+    if not use.has:
+        use.at = now
+        sent.move_to_end(counted)
 
 
 def _what(write: Write) -> What:
@@ -262,4 +318,4 @@ def _error(spent: Spent) -> BudgetSpent:
 
 
 def _is_over(account: _Account, budget: Budget | None, now: float) -> bool:
-    return budget is None or not account.sent or next(reversed(account.sent.values())) <= now - budget.per
+    return budget is None or not account.sent or next(reversed(account.sent.values())).at <= now - budget.per

@@ -131,8 +131,9 @@ class Manager:
             if name:
                 _log.info("%s: stopping; once more to end at once", name)
             drained = self.stop()
-        in_order = drained or not self.options.graceful_shutdown_timeout
-        return 0 if in_order and not self.failure else 1
+            in_order = drained or not self.options.graceful_shutdown_timeout
+            signals.code = 0 if in_order and not self.failure else 1
+        return signals.code
 
     def run_once(self, timeout: float | None = None) -> int:
         """Start, reconcile until there is nothing left to do now, stop; for the main thread, in a CronJob or a test.
@@ -143,8 +144,9 @@ class Manager:
             timeout: seconds for all but the stop; None for no limit.
 
         Returns:
-            0 if all was reconciled; 1 if something was not synced or not done in time, the last reconcile of a request
-            was an error, a signal came before the end, or for what makes `run` return 1.
+            0 if all was reconciled; 1 if something was not synced or not done in time, was held back by a pause or a
+            spent budget, the last reconcile of a request was an error, a function of a source failed for good, a signal
+            came before the end, or for what makes `run` return 1.
 
         Raises:
             ConfigError: an address cannot be had.
@@ -155,7 +157,8 @@ class Manager:
             self.start()
             done = work.run(timeout, ends=lambda: signals.received)
             drained = self.stop()
-        return 0 if done and drained and not self.failure else 1
+            signals.code = 0 if done and drained and not self.failure else 1
+        return signals.code
 
     def start(self) -> None:
         """Start everything and return; readiness tells when the caches are synced.

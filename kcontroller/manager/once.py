@@ -4,6 +4,9 @@ The round is over when everything is synced, no request is ready or in work, no 
 written here has come back as events, all of that for `QUIET_SECONDS` on end. A request that fails is tried `TRIES`
 times in a row, so that a conflict is no failure of the round. What asks to be called later (a ``requeue_after``, a
 timer) is left for the next one.
+
+What a pause or a spent budget holds back is not waited for, since nobody may come to end that: the round ends when
+nothing else is left, and was not done.
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kcontroller.cluster.budgets import BUDGET
+from kcontroller.controller.pauses import COMMAND
 from kcontroller.multicluster import State
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
@@ -22,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from kcontroller.api.keys import Request
+    from kcontroller.controller import Controller
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.manager.parts import Parts
 
@@ -61,6 +67,7 @@ class Round:
         self._lock = threading.Lock()
         self._ended = 0
         self._open: dict[tuple[str, Request], _Open] = {}
+        self._dropped_before = self._dropped_in_all()
         for controller in parts.controllers:
             controller.on_ended(partial(self._note, controller.name))
 
@@ -75,17 +82,18 @@ class Round:
             Whether nothing is left, and nothing has failed.
         """
         left = self._wait(None if timeout is None else Deadline.after(timeout, clock=self._parts.clock), ends)
-        if left:
-            _log.error("not all was reconciled: %s", left)
+        undone = [each for each in (left, *self._stopped(), self._dropped()) if each]
+        for each in undone:
+            _log.error("not all was reconciled: %s", each)
         failed = self._failed()
         for controller, request in failed[:_NAMED]:
             _log.error("failed: %s", request, controller=controller)
         if len(failed) > _NAMED:
             _log.error("and %d other requests failed", len(failed) - _NAMED)
-        return not (left or failed)
+        return not (undone or failed)
 
     def _wait(self, deadline: Deadline | None, ends: Callable[[], object]) -> str:
-        """Wait; returns what is left, "" for nothing."""
+        """Wait; returns what is left, "" for nothing but what is held back."""
         stop, clock = self._parts.supervisor.stop, self._parts.clock
         seen, since = -1, 0.0
         while True:
@@ -107,14 +115,48 @@ class Round:
         yield _names("clusters that are not engaged", away)
         if any(each.needs_leader_election for each in parts.controllers) and not parts.leadership.leads:
             yield "another replica leads"
-        busy = (each.name for each in parts.controllers if not each.queue.wait_idle(0.0))
+        held = {each.name: self._held(each) for each in parts.controllers}
+        busy = (each.name for each in parts.controllers if _is_busy(each, held[each.name]))
         yield _names("controllers with requests", busy)
-        again = (str(request) for (_, request), each in self._unsettled() if each.again and each.tries < TRIES)
+        again = (str(request) for name, request in self._again() if request.cluster not in held.get(name, ()))
         yield _names("requests that are tried again", again)
         if not parts.mappers.idle:
             yield "functions of sources"
         behind = (each.name or "of the cluster" for each in parts.clusters if not each.shows_own_writes)
         yield _names("own writes that caches do not show yet", behind)
+
+    def _held(self, controller: Controller) -> frozenset[str]:
+        """The clusters that somebody must say a word for."""
+        names = (each.name for each in self._parts.clusters)
+        return frozenset(each for each in names if controller.queue.holders(each) & {COMMAND, BUDGET})
+
+    def _stopped(self) -> Iterator[str]:
+        """What holds something back, each with its remedy."""
+        again = {(name, request.cluster) for name, request in self._again()}
+        held = {
+            (each.name, cluster)
+            for each in self._parts.controllers
+            for cluster in self._held(each)
+            if each.queue.depth(cluster) or (each.name, cluster) in again
+        }
+        for pause in self._parts.pauses.all():
+            if any(pause.holds(*where) for where in held):
+                yield f"{pause}; run it again without the pause"
+        for controller in self._parts.controllers:
+            for spent in controller.safety.budgets.spent():
+                option = f"--{spent.what.removesuffix('s')}-budget"
+                yield f"{spent}; look at what was written, then run it again, or with a larger {option}"
+
+    def _dropped(self) -> str:
+        count = self._dropped_in_all() - self._dropped_before
+        return f"functions of sources dropped {count} event{'s' * (count != 1)}" if count else ""
+
+    def _dropped_in_all(self) -> int:
+        families = self._parts.metrics.mapper_failures.collect()
+        return int(sum(each.value for family in families for each in family.samples if each.name.endswith("_total")))
+
+    def _again(self) -> list[tuple[str, Request]]:
+        return [key for key, each in self._unsettled() if each.again and each.tries < TRIES]
 
     def _failed(self) -> list[tuple[str, Request]]:
         return [key for key, each in self._unsettled() if each.failed]
@@ -132,6 +174,13 @@ class Round:
             before = self._open.pop(key, None)
             if again or failed:
                 self._open[key] = _Open(1 if before is None else before.tries + 1, again, failed)
+
+
+def _is_busy(controller: Controller, held: frozenset[str]) -> bool:
+    queue = controller.queue
+    if queue.wait_idle(0.0):
+        return False
+    return not held or queue.in_flight > 0 or len(queue) > sum(map(queue.depth, held))
 
 
 def _names(what: str, names: Iterable[str]) -> str:

@@ -9,6 +9,23 @@ import os
 import signal
 
 
+class EndAtOnce:
+    """The handler of a signal.
+
+    Attributes:
+        code: what the process ends with; whoever knows better may set it.
+    """
+
+    __slots__ = ("code",)
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+    def __call__(self, *_: object) -> None:
+        """End the process."""
+        os._exit(self.code)
+
+
 def end_at_once_with(code: int) -> None:
     """Let SIGINT and SIGTERM end the process with this exit code, until somebody else takes the signals.
 
@@ -19,5 +36,6 @@ def end_at_once_with(code: int) -> None:
     Args:
         code: what the process ends with.
     """
+    handler = EndAtOnce(code)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(code))
+        signal.signal(number, handler)

@@ -15,6 +15,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from kcontroller.process.early import EndAtOnce
+
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
     from typing import Self
@@ -26,7 +28,11 @@ ECHO_SECONDS: Final = 0.1
 
 
 class SignalWait:
-    """Owns the signals while its ``with`` block runs, on the main thread only."""
+    """Owns the signals while its ``with`` block runs, on the main thread only.
+
+    Attributes:
+        code: the exit code, when it is known: where `early` gets the signals back, they end the process with it.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
@@ -36,6 +42,7 @@ class SignalWait:
         self._received_at = 0.0
         self._woken = False
         self._wakeup_before = -1
+        self.code: int | None = None
 
     def __enter__(self) -> Self:
         """Take the signals over.
@@ -57,6 +64,8 @@ class SignalWait:
     ) -> None:
         """Give the signals back."""
         for number, before in self._before.items():
+            if self.code is not None and isinstance(before, EndAtOnce):
+                before.code = self.code
             signal.signal(number, before)
         signal.set_wakeup_fd(self._wakeup_before)
         self._close()

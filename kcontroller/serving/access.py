@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -24,7 +25,8 @@ from kcontroller.serving.reviews import REVIEW_SECONDS, Reviewer, in_words
 from kcontroller.transport.limiter import RateLimiter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
+    from contextlib import AbstractContextManager
     from wsgiref.types import StartResponse, WSGIApplication
 
     from kcontroller.process.clock import Clock
@@ -40,9 +42,12 @@ _SCRAPERS: Final = 64
 
 # Tokens that nobody knows cost a review each: so many a second, and so many at once.
 _STRANGERS_PER_SECOND: Final = 5.0
-_STRANGERS_AT_ONCE: Final = 20
+_STRANGERS_BURST: Final = 20
 AT_ONCE: Final = 2
-"""So many requests may wait for reviews; a server needs a worker more, for those whose answer is known."""
+"""So many requests may wait for reviews, and one more of somebody whose token was good before."""
+
+WORKERS: Final = AT_ONCE + 2
+"""What a server needs: a worker is left for those whose answer is known."""
 
 _BEARER: Final = re.compile(r"bearer +([\x21-\x7e]+) *", re.IGNORECASE)
 
@@ -68,34 +73,50 @@ class _Known(Generic[_Value]):
     seconds: float
 
 
+class _Turns:
+    """Taken by whoever waits for a review, so that not all workers do. Strangers cannot take the last one."""
+
+    def __init__(self) -> None:
+        self._of_all = threading.Semaphore(AT_ONCE)
+        self._kept = threading.Semaphore(1)
+
+    @contextmanager
+    def one(self, *, is_known: bool) -> Iterator[None]:
+        """Hold a turn; raises `_Busy` if there is none."""
+        turns = (self._of_all, self._kept) if is_known else (self._of_all,)
+        taken = next((each for each in turns if each.acquire(blocking=False)), None)
+        if taken is None:
+            raise _Busy
+        try:
+            yield
+        finally:
+            taken.release()
+
+
 class _Memory(Generic[_Key, _Value]):
     """Outcomes of reviews by key. Of each key there is one review at a time; others that ask wait for it.
 
     Args:
-        turns: taken by whoever waits for a review.
         clock: the time by which outcomes grow old.
     """
 
-    def __init__(self, turns: threading.Semaphore, *, clock: Clock) -> None:
-        self._turns = turns
+    def __init__(self, *, clock: Clock) -> None:
         self._lock = threading.Lock()
         self._asking: dict[_Key, threading.Event] = {}
         self._known: TLRUCache[_Key, _Known[_Value]] = TLRUCache(
             _REMEMBERED, ttu=lambda _, known, now: now + known.seconds, timer=clock.monotonic
         )
 
-    def get(self, key: _Key, ask: Callable[[], _Known[_Value]]) -> _Value:
-        """Give what is known, or `ask`, with no lock held; raises what that raises, and `_Busy`."""
+    def get(
+        self, key: _Key, ask: Callable[[], _Known[_Value]], *, turn: Callable[[], AbstractContextManager[None]]
+    ) -> _Value:
+        """Give what is known, or `ask`, with no lock held and within a `turn`; raises what these raise, and `_Busy`."""
         with self._lock:
             known = self._known.get(key)
         if known is not None:
             return known.value
-        if not self._turns.acquire(blocking=False):
-            raise _Busy
-        try:
+        with turn():
             return self._asked(key, ask).value
-        finally:
-            self._turns.release()
 
     def _asked(self, key: _Key, ask: Callable[[], _Known[_Value]]) -> _Known[_Value]:
         while True:
@@ -132,10 +153,10 @@ class Access:
     def __init__(self, config: Config, *, metrics: Metrics, clock: Clock) -> None:
         self._reviewer = Reviewer(config, metrics=metrics, clock=clock)
         self._metrics = metrics
-        turns = threading.Semaphore(AT_ONCE)
-        self._users: _Memory[bytes, User | None] = _Memory(turns, clock=clock)
-        self._rights: _Memory[bytes, bool] = _Memory(turns, clock=clock)
-        self._strangers = RateLimiter(_STRANGERS_PER_SECOND, _STRANGERS_AT_ONCE, clock=clock)
+        self._turns = _Turns()
+        self._users: _Memory[bytes, User | None] = _Memory(clock=clock)
+        self._rights: _Memory[bytes, bool] = _Memory(clock=clock)
+        self._strangers = RateLimiter(_STRANGERS_PER_SECOND, _STRANGERS_BURST, clock=clock)
         self._lock = threading.Lock()
         self._scrapers: LRUCache[bytes, bool] = LRUCache(_SCRAPERS)
         self._troubles: dict[str, str] = {}
@@ -172,14 +193,19 @@ class Access:
 
     def _user_of(self, token: str) -> User | None:
         digest = hashlib.sha256(token.encode()).digest()
-        return self._users.get(digest, lambda: _Known(self._reviewed(token, digest), _TOKEN_SECONDS))
+        return self._users.get(
+            digest, lambda: _Known(self._reviewed(token, digest), _TOKEN_SECONDS), turn=lambda: self._turn_of(digest)
+        )
 
-    def _reviewed(self, token: str, digest: bytes) -> User | None:
+    def _turn_of(self, digest: bytes) -> AbstractContextManager[None]:
         with self._lock:
             is_known = digest in self._scrapers
         # Who was somebody a minute ago does not stand in line with strangers.
         if not is_known and self._strangers.reserve(within=0) is None:
             raise _TooMany
+        return self._turns.one(is_known=is_known)
+
+    def _reviewed(self, token: str, digest: bytes) -> User | None:
         user = self._told("users", lambda: self._reviewer.user_of(token))
         with self._lock:
             if user is None:
@@ -193,7 +219,8 @@ class Access:
             allowed = self._told("rights", lambda: self._reviewer.may(user, verb=verb, path=path))
             return _Known(allowed, _ALLOWED_SECONDS if allowed else _DENIED_SECONDS)
 
-        return self._rights.get(hashlib.sha256(msgspec.json.encode((user, verb, path))).digest(), ask)
+        key = hashlib.sha256(msgspec.json.encode((user, verb, path))).digest()
+        return self._rights.get(key, ask, turn=lambda: self._turns.one(is_known=True))
 
     def _failed(self, error: KControllerError) -> Answer:
         if isinstance(error, _Busy):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import io
 import logging
 import selectors
 import socket
@@ -17,12 +18,16 @@ from cheroot import wsgi
 from cheroot.server import HTTPConnection
 
 from kcontroller.process.logs import Log
+from kcontroller.process.stop import Deadline
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
 
+    from kcontroller.process.clock import Clock
+
 HEAD_LIMIT: Final = 8 * 1024
 _HEAD_BYTES: Final = HEAD_LIMIT + 1024  # More than the limit, so that a worker can say 413 without reading on.
+_WRITE_SECONDS: Final = 10.0  # For a whole answer: as long as Prometheus waits for a scrape.
 _END_OF_HEAD: Final = b"\r\n\r\n"
 _PLAIN_ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
@@ -47,7 +52,7 @@ class Connection(HTTPConnection):
     Args:
         settings: what cheroot asks for.
         accepted: the socket, which must not block.
-        since: when it was accepted, by the loop's clock.
+        clock: the loop's: `since` tells by it when the connection was accepted.
         tls: with it the peer has to shake hands first.
 
     Raises:
@@ -57,15 +62,16 @@ class Connection(HTTPConnection):
     rbufsize = _HEAD_BYTES
 
     def __init__(
-        self, settings: Settings, accepted: socket.socket, *, since: float, tls: ssl.SSLContext | None = None
+        self, settings: Settings, accepted: socket.socket, *, clock: Clock, tls: ssl.SSLContext | None = None
     ) -> None:
-        self.since = since
+        self.since = clock.monotonic()
         self._encrypted = tls is not None
         self._shaken = tls is None
         if tls is not None:
             accepted.getpeername()  # Without a peer `wrap_socket` would raise too, but leave the socket open.
             accepted = tls.wrap_socket(accepted, server_side=True, do_handshake_on_connect=False)
         super().__init__(settings, accepted)
+        self.wfile = _Writer(self.socket, clock=clock)
 
     def gather(self) -> Progress:
         """Go as far as is possible without waiting."""
@@ -84,13 +90,21 @@ class Connection(HTTPConnection):
                 with contextlib.suppress(OSError):
                     socket.socket.send(self.socket, _PLAIN_ANSWER)
             return Progress.GONE
+        except ValueError:  # It was closed meanwhile.
+            return Progress.GONE
+
+    def answer(self) -> None:
+        """Answer the request; reads nothing from the peer, who could take its time."""
+        with contextlib.closing(self.rfile) as gathered:
+            self.rfile = io.BytesIO(gathered.peek(0))
+        self.communicate()  # type: ignore[no-untyped-call]
 
     def _read_head(self) -> Progress:
         # OpenSSL takes one record from the socket at a time, and what one holds above our buffer is above the limit: so
         # nothing is left decrypted where no selector would see it.
         before = self._length()
         head = self.rfile.peek(_HEAD_BYTES)
-        if _END_OF_HEAD in head or len(head) >= HEAD_LIMIT:
+        if _END_OF_HEAD in head or len(head) > HEAD_LIMIT:
             return Progress.WHOLE
         return Progress.READS if len(head) > before else Progress.GONE
 
@@ -106,9 +120,34 @@ class Connection(HTTPConnection):
                 self.socket.unwrap()
         with contextlib.suppress(OSError, ValueError):
             super().close()
-        # What could not be sent is still in it; left open, its finalizer would try once more, and complain.
-        with contextlib.suppress(OSError, ValueError):
-            self.wfile.close()
+
+
+class _Writer:
+    """What cheroot writes an answer to. One time is for all of it: one for each piece would never end.
+
+    Args:
+        connection: where it goes.
+        clock: the time, which begins with the first byte.
+    """
+
+    def __init__(self, connection: socket.socket, *, clock: Clock) -> None:
+        self._socket = connection
+        self._clock = clock
+        self._deadline: Deadline | None = None
+
+    def write(self, data: bytes) -> int:
+        """Send all of it; raises TimeoutError when the time is over."""
+        if self._deadline is None:
+            self._deadline = Deadline.after(_WRITE_SECONDS, clock=self._clock)
+        rest = memoryview(data)
+        while rest:
+            seconds = self._deadline.remaining()
+            if not seconds:
+                msg = "timed out"  # cheroot knows it by this text.
+                raise TimeoutError(msg)
+            self._socket.settimeout(seconds)
+            rest = rest[self._socket.send(rest) :]
+        return len(data)
 
 
 class Settings(wsgi.Server):

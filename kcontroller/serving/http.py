@@ -3,8 +3,8 @@
 cheroot parses requests and speaks WSGI. Its own accept loop is not used: it hands a connection to a worker before the
 first byte is there, so that as many silent or slow connections as there are workers stop a probe from being answered.
 Here a connection costs a descriptor and at most 9 KiB until its head is complete; after `_HEAD_SECONDS`, in which TLS
-is agreed on too, or when `_MAX_WAITING` newer ones wait, it is closed. Every answer closes its connection, so no body
-is ever read.
+is agreed on too, or when `_MAX_WAITING` newer ones wait, it is closed. A worker reads nothing from a peer, and has one
+time to write all of an answer. Every answer closes its connection, so no body is ever read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 WORKERS: Final = 3
 
 _HEAD_SECONDS: Final = 10.0
-_WRITE_SECONDS: Final = 5.0
 _MAX_WAITING: Final = 64
 _MAX_QUEUED: Final = 64
 _SWEEP_SECONDS: Final = 1.0
@@ -56,7 +55,7 @@ class HttpServer:
         workers: how many answers may be made at once.
         opened: opens the listening socket, where that is not one of an IP address.
         admits: whether the process at the other end of a new connection may ask at all.
-        clock: by which slow connections are closed.
+        clock: by which slow connections are closed, and slow answers cut off.
     """
 
     def __init__(
@@ -150,8 +149,7 @@ class HttpServer:
     def _work(self) -> None:
         while (connection := self._queue.get()) is not None:
             try:
-                connection.socket.settimeout(_WRITE_SECONDS)
-                connection.communicate()  # type: ignore[no-untyped-call]
+                connection.answer()
             except OSError as error:
                 _log.debug("a connection broke", name=self.name, error=type(error).__name__)
             finally:
@@ -206,8 +204,8 @@ class _Loop:
         for key, _ in selector.select(_SWEEP_SECONDS if self._waiting else None):
             if key.fileobj is self._listener:
                 self._accept(selector)
-            elif key.data is not None:
-                self._gather(selector, key.data)
+            elif (waiting := self._waiting.get(key.fd)) is not None and waiting is key.data:  # None: it just gave way.
+                self._gather(selector, waiting)
         overdue = self._clock.monotonic() - _HEAD_SECONDS
         for connection in [late for late in self._waiting.values() if late.since <= overdue]:
             self._release(selector, connection)
@@ -230,7 +228,7 @@ class _Loop:
         accepted.setblocking(False)
         try:
             tls = None if self._tls is None else self._tls()
-            connection = Connection(self._settings, accepted, since=self._clock.monotonic(), tls=tls)
+            connection = Connection(self._settings, accepted, clock=self._clock, tls=tls)
         except OSError:
             accepted.close()
             return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from kcontroller.errors import ConfigError
 from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.process.stop import Deadline
 from kcontroller.serving import health, metrics
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Servers:
         if "metrics" not in self._servers:
             return
         # Who does not want it need not load ssl, nor reviews.
-        from kcontroller.serving.access import Access, Guarded  # noqa: PLC0415
+        from kcontroller.serving.access import WORKERS, Access, Guarded  # noqa: PLC0415
         from kcontroller.serving.tls import CertificateFolder, SelfSigned  # noqa: PLC0415
 
         self._access = Access(config, metrics=self._families, clock=self._clock)
@@ -97,7 +98,8 @@ class Servers:
             folder = Path(certificates)
             source = CertificateFolder(folder, option=_CERTIFICATES, metrics=self._families, clock=self._clock)
         guarded = Guarded(self._metrics, self._access, pages=(metrics.PATH,))
-        self._add("metrics", self._metrics_address, guarded, option="--metrics-bind-address", tls=source.context)
+        more = {"tls": source.context, "workers": WORKERS}
+        self._add("metrics", self._metrics_address, guarded, option="--metrics-bind-address", **more)
 
     def also(self, server: Serving) -> None:
         """Serve something more; before `bind`."""
@@ -129,11 +131,12 @@ class Servers:
             server.start(threads)
 
     def stop(self, *, timeout: float = 5.0) -> None:
-        """Close the ports; running answers get so many seconds each."""
+        """Close the ports; running answers get so many seconds together."""
+        deadline = Deadline.after(timeout, clock=self._clock)
         if self._access is not None:
             self._access.close()  # A review that hangs must not hold up the stop.
         for server in (*self._servers.values(), *self._more):
-            server.stop(timeout=timeout)
+            server.stop(timeout=deadline.remaining())
 
     def port(self, name: str) -> int:
         """The port of ``metrics`` or ``health``, after `bind`."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.errors import ConfigError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
-from kcontroller.transport.files import WatchedFile, check_certificate, check_key
+from kcontroller.transport.files import PEM_PERIOD, WatchedFile, check_certificate, check_key
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -37,7 +37,8 @@ class CertificateFolder:
     """``tls.crt`` and ``tls.key`` of a folder, as a Secret of type ``kubernetes.io/tls`` is mounted.
 
     The files are looked at every few seconds, and only when somebody connects. A pair that is of no use keeps the last
-    good one in place, as controller-runtime's certificate watcher does: a rotation may be half done.
+    good one in place, as controller-runtime's certificate watcher does: a rotation may be half done. It is tried again
+    with the next look: what was wrong may have been a lack of file descriptors.
 
     Args:
         folder: where they are.
@@ -52,7 +53,11 @@ class CertificateFolder:
         self._folder = folder
         self._option = option
         self._metrics = metrics
-        self._seen: tuple[bytes, bytes] | None = None
+        self._clock = clock
+        self._loaded: tuple[bytes, bytes] | None = None
+        self._tried: tuple[bytes, bytes] | None = None
+        self._again = 0.0
+        self._trouble = ""
         self._context: ssl.SSLContext | None = None
 
     def context(self) -> ssl.SSLContext:
@@ -62,13 +67,14 @@ class CertificateFolder:
             ConfigError: there is no certificate yet, or it is of no use.
         """
         found = (self._certificate.read(), self._key.read())
-        if self._context is None or found != self._seen:
-            self._seen = found
-            self._load()
+        now = self._clock.monotonic()
+        if self._context is None or (found != self._loaded and (found != self._tried or now >= self._again)):
+            self._tried, self._again = found, now + PEM_PERIOD
+            self._load(found)
         assert self._context is not None  # noqa: S101 - `_load` raises without a first one
         return self._context
 
-    def _load(self) -> None:
+    def _load(self, found: tuple[bytes, bytes]) -> None:
         self._metrics.certificate_readings.inc()
         context = _server_context()
         try:
@@ -80,9 +86,11 @@ class CertificateFolder:
             msg = f"{self._option}: tls.crt and tls.key in {self._folder} are of no use together: {reason}; renew both"
             if self._context is None:
                 raise ConfigError(msg) from None
-            _log.warning("%s; keeping the last pair", msg)
+            if msg != self._trouble:
+                _log.warning("%s; keeping the last pair", msg)
+            self._trouble = msg
             return
-        self._context = context
+        self._context, self._loaded, self._trouble = context, found, ""
 
 
 class SelfSigned:

@@ -135,6 +135,14 @@ def test_a_round_that_is_ended_before_it_begins_is_not_done(tmp_path: Path) -> N
     assert code_of_an_early_end(tmp_path, signal.SIGTERM, "import", "--once") == 1
 
 
+@pytest.mark.parametrize(("text", "code"), [("", 0), ("0", 0), (" False ", 0), ("off", 0), ("1", 1), ("true", 1)])
+def test_an_early_end_reads_the_environment_as_the_option_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, code: int
+) -> None:
+    monkeypatch.setenv("KCONTROLLER_ONCE", text)
+    assert code_of_an_early_end(tmp_path, signal.SIGTERM, "import") == code
+
+
 def code_of_an_early_end(tmp_path: Path, number: signal.Signals, place: str, *options: str) -> int:
     (tmp_path / "kubeconfig").write_text(KUBECONFIG)
     (tmp_path / "controller.py").write_text(HANGS.format(what=PLACES[place]))

@@ -22,8 +22,14 @@ CONFIG_MAP = "v1 ConfigMap"
 SYSTEM = "eu"
 
 
-def delete(name: str = "a", **options: Any) -> Write:
-    return Write("delete", CONFIG_MAP, Key("default", name), **options)
+def delete(name: str = "a", uid: str = "", **options: Any) -> Write:
+    body = json.dumps({"preconditions": {"uid": uid}}).encode() if uid else b""
+    return Write("delete", CONFIG_MAP, Key("default", name), body=body, **options)
+
+
+def evict(name: str = "a", uid: str = "") -> Write:
+    body = json.dumps({"deleteOptions": {"preconditions": {"uid": uid}}} if uid else {}).encode()
+    return Write("create", "v1 Pod", Key("default", name), body=body, subresource="eviction")
 
 
 def patch(name: str = "a", **options: Any) -> Write:
@@ -35,13 +41,14 @@ class Wire:
 
     def __init__(self, error: BaseException | None = None) -> None:
         self.error = error
+        self.answer: dict[str, Any] = {}
         self.sent: list[Write] = []
 
     def write(self, write: Write) -> bytes:
         self.sent.append(write)
         if self.error is not None:
             raise self.error
-        return b"{}"
+        return json.dumps(self.answer).encode()
 
     def get(self, *_: Any, **__: Any) -> bytes:
         raise NotImplementedError
@@ -173,13 +180,78 @@ def test_clusters_and_sorts_have_budgets_of_their_own() -> None:
 
 
 def test_an_eviction_is_a_delete(rails: Rails) -> None:
-    assert rails.send(*some(lambda name: Write("create", "v1 Pod", Key("default", name), subresource="eviction"))) == 3
+    assert rails.send(*some(evict)) == 3
 
 
-def test_the_same_object_counts_once_however_often_it_is_asked_for(rails: Rails) -> None:
+@pytest.mark.parametrize("ask", [delete, evict])
+def test_the_same_object_counts_once_however_often_it_is_asked_for(rails: Rails, ask: Callable[..., Write]) -> None:
     """It may wait for its finalizers, and its controller ask at each reconcile."""
-    assert rails.send(*[delete("a")] * 9, *[delete("b")] * 9) == 18
+    assert rails.send(*[ask("a", "1")] * 9, *[ask("b", "2")] * 9) == 18
     assert rails.send(delete("c"), delete("d")) == 1
+
+
+@pytest.mark.parametrize("answer", [{"metadata": {"uid": "1"}}, {"kind": "Status", "details": {"uid": "1"}}])
+def test_the_answer_says_which_object_it_was_that_was_asked_for_by_name(rails: Rails, answer: dict[str, Any]) -> None:
+    rails.wire.answer = answer
+    assert rails.send(*[delete("a")] * 9, delete("a", "1")) == 10
+    rails.wire.answer = {}
+    assert rails.send(*some(delete)) == 2
+
+
+@pytest.mark.parametrize("ask", [delete, evict])
+def test_each_object_that_had_the_name_counts(rails: Rails, ask: Callable[..., Write]) -> None:
+    """A StatefulSet makes its web-0 again as often as somebody deletes it."""
+    assert rails.send(*(ask("web-0", str(number)) for number in range(10))) == 3
+
+
+@pytest.mark.parametrize("answer", [b"", b"[]", b"{}", b'{"details": null}', b'{"metadata": {"uid": 7}}'])
+def test_a_delete_by_name_of_nobody_knows_what_counts_each_time(rails: Rails, answer: bytes) -> None:
+    for _ in range(3):
+        hears = rails.budgets.before(SYSTEM, delete("web-0"), rails.wire)
+        assert hears is not None
+        hears(answer)
+    with pytest.raises(BudgetSpent):
+        rails.budgets.before(SYSTEM, delete("web-0"), rails.wire)
+
+
+GONE = NotFound("gone", status=404, reason="NotFound")
+
+
+@pytest.mark.parametrize("uid", ["", "1"])
+@pytest.mark.parametrize("other", [b'{"details": {"uid": "1"}}', b"{}", OutcomeUnknown("lost"), None])
+def test_a_refusal_gives_nothing_back_while_another_worker_may_have_deleted_it(
+    uid: str, other: bytes | BaseException | None
+) -> None:
+    rails = Rails("2/10s")
+    refused, done = (rails.budgets.before(SYSTEM, delete("a", uid), rails.wire) for _ in range(2))
+    assert refused is not None
+    assert done is not None
+    if other is not None:
+        done(other)
+    refused(GONE)
+    assert rails.send(*some(delete)) == 1
+    if other is None:
+        done(b"{}")
+        assert len(rails.budgets.spent()) == 1
+
+
+def test_it_is_given_back_when_all_who_asked_were_refused(rails: Rails) -> None:
+    hearing = [rails.budgets.before(SYSTEM, delete("a", "1"), rails.wire) for _ in range(2)]
+    for hears in hearing:
+        assert hears is not None
+        hears(GONE)
+    assert rails.send(*some(delete)) == 3
+
+
+def test_who_asks_again_for_what_may_not_have_happened_counts_from_then(rails: Rails) -> None:
+    rails.wire.error = OutcomeUnknown("lost")
+    with pytest.raises(OutcomeUnknown):
+        rails.send(delete("a", "1"))
+    rails.wire.error = None
+    rails.clock.advance(9)
+    assert rails.send(delete("a", "1")) == 1
+    rails.clock.advance(2)
+    assert rails.send(*some(delete)) == 2
 
 
 def test_objects_of_one_name_and_several_kinds_are_several(rails: Rails) -> None:

@@ -25,10 +25,11 @@ from kcontroller import (
 )
 from kcontroller.errors import Conflict
 from kcontroller.multicluster.providers.static import StaticProvider
+from kcontroller.process.early import EndAtOnce, end_at_once_with
 from kcontroller.testing import Hang, Milo, Rule, config_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kcontroller.testing import EmbeddedServer
 
@@ -121,7 +122,7 @@ def test_a_request_that_fails_is_tried_five_times_and_the_others_are_done(
 def test_what_fails_first_and_works_then_is_no_failure(api_server: EmbeddedServer) -> None:
     def act(_ctx: Context, obj: Object) -> None:
         if maps.calls[obj.metadata.name] < 3:
-            raise Conflict(409, "Conflict", "somebody was faster")
+            raise Conflict("somebody was faster", status=409, reason="Conflict")
 
     maps = Maps(act)
     assert once(api_server, maps) == 0
@@ -195,3 +196,93 @@ def test_a_fleet_is_done_when_every_cluster_is(api_server: EmbeddedServer, caplo
     with api_server.faults(Rule(Hang(), plane="p1")):
         assert round_of(Maps(), 1.0) == 1
     assert "not all was reconciled: clusters that are not engaged: p1" in caplog.messages
+
+
+@pytest.fixture
+def early() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    end_at_once_with(99)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("early")
+@pytest.mark.parametrize(("kind", "code"), [("v1 ConfigMap", 0), ("example.com/v1 Nothing", 1)])
+def test_a_signal_between_the_end_and_the_exit_does_not_change_the_code(
+    api_server: EmbeddedServer, kind: str, code: int
+) -> None:
+    assert once(api_server, Maps(kind=kind), timeout=10.0 if code == 0 else 0.3) == code
+    for number in (signal.SIGINT, signal.SIGTERM):
+        handler = signal.getsignal(number)
+        assert isinstance(handler, EndAtOnce)
+        assert handler.code == code
+
+
+@pytest.mark.parametrize("paused", ["maps", "*", "*@*"])
+def test_a_paused_controller_ends_the_round_at_once_and_undone(
+    api_server: EmbeddedServer, caplog: pytest.LogCaptureFixture, paused: str
+) -> None:
+    maps, others = Maps(), Maps(kind="v1 Secret")
+    maps.name, others.name = "maps", "others"  # type: ignore[misc]
+    began = time.monotonic()
+    assert once(api_server, maps, others, timeout=60.0, paused=(paused,)) == 1
+    assert time.monotonic() - began < 10
+    assert maps.calls == {}
+    who = "every controller" if paused.startswith("*") else "maps"
+    assert f"not all was reconciled: {who} is paused" in caplog.text
+    assert "(from the start); run it again without the pause" in caplog.text
+
+
+def test_a_pause_of_what_has_nothing_to_do_is_no_failure(api_server: EmbeddedServer) -> None:
+    maps, idle = Maps(), Maps(kind="v1 Secret")
+    idle.name = "idle"  # type: ignore[misc]
+    assert once(api_server, maps, idle, paused=("idle",)) == 0
+    assert maps.calls == {"a": 1, "b": 1, "c": 1}
+
+
+def test_a_pause_that_comes_between_two_tries_leaves_the_round_undone(
+    api_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def act(_ctx: Context, obj: Object) -> None:
+        if obj.metadata.name == "b":
+            manager.pause("maps")
+            raise Conflict("somebody was faster", status=409, reason="Conflict")
+
+    maps = Maps(act)
+    maps.name = "maps"  # type: ignore[misc]
+    manager = Manager(config_of(api_server), options=ManagerOptions(**QUIET))
+    manager.add(maps)
+    assert manager.run_once(60.0) == 1
+    assert maps.calls["b"] == 1
+    assert "not all was reconciled: maps is paused; run it again without the pause" in caplog.text
+
+
+def test_a_spent_budget_ends_the_round_at_once_and_undone(
+    api_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    maps = Maps(lambda ctx, obj: ctx.client.delete(obj))
+    maps.name = "maps"  # type: ignore[misc]
+    began = time.monotonic()
+    assert once(api_server, maps, timeout=60.0, delete_budget="1/10m") == 1
+    assert time.monotonic() - began < 10
+    assert (
+        "not all was reconciled: maps has spent its 1 delete in 10m; look at what was written, "
+        "then run it again, or with a larger --delete-budget"
+    ) in caplog.text
+
+
+def test_an_event_that_was_dropped_fails_the_round(
+    api_server: EmbeddedServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Mapped(Maps):
+        def setup(self, builder: Builder) -> None:
+            builder.for_("v1 Secret").watches("v1 ConfigMap", self.to)
+
+        def to(self, _cluster: object, obj: Object) -> list[Key]:
+            if obj.metadata.name == "b":
+                raise TerminalError("never")
+            return []
+
+    assert once(api_server, Mapped()) == 1
+    assert "not all was reconciled: functions of sources dropped 1 event" in caplog.text

@@ -51,9 +51,9 @@ def serve(failures: list[tuple[str, BaseException]]) -> Iterator[Serve]:
     """Start servers on free ports; afterwards every thread must be gone and none may have failed."""
     started: list[Served] = []
 
-    def start(app: WSGIApplication, *, clock: Any = SYSTEM_CLOCK) -> Served:
+    def start(app: WSGIApplication, *, clock: Any = SYSTEM_CLOCK, **more: Any) -> Served:
         threads = ThreadGroup(on_failure=lambda name, error: failures.append((name, error)))
-        server = HttpServer(address="127.0.0.1:0", app=app, name="health", clock=clock)
+        server = HttpServer(address="127.0.0.1:0", app=app, name="health", clock=clock, **more)
         server.start(threads)
         started.append(Served(server, threads))
         return started[-1]

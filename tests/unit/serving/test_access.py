@@ -186,6 +186,32 @@ def test_reviews_that_hang_hold_up_neither_those_who_are_known_nor_all_the_worke
     assert decisions(metrics)["unavailable"] == 1
 
 
+def test_strangers_whose_reviews_hang_do_not_keep_a_scraper_out_whose_token_was_good(
+    access: Access, api_server: EmbeddedServer, faults: Faults, clock: VirtualClock, eventually: Eventually
+) -> None:
+    tokens = [api_server.token, *(f"stranger-{number}" for number in range(AT_ONCE))]
+    assert ask(access, tokens[0]) == 200
+    clock.advance(300)  # Neither the token nor the right is known any more.
+    hanging = faults.add(Rule(Hang(), resource="tokenreviews", times=AT_ONCE))
+    asking = [Asking(access, token) for token in tokens[1:]]
+    eventually(lambda: hanging.hits == AT_ONCE)
+    assert ask(access, tokens[0]) == 200
+    hanging.release()
+    eventually(lambda: all(each.over for each in asking))
+
+
+def test_strangers_above_their_rate_are_told_so_while_reviews_hang(
+    access: Access, faults: Faults, eventually: Eventually
+) -> None:
+    assert [ask(access, f"stranger-{number}") for number in range(20 - AT_ONCE)] == [401] * (20 - AT_ONCE)
+    hanging = faults.add(Rule(Hang(), resource="tokenreviews"))
+    asking = [Asking(access, f"slow-{number}") for number in range(AT_ONCE)]
+    eventually(lambda: hanging.hits == AT_ONCE)
+    assert ask(access, "one-more") == 429
+    hanging.release()
+    eventually(lambda: all(each.over for each in asking))
+
+
 def test_a_review_that_hangs_ends_with_its_time_and_shows_nothing(
     access: Access, api_server: EmbeddedServer, faults: Faults, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ import os
 import resource
 import socket
 import threading
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,9 @@ import pytest
 
 from kcontroller.errors import ConfigError
 from kcontroller.process.threads import ThreadGroup
+from kcontroller.serving.connection import Connection, Progress, Settings
 from kcontroller.serving.health import Checks, application
-from kcontroller.serving.http import HttpServer
+from kcontroller.serving.http import WORKERS, HttpServer
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
 
@@ -110,6 +111,49 @@ def test_a_head_above_the_limit_is_refused_at_once(health: Served, head: bytes) 
         assert read_all(client)[:12] in {b"HTTP/1.1 413", b"HTTP/1.1 414"}
 
 
+@pytest.mark.parametrize("size", [8191, 8192])
+def test_a_head_without_an_end_holds_no_worker_until_it_is_too_long(health: Served, size: int) -> None:
+    loop = health.server._loop
+    assert loop is not None
+    with ExitStack() as open_connections:
+        clients = [open_connections.enter_context(closing(connect(health))) for _ in range(WORKERS)]
+        for client in clients:
+            client.sendall(b"GET /" + b"x" * (size - 5))
+        assert health.ask("/readyz").status == 200
+        assert len(loop._waiting) == WORKERS
+        for client in clients:
+            client.sendall(b"xx")
+            assert read_all(client).startswith(b"HTTP/1.1 414 ")
+
+
+def test_a_worker_reads_nothing_from_the_peer(serve: Serve) -> None:
+    def reads(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", "2")])
+        environ["wsgi.input"].read()
+        return [b"ok"]
+
+    with closing(connect(serve(reads), send=b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")) as client:
+        client.settimeout(2)
+        assert read_all(client).endswith(b"\r\n\r\nok")
+
+
+def test_an_answer_that_is_read_too_slowly_is_cut_off(serve: Serve) -> None:
+    clock, size = VirtualClock(), 64 << 20  # More than any buffer takes.
+
+    def long(environ: Any, start_response: Any) -> Iterable[bytes]:
+        start_response("200 OK", [("Content-Length", str(size))])
+        return [bytes(size)]
+
+    with closing(connect(serve(long, clock=clock), send=b"GET / HTTP/1.0\r\n\r\n")) as client:
+        assert client.recv(1) == b"H"
+        clock.advance(10)
+        received = 0
+        with suppress(ConnectionResetError):
+            while more := len(client.recv(1 << 20)):
+                received += more
+        assert 0 < received < size
+
+
 def test_a_head_of_ten_mebibytes_is_not_read(health: Served) -> None:
     with closing(connect(health)) as client, pytest.raises((ConnectionError, TimeoutError)):
         client.sendall(b"GET / HTTP/1.1\r\nX-Long: " + b"x" * (10 << 20))
@@ -130,6 +174,29 @@ def test_the_oldest_waiting_connections_give_way(health: Served) -> None:
         assert clients[0].recv(1) == b""
         clients[64].sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
         assert read_all(clients[64]).endswith(b"ok")
+
+
+def test_one_that_gives_way_at_the_moment_it_sends_is_not_read(serve: Serve, readyz: Checks) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    accepted: list[socket.socket] = []
+
+    def admits(connection: socket.socket) -> bool:
+        accepted.append(connection)
+        if len(accepted) == 65:  # The loop is held here until what comes next is one batch of events.
+            entered.set()
+            go_on.wait(5)
+        return True
+
+    health = serve(application(healthz=Checks("healthz"), readyz=readyz), admits=admits)
+    with ExitStack() as open_connections:
+        clients = [open_connections.enter_context(closing(connect(health))) for _ in range(65)]
+        assert entered.wait(5)
+        open_connections.enter_context(closing(connect(health)))
+        clients[1].sendall(b"G")
+        go_on.set()
+        assert health.ask("/readyz").status == 200
+        with suppress(ConnectionResetError):
+            assert clients[1].recv(1) == b""
 
 
 def test_a_head_that_takes_too_long_is_closed(serve: Serve, readyz: Checks) -> None:
@@ -164,6 +231,16 @@ def test_that_no_descriptor_is_left_is_said_once_each_time(
         assert [record.getMessage() for record in caplog.records] == [
             "no file descriptor is left to answer with; raise the limit of open files (ulimit -n)"
         ] * times
+
+
+def test_a_connection_that_was_closed_is_gone(readyz: Checks) -> None:
+    settings = Settings(application(healthz=Checks("healthz"), readyz=readyz))
+    ours, theirs = socket.socketpair()
+    with closing(ours), closing(theirs):
+        connection = Connection(settings, ours, clock=VirtualClock())
+        connection.close()
+        assert connection.gather() is Progress.GONE
+    settings.forget()
 
 
 def test_a_client_that_goes_away_is_forgotten(health: Served) -> None:

@@ -12,7 +12,9 @@ from kcontroller.errors import ConfigError
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving.health import Checks
+from kcontroller.serving.http import HttpServer
 from kcontroller.serving.servers import NOWHERE, Servers
+from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.managers import config_of
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1:0"
 
 
-def servers(**addresses: str) -> Servers:
-    given: dict[str, Any] = {"metrics_address": NOWHERE, "health_address": NOWHERE, **addresses}
+def servers(**options: Any) -> Servers:
+    given: dict[str, Any] = {"metrics_address": NOWHERE, "health_address": NOWHERE, **options}
     return Servers(
         **given, families=Metrics(), before_scrape=lambda: None, healthz=Checks("healthz"), readyz=Checks("readyz")
     )
@@ -70,6 +72,24 @@ def test_an_address_that_cannot_be_had_gives_the_others_back() -> None:
 
         with socket.create_server(("127.0.0.1", int(other.rpartition(":")[2]))):
             pass  # It could be had again.
+
+
+def test_a_stop_takes_one_time_for_all_servers() -> None:
+    clock = VirtualClock()
+    given: list[float] = []
+
+    class Stuck(HttpServer):
+        def stop(self, *, timeout: float = 5.0) -> tuple[str, ...]:
+            given.append(timeout)
+            clock.advance(min(timeout, 3.0))
+            return super().stop(timeout=0)
+
+    several = servers(clock=clock)
+    for number in range(3):
+        several.also(Stuck(address=LOOPBACK, app=lambda _environ, _start: [], name=f"stuck-{number}"))
+    several.stop(timeout=5.0)
+
+    assert given == [5.0, 2.0, 0.0]
 
 
 # ---- secure metrics --------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import http.client
 import socket
 import ssl
@@ -291,6 +292,33 @@ def test_half_a_rotation_keeps_the_old_pair_and_the_other_half_ends_it(
     )
     assert source._metrics.certificate_errors._value.get() == 1
     (folder / "tls.key").write_bytes(new_key)
+    clock.advance(6)
+    assert source.context() is not first
+
+
+def test_a_pair_that_could_not_be_loaded_is_tried_again_after_a_while(
+    source: CertificateFolder,
+    folder: Path,
+    authority: trustme.CA,
+    clock: VirtualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tries: list[object] = []
+
+    def no_descriptor(*args: object, **_named: object) -> None:
+        tries.append(args)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    first = source.context()
+    issue(authority, folder)
+    with monkeypatch.context() as starved:
+        starved.setattr(ssl.SSLContext, "load_cert_chain", no_descriptor)
+        for expected in (1, 2):
+            clock.advance(6)
+            assert [source.context() for _ in range(3)] == [first] * 3
+            assert len(tries) == expected
+    assert len(caplog.records) == 1
     clock.advance(6)
     assert source.context() is not first
 
