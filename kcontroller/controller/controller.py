@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster.budgets import DELETES, Budget
+from kcontroller.cluster.view import Terms
 from kcontroller.controller.builder import Builder
 from kcontroller.controller.dependencies import Dependencies
 from kcontroller.controller.handlers import ForObject
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
+    from kcontroller.controller.raw import RawDeclaration
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.process.trace import Trace
@@ -161,13 +163,14 @@ class Controller:
         self._engaged: dict[str, ClusterSources] = {}
         self._unsynced: set[str] = set()
         self._started = False
+        self._waiting: list[tuple[Cluster, ClusterSources, RawDeclaration]] = []
 
     def engage(self, cluster: Cluster, *, on_synced: Callable[[], None] = _nothing) -> None:
         """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced.
 
         `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
         """
-        sources = ClusterSources(cluster, self._holdings)  # Its identity is that of the engagement.
+        sources = ClusterSources(cluster, self._terms(cluster))  # Its identity is that of the engagement.
         self.queue.pause(cluster.name, holder=SYNC)
         self.safety.engage(cluster.name)
         with self._lock:
@@ -203,6 +206,7 @@ class Controller:
         with self._lock:
             sources = self._engaged.pop(name, None)
             self._unsynced.discard(name)
+            self._waiting = [each for each in self._waiting if each[1] is not sources]
         if sources is not None:
             sources.stop()
         self._dependencies.forget(name)
@@ -231,8 +235,7 @@ class Controller:
         self._worker.on_ended = hear
 
     def start(self, threads: ThreadGroup) -> None:
-        """Start the workers."""
-        self._started = True
+        """Start the workers, and the timers that waited for the process to lead."""
         pool = WorkerPool(
             self.name,
             self._worker.run,
@@ -244,6 +247,11 @@ class Controller:
         )
         pool.start()
         self._host.watchdog.watch(pool.look)
+        with self._lock:
+            self._started = True
+            waiting, self._waiting = tuple(self._waiting), []
+        for cluster, sources, each in waiting:
+            self._begin(cluster, sources, each)
 
     def stop_queue(self) -> None:
         """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
@@ -258,10 +266,21 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
-    def _ask_again(self, name: str) -> None:
+    def _terms(self, cluster: Cluster) -> Terms:
+        """What map functions, function predicates and timers keep to."""
+        guard = self._guard if self.needs_leader_election else None
+        stop = self._stop.child(cluster.leaving)
+        return Terms(self.name, stop=stop, guard=guard, holdings=self._holdings, rails=self.safety.rails)
+
+    def _guard(self) -> None:
+        guard = self._host.guard
+        if guard is not None:
+            guard()
+
+    def _ask_again(self, _name: str) -> None:
         with self._lock:
-            sources = self._engaged.get(name)
-        if sources is not None:
+            everywhere = tuple(self._engaged.values())
+        for sources in everywhere:  # A map function may have asked for requests of another cluster than its own.
             sources.room()
 
     def _synced(self, cluster: Cluster, sources: ClusterSources, on_synced: Callable[[], None]) -> None:
@@ -276,9 +295,22 @@ class Controller:
         say = _log.debug if self._many_clusters else _log.info
         say("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self.workers)
         for each in self._raw:
-            lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}/{each.source}")
-            sources.begin(each, queue=self.queue, lane=lane, clock=self._host.clock)
+            if not each.source.acts or not self._waits(cluster, sources, each):
+                self._begin(cluster, sources, each)
+        self._ask_again(cluster.name)  # Its requests were forgotten when it left: also those of other clusters' events.
         on_synced()
+
+    def _waits(self, cluster: Cluster, sources: ClusterSources, each: RawDeclaration) -> bool:
+        """Whether a source is to begin when this process leads."""
+        with self._lock:
+            waits = self.needs_leader_election and self._host.guard is not None and not self._started
+            if waits and self._engaged.get(cluster.name) is sources:
+                self._waiting.append((cluster, sources, each))
+            return waits
+
+    def _begin(self, cluster: Cluster, sources: ClusterSources, each: RawDeclaration) -> None:
+        lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}/{each.source}")
+        sources.begin(each, queue=self.queue, lane=lane, clock=self._host.clock)
 
 
 class _Countdown:

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import (
     ApiError,
+    BudgetSpent,
+    ClusterNotFound,
     ClusterUnavailable,
+    KindNotServed,
+    NotLeader,
     NotSynced,
     StaleRead,
+    Stopped,
     TerminalError,
-    TransportError,
     Treatment,
     Wait,
 )
@@ -29,10 +33,25 @@ if TYPE_CHECKING:
     from kcontroller.controller.mapping import MapperPool
     from kcontroller.process.clock import Clock
 
-TRIES: Final = 5
-"""How often a job runs that fails each time, if nothing says that the failure will pass."""
 RETRY: Final = Backoff(initial=0.1, cap=60.0, jitter=0.5)
+TRIES: Final = 14
+"""How often a job runs that fails each time, if nothing says that the failure will pass: for some five minutes."""
+_SAID_AFTER: Final = 5
+"""Tries until a wait for what should pass is worth a line."""
 _SLOW_SECONDS: Final = 0.1
+
+_PASSING: Final = (
+    NotSynced,
+    StaleRead,
+    Wait,
+    ClusterUnavailable,
+    ClusterNotFound,  # Not engaged yet.
+    KindNotServed,  # Its definition may come.
+    NotLeader,  # A write of a process that stands by.
+    BudgetSpent,
+    Stopped,  # The cluster leaves, or the process stops: then nobody comes back to it.
+    OSError,  # Also of what is not Kubernetes; TransportError is one.
+)
 
 _log: Final = Log("kcontroller.controller")
 
@@ -59,7 +78,7 @@ def passes(error: BaseException) -> bool:
     """Whether a failure is of the kind that goes away by itself: it is waited for without limit."""
     if isinstance(error, ApiError):
         return error.treatment is not Treatment.TERMINAL
-    return isinstance(error, NotSynced | StaleRead | Wait | TransportError | ClusterUnavailable)
+    return isinstance(error, _PASSING)
 
 
 class Lane:
@@ -156,7 +175,7 @@ class Lane:
     def _judge(self, job: Job, error: BaseException) -> float:
         if passes(error) and job.key is not None:
             delay = RETRY.delay(job.tries)
-            if job.tries >= TRIES and not self._failing_said:
+            if job.tries >= _SAID_AFTER and not self._failing_said:
                 self._failing_said = True
                 _log.warning("a function of a source waits for what does not come: %s", described(error))
             return delay

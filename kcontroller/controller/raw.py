@@ -8,9 +8,10 @@ controller-runtime forgets the former.
 from __future__ import annotations
 
 import abc
+import math
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 import msgspec
 
@@ -34,12 +35,18 @@ KEPT: Final = 1024
 class RawSource(abc.ABC):
     """A source that is no kind; `str()` names it in logs and reasons."""
 
+    acts: ClassVar[bool] = False
+    """Whether it calls functions of the user's by itself, which only the leader may do."""
+
     @abc.abstractmethod
     def start(self, feed: Feed) -> None:
         """Begin to feed a controller in one cluster; must not block."""
 
     def stop(self, feed: Feed) -> None:  # noqa: B027 - a timer sees by itself that its feed has stopped
-        """Let a feed go, whose cluster has left; it takes nothing more."""
+        """Let a feed go, whose cluster leaves; it takes nothing more when this has returned."""
+
+    def take_back(self, request: Request, priority: int, reason: str) -> None:  # noqa: B027 - a timer asks anew
+        """Get what a feed had taken and not yet handed to the queue when its cluster left."""
 
 
 class RawDeclaration(msgspec.Struct, frozen=True):
@@ -62,6 +69,7 @@ class Feed:
     """The way of one raw source into the queue of one controller, in one cluster.
 
     Args:
+        source: gets back what was not handed to the queue when the cluster left.
         cluster: where.
         predicates: which words count.
         queue: gets the requests.
@@ -71,6 +79,7 @@ class Feed:
 
     def __init__(
         self,
+        source: RawSource,
         cluster: Cluster,
         predicates: tuple[Predicate, ...],
         *,
@@ -78,6 +87,7 @@ class Feed:
         lane: Lane,
         clock: Clock,
     ) -> None:
+        self._source = source
         self.cluster = cluster
         self.clock = clock
         self._predicates = predicates
@@ -88,23 +98,28 @@ class Feed:
         self._unjudged: dict[Request, _Word] = {}  # Those that wait on the lane.
         self.stopped = False
 
-    def add(self, target: Key | Request, *, priority: int = 0, reason: str) -> None:
+    def add(self, target: Key | Request, *, priority: int = 0, reason: str) -> bool:
         """Ask for a request, if the predicates admit it; any thread, never blocks.
+
+        Returns:
+            False if it was not taken, as the cluster has left.
 
         Raises:
             TypeError: it is neither a Key nor a Request.
         """
         request = request_of(target, self.cluster)
         if not self._user_code:
-            self._take(request, priority, reason)
-            return
+            return self._take(_Word(request, priority, reason))
         with self._lock:
+            if self.stopped:
+                return False
             word = self._unjudged.get(request)
             if word is not None:
                 word.priority = max(word.priority, priority)
-                return
+                return True
             word = self._unjudged[request] = _Word(request, priority, reason)
         self._lane.submit(lambda: self._judge(word), key=request)
+        return True
 
     def call(self, function: Callable[[], None], *, ended: Callable[[], None]) -> None:
         """Run a function of the user's; one that fails is tried again. `ended` is called when that is over."""
@@ -115,20 +130,28 @@ class Feed:
         self._lane.submit(lambda: None if self.stopped else function(), after=seconds)
 
     def stop(self) -> None:
-        """Take nothing more."""
-        self.stopped = True
+        """Take nothing more; what waits on the lane goes back to the source when its turn comes."""
+        with self._lock:
+            self.stopped = True
 
     def _judge(self, word: _Word) -> None:
         with self._lock:
             # What is said from now on is to be judged anew.
             if self._unjudged.get(word.request) is word:
                 del self._unjudged[word.request]
-        self._take(word.request, word.priority, word.reason)
+        if not self._take(word):
+            self._source.take_back(word.request, word.priority, word.reason)
 
-    def _take(self, request: Request, priority: int, reason: str) -> None:
-        event = Event.generic(self.cluster.name, request, reason)
-        if not self.stopped and all(predicate.admits(event) for predicate in self._predicates):
-            self._queue.add(request, priority=priority, reason=reason)
+    def _take(self, word: _Word) -> bool:
+        if self.stopped:
+            return False
+        event = Event.generic(self.cluster.name, word.request, word.reason)
+        if not all(predicate.admits(event) for predicate in self._predicates):
+            return True
+        with self._lock:  # Nothing comes to the queue after `stop`, when it forgets the cluster.
+            if not self.stopped:
+                self._queue.add(word.request, priority=word.priority, reason=word.reason)
+            return not self.stopped
 
 
 class Channel(RawSource):
@@ -150,7 +173,9 @@ class Channel(RawSource):
     def send(self, target: Key | Request, *, priority: int = 0, reason: str = "") -> bool:
         """Ask for a reconcile; any thread, also before the start. Never blocks.
 
-        While the controller does not work on the request's cluster yet, or no longer, the request is kept for it.
+        While the controller does not work on the request's cluster yet, or no longer, the request is kept for it. What
+        waits in the queue when its cluster leaves is forgotten with all that is queued of that cluster: who sends what
+        nothing else tells of sends it again, or names it by an `Every`, which asks when the cluster is back.
 
         Args:
             target: a `Request`; or a `Key`, which is of the single cluster.
@@ -167,16 +192,27 @@ class Channel(RawSource):
             msg = f"a channel takes Key or Request objects, got {type(target).__name__}"
             raise TypeError(msg)
         request = target if isinstance(target, Request) else Request("", *target)
-        said = reason or self._name
-        with self._lock:
-            feeds = [feed for feed in self._feeds if feed.cluster.name == request.cluster]
-            if not feeds:
-                if request not in self._kept and len(self._kept) >= KEPT:
-                    return False
-                before = self._kept.get(request, (priority, said))
-                self._kept[request] = (max(priority, before[0]), before[1])
-        for feed in feeds:
-            feed.add(request, priority=priority, reason=said)
+        return self._pass_on(request, priority, reason or self._name, limit=KEPT)
+
+    def take_back(self, request: Request, priority: int, reason: str) -> None:
+        """Keep what a cluster left behind, or pass it on if it is back; without a limit, since it was accepted."""
+        self._pass_on(request, priority, reason, limit=math.inf)
+
+    def _pass_on(self, request: Request, priority: int, reason: str, *, limit: float) -> bool:
+        while True:
+            with self._lock:
+                here = [each for each in self._feeds if each.cluster.name == request.cluster and not each.stopped]
+                if not here:
+                    return self._keep(request, priority, reason, limit)
+            taken = [each.add(request, priority=priority, reason=reason) for each in here]  # All of them get it.
+            if any(taken):
+                return True
+
+    def _keep(self, request: Request, priority: int, reason: str, limit: float) -> bool:
+        if request not in self._kept and len(self._kept) >= limit:
+            return False
+        before = self._kept.get(request, (priority, reason))
+        self._kept[request] = (max(priority, before[0]), before[1])
         return True
 
     def start(self, feed: Feed) -> None:
@@ -187,7 +223,8 @@ class Channel(RawSource):
             for request in kept:
                 del self._kept[request]
         for request, (priority, reason) in kept.items():
-            feed.add(request, priority=priority, reason=reason)
+            if not feed.add(request, priority=priority, reason=reason):
+                self.take_back(request, priority, reason)
 
     def stop(self, feed: Feed) -> None:
         """Let a cluster go."""

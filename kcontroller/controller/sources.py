@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.cluster.view import ClusterView, Terms
+from kcontroller.cluster.view import ClusterView
 from kcontroller.controller.event import Event
 from kcontroller.controller.raw import Feed
 from kcontroller.controller.retelling import Retelling
@@ -14,13 +14,13 @@ from kcontroller.process.logs import Log
 from kcontroller.workqueue import LOW_PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Request
-    from kcontroller.cache.scope import Holding
     from kcontroller.cache.store import Change
     from kcontroller.cluster import CacheHandle, Cluster
+    from kcontroller.cluster.view import Terms
     from kcontroller.controller.declarations import Declaration
     from kcontroller.controller.lanes import Lane
     from kcontroller.controller.pauses import PausedObjects
@@ -133,14 +133,14 @@ class ClusterSources:
 
     Args:
         cluster: where.
-        holdings: what to keep of kinds of which it is not the usual.
+        terms: what the clients keep to that functions of the user's are given; its token is closed by `close`.
     """
 
-    def __init__(self, cluster: Cluster, holdings: Mapping[GVK, Holding]) -> None:
+    def __init__(self, cluster: Cluster, terms: Terms) -> None:
         self._cluster = cluster
-        # Map functions read what their controller keeps.
-        self._read = ClusterView(cluster, Terms("kcontroller", holdings=holdings)) if holdings else cluster
-        self._holdings = holdings
+        self._terms = terms
+        self._view = ClusterView(cluster, terms)
+        self._holdings = terms.holdings
         self._handles: dict[GVK, CacheHandle] = {}
         self._sources: list[KindSource] = []
         self._lock = threading.Lock()
@@ -172,7 +172,7 @@ class ClusterSources:
         read_as = gvk if holding is not None and holding.metadata_only else declaration.kind
         source = KindSource(
             declaration,
-            self._read,
+            self._view,
             handle,
             read_as=read_as,
             queue=queue,
@@ -185,7 +185,7 @@ class ClusterSources:
 
     def begin(self, declaration: RawDeclaration, *, queue: WorkQueue[Request], lane: Lane, clock: Clock) -> None:
         """Begin to feed the queue from a raw source, unless this has been stopped meanwhile."""
-        feed = Feed(self._read, declaration.predicates, queue=queue, lane=lane, clock=clock)
+        feed = Feed(declaration.source, self._view, declaration.predicates, queue=queue, lane=lane, clock=clock)
         with self._lock:
             if self._stopped:
                 return
@@ -202,8 +202,8 @@ class ClusterSources:
             self._stopped = True
             feeds = tuple(self._feeds)
         for raw, feed in feeds:
+            raw.stop(feed)  # First: what comes from now on is kept, and not refused.
             feed.stop()
-            raw.stop(feed)
 
     def room(self) -> None:
         """Ask again for what the queue has refused."""
@@ -214,6 +214,8 @@ class ClusterSources:
         """Let the kinds go; others may keep them."""
         for handle in self._handles.values():
             handle.close()
+        if self._terms.stop is not None:
+            self._terms.stop.close()
 
 
 def _is_routine(change: Change) -> bool:

@@ -87,7 +87,8 @@ class Every(RawSource):
 
     Args:
         seconds: between the end of one call and the next; at least 1.
-        to: gets the cluster, and returns keys in it, or requests in any. It may take its time.
+        to: gets the cluster, and returns keys in it, or requests in any. It may take its time. What it writes keeps to
+            the lease and the budgets of its controller, and it is not called before the controller may work.
         at_start: call it also when the kinds of the controller are synced.
         jitter: each wait is longer by up to this share of it, so that the clusters of a fleet do not all come at once.
         priority: of its requests; `LOW_PRIORITY` of the workqueue lets changes go first.
@@ -96,6 +97,8 @@ class Every(RawSource):
         ValueError: the seconds or the jitter cannot be.
         TypeError: `to` is no function.
     """
+
+    acts = True
 
     def __init__(
         self,
@@ -147,6 +150,8 @@ class Cron(RawSource):
         TypeError: `to` is no function.
         ImportError: the extra is not installed.
     """
+
+    acts = True
 
     def __init__(
         self, expression: str, to: Named, *, zone: str = "UTC", at_start: bool = False, priority: int = 0

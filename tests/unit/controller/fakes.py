@@ -7,9 +7,10 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.api.keys import GVK
+from kcontroller.api.keys import GVK, ResourceMapping
 from kcontroller.cache.projection import Entry, Projection
 from kcontroller.cache.store import Change
+from kcontroller.cache.subscribers import SLICE
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
 from kcontroller.cluster.rails import RailedWriter
@@ -88,9 +89,29 @@ def owner(kind: str, name: str, *, controller: bool = True) -> dict[str, Any]:
 
 class FakeSubscription:
     def __init__(self, handler: Callable[[Change], None], on_synced: Callable[[], None]) -> None:
-        self.tell = handler
+        self._handler = handler
+        self._there: dict[Key, Entry] = {}
         self.synced = on_synced
         self.closed = False
+
+    def tell(self, change: Change) -> None:
+        if change.new is None:
+            self._there.pop(change.entry.key, None)
+        else:
+            self._there[change.entry.key] = change.new
+        self._handler(change)
+
+    def call(self, function: Callable[[], None]) -> None:
+        function()
+
+    def known(self) -> list[tuple[str, Key]]:
+        return [("", key) for key in self._there]
+
+    def tell_slice(self, known: list[tuple[str, Key]], start: int) -> None:
+        for _, key in known[start : start + SLICE]:
+            there = self._there.get(key)
+            if there is not None:
+                self._handler(Change(there, there, resync=True))
 
     def close(self) -> None:
         self.closed = True
@@ -176,6 +197,10 @@ class FakeCluster:
         self.leaving = StopToken()
         self.client = self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
+        self._mapper = self  # What a view of a cluster looks at.
+
+    def known(self, kind: KindRef) -> ResourceMapping:
+        return ResourceMapping(gvk_of(kind), "", namespaced=gvk_of(kind) not in self._cluster_scoped)
 
     def cache(self, kind: KindRef, holding: Holding | None = None) -> FakeCachedKind:
         found = self.kinds.setdefault(gvk_of(kind), FakeCachedKind())

@@ -644,3 +644,55 @@ def test_setup_is_called_once(host: FakeHost) -> None:
     engaged(host, lambda builder: calls.append(builder.for_(CONFIG_MAP)))
 
     assert len(calls) == 1
+
+
+# ---- a full queue ----------------------------------------------------------------------------------------------------
+
+
+def test_what_a_map_function_asks_of_another_cluster_comes_when_there_is_room_there(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcontroller.controller.controller.QUEUE_LIMIT", 4)
+    controller = mapping_across(host)
+    found: set[str] = set()
+    eventually(lambda: found.update(taken(controller)) or len(found) == 20)
+
+
+def test_what_was_refused_as_a_cluster_was_full_is_asked_again_when_that_cluster_has_left(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kcontroller.controller.controller.QUEUE_LIMIT", 4)
+    controller = mapping_across(host)
+    there = host.known["there"]
+    controller.disengage("there")
+    controller.engage(there)  # type: ignore[arg-type]
+    there.synced()
+    found: set[str] = set()
+    eventually(lambda: found.update(taken(controller)) or len(found) == 16)  # Four were queued, and are forgotten.
+
+
+def mapping_across(host: FakeHost) -> Controller:
+    """A controller that was told of 20 objects in one cluster, and asks for as many in another one that is full."""
+
+    def across(cluster: Any, obj: Any) -> list[Request]:
+        return [Request("there", "n", obj.metadata.name)] if cluster.name == "here" else []
+
+    host.known = {"here": FakeCluster("here"), "there": FakeCluster("there")}
+    controller = Controller(Scripted(setup=lambda builder: builder.watches(CONFIG_MAP, across)), host)
+    host.controllers.append(controller)
+    for cluster in host.known.values():
+        controller.engage(cluster)  # type: ignore[arg-type]
+    host.known["here"].tell(CONFIG_MAP, *(added(entry(f"n{number}")) for number in range(20)))
+    for cluster in host.known.values():
+        cluster.synced()
+    eventually(lambda: host.mappers.idle)
+    assert len(controller.queue) == 4
+    return controller
+
+
+def taken(controller: Controller) -> list[str]:
+    found = []
+    while (item := controller.queue.get(timeout=0)) is not None:
+        found.append(item.request.name)
+        controller.queue.done(item, Outcome.forget())
+    return found

@@ -12,12 +12,17 @@ import pytest
 from kcontroller.controller.lanes import RETRY, TRIES, Lane
 from kcontroller.controller.mapping import AT_ONCE, BOUND, PATIENCE, MapperPool, Mappers
 from kcontroller.errors import (
+    BudgetSpent,
+    ClusterNotFound,
     Conflict,
     Invalid,
+    KindNotServed,
     NotFound,
+    NotLeader,
     NotSynced,
     ServerError,
     StaleRead,
+    Stopped,
     TerminalError,
     TooManyRequests,
     TransportError,
@@ -301,6 +306,14 @@ def count(metrics: Metrics, name: str) -> float | None:
         TooManyRequests("slowly", status=429),
         ServerError("down", status=503),
         Conflict("changed", status=409),
+        KindNotServed("no CRD yet"),
+        ClusterNotFound("not engaged yet"),
+        BudgetSpent("until somebody resumes it"),
+        NotLeader("not yet"),
+        Stopped("the cluster leaves"),
+        ConnectionResetError("of the user's inventory"),
+        TimeoutError("of the user's inventory"),
+        OSError("no route"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -351,6 +364,25 @@ def test_any_other_failure_is_logged_and_tried_again_a_few_times(
         "a function of a source failed for good, its event is dropped",
     ]
     assert failures == []
+
+
+def test_a_mistake_that_is_mended_within_minutes_loses_no_event(
+    mappers: Mappers, pool: MapperPool, threads: ThreadGroup, clock: VirtualClock
+) -> None:
+    mappers.start(threads)
+    over = threading.Event()
+
+    def job() -> None:
+        if clock.monotonic() < mended:
+            raise KeyError("label")
+        over.set()
+
+    mended = clock.monotonic() + 200
+    Lane(pool, "widget/eu").submit(job, key="a")
+    while not over.is_set():
+        clock.wait_for_waiters(1)
+        assert clock.monotonic() < mended + 2 * RETRY.cap
+        clock.advance(0.5)
 
 
 def test_a_terminal_error_is_not_tried_again(

@@ -7,7 +7,7 @@ import pytest
 
 from kcontroller.api.keys import Key, Request
 from kcontroller.controller import Builder, Channel, Controller, predicates
-from kcontroller.controller.raw import KEPT
+from kcontroller.controller.raw import KEPT, Feed
 from kcontroller.errors import NotSynced
 from kcontroller.testing.polling import eventually
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
@@ -140,6 +140,53 @@ def test_what_is_sent_to_a_cluster_that_has_left_waits_for_it(host: FakeHost, cl
 def test_a_channel_refuses_what_is_no_request(target: Any) -> None:
     with pytest.raises(TypeError, match="a channel takes Key or Request objects, got"):
         Channel().send(target)
+
+
+def test_what_waits_to_be_judged_when_its_cluster_leaves_waits_for_it_again(
+    host: FakeHost, cluster: FakeCluster
+) -> None:
+    go_on, asked = threading.Event(), []
+
+    def slow(event: Event) -> bool:
+        asked.append(event.request)
+        return go_on.wait(10)
+
+    channel = Channel()
+    controller = engaged(host, lambda builder: builder.source(channel, predicates=[predicates.function(slow)]))
+    assert channel.send(A, priority=3, reason="early")  # Is being judged.
+    eventually(lambda: len(asked) == 1)
+    assert channel.send(B)  # Waits behind it.
+    controller.disengage("")
+    go_on.set()
+    eventually(lambda: host.mappers.idle)
+    assert queued(controller) == []
+    controller.engage(cluster)  # type: ignore[arg-type]
+    eventually(lambda: len(controller.queue) == 2)
+
+    assert queued(controller) == [
+        (Request("", "n", "a"), 3, ("early",)),
+        (Request("", "n", "b"), 0, ("channel",)),
+    ]
+
+
+def test_what_is_sent_while_its_cluster_leaves_and_comes_back_is_not_lost(
+    host: FakeHost, cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender has found the cluster there, and hands over when it has left."""
+    channel = Channel()
+    controller = engaged(host, lambda builder: builder.source(channel))
+    add = Feed.add
+
+    def late(feed: Feed, *args: Any, **kwargs: Any) -> bool:
+        monkeypatch.setattr(Feed, "add", add)
+        controller.disengage("")
+        controller.engage(cluster)  # type: ignore[arg-type]
+        return add(feed, *args, **kwargs)
+
+    monkeypatch.setattr(Feed, "add", late)
+    assert channel.send(A)
+
+    assert names(controller) == ["a"]
 
 
 # ---- predicates ------------------------------------------------------------------------------------------------------

@@ -10,15 +10,17 @@ import pytest
 
 from kcontroller.api.keys import Key
 from kcontroller.controller import Controller, Cron, Every, predicates
+from kcontroller.controller.lanes import TRIES
 from kcontroller.controller.timers import LONGEST_WAIT, next_time
-from kcontroller.errors import NotSynced
+from kcontroller.errors import BudgetSpent, NotLeader, NotSynced
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
-from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted
+from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from kcontroller.controller import Builder
     from kcontroller.controller.raw import RawSource
 
 
@@ -141,10 +143,10 @@ def test_a_call_that_fails_is_made_again(host: FakeHost, asked: Asked) -> None:
 
 
 def test_one_that_fails_for_good_comes_again_at_its_next_time(host: FakeHost, asked: Asked) -> None:
-    asked.fails = [ValueError("odd")] * 5
+    asked.fails = [ValueError("odd")] * TRIES
     controller = engaged(host, Every(300, asked, jitter=0))
-    pass_time(host, 10, step=0.1)
-    assert (len(asked.times), len(controller.queue)) == (5, 0)
+    pass_time(host, 500, step=1.0)
+    assert (len(asked.times), len(controller.queue)) == (TRIES, 0)
     pass_time(host, 300)
     eventually(lambda: len(controller.queue) == 1)
 
@@ -275,3 +277,101 @@ def test_a_clock_that_is_set_back_is_believed(set_host: FakeHost) -> None:
 def test_it_may_ask_at_the_start(host: FakeHost, asked: Asked) -> None:
     engaged(host, Cron("0 0 1 1 *", asked, at_start=True))
     asked.wait_for(1)
+
+
+# ---- leader election -------------------------------------------------------------------------------------------------
+
+
+def no_leader() -> None:
+    raise NotLeader("another process leads")
+
+
+def test_a_timer_does_not_ask_before_the_process_leads(host: FakeHost, asked: Asked) -> None:
+    host.guard = no_leader
+    controller = engaged(host, Every(60, asked))
+    host.clock.advance(1000)
+    assert host.mappers.idle
+    assert asked.times == []
+
+    host.guard = lambda: None
+    controller.start(host.threads)
+    asked.wait_for(1)
+
+
+def test_a_timer_of_a_cluster_that_left_before_the_process_led_never_asks(
+    host: FakeHost, cluster: FakeCluster, asked: Asked
+) -> None:
+    host.guard = no_leader
+    controller = engaged(host, Every(60, asked))
+    controller.disengage("")
+    host.guard = lambda: None
+    controller.start(host.threads)
+    controller.engage(cluster)  # type: ignore[arg-type]
+    cluster.synced()
+    asked.wait_for(1)
+    host.clock.wait_for_waiters(1)
+
+    assert len(asked.times) == 1
+
+
+def test_where_all_processes_work_a_timer_asks_at_once(host: FakeHost, asked: Asked) -> None:
+    host.guard = no_leader
+
+    def setup(builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).source(Every(60, asked)).options(needs_leader_election=False)
+
+    controller = Controller(Scripted(setup=setup), host)
+    host.controllers.append(controller)
+    controller.engage(host.known[""])  # type: ignore[arg-type]
+    host.known[""].synced()
+    asked.wait_for(1)
+
+
+def test_what_a_timer_writes_keeps_to_the_terms_of_its_controller(host: FakeHost, cluster: FakeCluster) -> None:
+    host.guard = lambda: None
+    given: list[Any] = []
+
+    def to(each: Any) -> list[Key]:
+        _ = each.client
+        given.append(each)
+        return []
+
+    controller = engaged(host, Every(60, to))
+    controller.start(host.threads)
+    eventually(lambda: len(given) == 1)
+    (field_owner, stop, _), guard = cluster.clients[-1], cluster.guards[-1]
+    assert field_owner == controller.name
+    assert guard is not None
+    assert guard() is None
+    host.guard = no_leader
+    with pytest.raises(NotLeader):
+        guard()
+    assert stop is not None
+    controller.interrupt()
+    assert stop.stopped
+
+
+def test_a_timer_spends_the_budget_of_its_controller(host: FakeHost, cluster: FakeCluster) -> None:
+    refused: list[BaseException] = []
+
+    def to(each: Any) -> list[Key]:
+        for name in ("a", "b"):
+            try:
+                each.client.delete(CONFIG_MAP, Key("default", name))
+            except BudgetSpent as error:
+                refused.append(error)
+        return []
+
+    for name in ("a", "b"):
+        cluster.server.put(document(name))
+
+    def setup(builder: Builder) -> None:
+        builder.for_(CONFIG_MAP).source(Every(60, to)).options(delete_budget="1/10m")
+
+    controller = Controller(Scripted(setup=setup), host)
+    host.controllers.append(controller)
+    controller.engage(cluster)  # type: ignore[arg-type]
+    cluster.synced()
+    eventually(lambda: len(refused) == 1)
+
+    assert [write.key.name for write in cluster.server.writes] == ["a"]
