@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import gc
 import json
-import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.contenders import ROOT
+from benchmarks.elsewhere import run_elsewhere, spread
 from benchmarks.widgets import GROUP, widget
 from kcontroller.api.keys import GVK
 from kcontroller.cache.projection import Projection
@@ -94,24 +92,9 @@ def measure(objects: int, *, repeat: int) -> dict[str, Any]:
     """Weigh in processes of their own, `repeat` times for each set of indexes."""
     kinds = {}
     for name in PATHS:
-        weighed = [_weigh_elsewhere(objects, name) for _ in range(repeat)]
-        kinds[name] = {key: _spread([each[key] for each in weighed]) for key in weighed[0]}
+        weighed = [run_elsewhere("benchmarks.memory", str(objects), name) for _ in range(repeat)]
+        kinds[name] = {key: spread([each[key] for each in weighed], digits=2) for key in weighed[0]}
     return {"objects": objects, "repeat": repeat, "indexes": kinds}
-
-
-def _weigh_elsewhere(objects: int, name: str) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.memory", str(objects), name]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
-    answer: dict[str, float] = json.loads(done.stdout)
-    return answer
-
-
-def _spread(figures: Sequence[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(figures), 2),
-        "min": round(min(figures), 2),
-        "max": round(max(figures), 2),
-    }
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:

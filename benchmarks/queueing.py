@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import gc
 import json
-import statistics
-import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.contenders import ROOT
+from benchmarks.elsewhere import run_elsewhere, spread
 from kcontroller.api.keys import Request
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.metrics import Metrics
@@ -76,26 +74,15 @@ def measure(counts: Sequence[int], *, repeat: int) -> list[dict[str, Any]]:
     found: dict[int, list[dict[str, float]]] = {keys: [] for keys in counts}
     for _ in range(repeat):
         for keys, figures in found.items():
-            figures.append(_run_elsewhere(keys))
+            figures.append(run_elsewhere("benchmarks.queueing", str(keys)))
     return [
-        {"keys": keys, "repeat": repeat, **{name: _spread([each[name] for each in figures]) for name in FIGURES}}
+        {
+            "keys": keys,
+            "repeat": repeat,
+            **{name: spread([each[name] for each in figures], digits=3) for name in FIGURES},
+        }
         for keys, figures in found.items()
     ]
-
-
-def _run_elsewhere(keys: int) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.queueing", str(keys)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - ourselves
-    answer: dict[str, float] = json.loads(done.stdout)
-    return answer
-
-
-def _spread(figures: Sequence[float]) -> dict[str, float]:
-    return {
-        "median": round(statistics.median(figures), 3),
-        "min": round(min(figures), 3),
-        "max": round(max(figures), 3),
-    }
 
 
 def growth(results: Sequence[Mapping[str, Any]]) -> dict[str, float]:

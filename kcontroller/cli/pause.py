@@ -9,7 +9,7 @@ import click
 from kcontroller.cli.reach import find, socket_option
 from kcontroller.process.logs import one_line
 
-EVERYTHING: Final = "*"
+_EVERYTHING: Final = "*"
 
 
 @click.command("pause")
@@ -34,17 +34,25 @@ def command(
     What is being reconciled goes on to its end; nothing more begins. Events are heard and kept until 'kcontroller
     resume'. A pause is forgotten when the daemon ends.
     """
-    if not (controller or cluster or everything) or (controller and everything):
-        msg = "name what to pause: a controller, --cluster, or --all"
-        raise click.UsageError(msg, ctx)
-    answer = find(socket_path).post(
-        "/pause", controller=controller or EVERYTHING, cluster=cluster or EVERYTHING, why=why
-    )
+    named = scope(ctx, controller, cluster, everything=everything)
+    answer = find(socket_path).post("/pause", **named, why=why)
     say(answer["paused"])
     about = answer["about"]
     if not about["leads"]:
         who = f"{about['holder']} leads" if about["holder"] else "another replica may lead"
         click.echo(f"this replica stands by, and {who}: pause it there too", err=True)
+
+
+def scope(ctx: click.Context, controller: str | None, cluster: str | None, *, everything: bool) -> dict[str, str]:
+    """What a command is about, as the daemon wants it; `resume` takes it by the same words.
+
+    Raises:
+        click.UsageError: nothing is named, or a controller beside all of them.
+    """
+    if not (controller or cluster or everything) or (controller and everything):
+        msg = f"name what to {ctx.command.name}: a controller, --cluster, or --all"
+        raise click.UsageError(msg, ctx)
+    return {"controller": controller or _EVERYTHING, "cluster": cluster or _EVERYTHING}
 
 
 def say(paused: list[dict[str, Any]]) -> None:

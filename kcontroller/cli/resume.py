@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kcontroller.cli.pause import EVERYTHING, say
+from kcontroller.cli.pause import say, scope
 from kcontroller.cli.reach import find, socket_option
 
 
@@ -28,10 +28,8 @@ def command(
     It takes back the pauses within what is named: 'resume widget' that of widget in any cluster, but not one of every
     controller. A spent budget starts anew.
     """
-    if not (controller or cluster or everything) or (controller and everything):
-        msg = "name what to resume: a controller, --cluster, or --all"
-        raise click.UsageError(msg, ctx)
-    answer = find(socket_path).post("/resume", controller=controller or EVERYTHING, cluster=cluster or EVERYTHING)
+    named = scope(ctx, controller, cluster, everything=everything)
+    answer = find(socket_path).post("/resume", **named)
     for each in answer["ended"]:
         click.echo(f"resumed: {each}")
     if not answer["ended"]:

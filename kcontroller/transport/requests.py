@@ -148,9 +148,9 @@ class Requester:
         self._wait_for_turn(timeout, stop, verb)
         return self._send_once(request, renewed, until, stop, guard)
 
-    def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> float:
+    def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> None:
         if self._limiter is None:
-            return 0.0
+            return
         turn = self._limiter.reserve(within=timeout)
         if turn is None:
             msg = f"the rate limit of {self._endpoint.peer.server} (qps, burst) has no turn for {verb} within its time"
@@ -162,7 +162,6 @@ class Requester:
                 self._limiter.give_back(turn)
                 raise
         self._meter.waited(turn.wait, verb=verb)
-        return turn.wait
 
     def _identity(self) -> Identity:
         try:
