@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from kcontroller.api.codec import gvk_of
 
@@ -26,11 +29,14 @@ if TYPE_CHECKING:
     Target = tuple[TrackedObjects, GVK, Key]
     """Of one incarnation of a cluster: what comes back under its name is watched anew."""
 
-_NOTHING: Final[dict[Target, Listener]] = {}
+_NOTHING: Final[Mapping[Target, Listener]] = MappingProxyType({})
 
 
 class Dependencies:
     """The dependencies of all requests of one controller.
+
+    Attributes:
+        held: what each of them depends on; looking needs no lock.
 
     Args:
         queue: gets a request when something it depends on has changed.
@@ -39,35 +45,31 @@ class Dependencies:
     def __init__(self, queue: WorkQueue[Request]) -> None:
         self._queue = queue
         self._lock = threading.Lock()
-        self._held: dict[Request, Mapping[Target, Listener]] = {}
         self._reading: set[Reads] = set()
-
-    def begin(self, request: Request) -> Reads:
-        """Begin a reconcile; `Reads.settle` ends it."""
-        return Reads(self, self._queue, request)
+        self.held: dict[Request, Mapping[Target, Listener]] = {}
 
     def forget(self, cluster: str | None = None) -> None:
         """Hold nothing any more for the requests of a cluster that leaves, or for any."""
         with self._lock:
-            gone = [request for request in self._held if cluster in (None, request.cluster)]
-            left = [listener for request in gone for listener in self._held.pop(request).values()]
+            gone = [request for request in self.held if cluster in (None, request.cluster)]
+            left = [listener for request in gone for listener in self.held.pop(request).values()]
             for reads in self._reading:
                 reads.forgotten = reads.forgotten or cluster in (None, reads.request.cluster)
         _close(left)
 
     def __len__(self) -> int:
         """Count the requests that depend on something."""
-        return len(self._held)
-
-    def depends(self, request: Request) -> bool:
-        """Whether the request depends on something; needs no lock."""
-        return request in self._held
+        return len(self.held)
 
     def open(self, reads: Reads) -> dict[Target, Listener]:
         """Take note of a reconcile that tracks, and tell it what the one before it has left; for `Reads`."""
         with self._lock:
             self._reading.add(reads)
-            return dict(self._held.get(reads.request, {}))
+            return dict(self.held.get(reads.request, {}))
+
+    def requeue(self, request: Request, kind: str, what: str) -> None:
+        """Queue a request, since something of that kind that it depends on has changed; for `Reads`."""
+        self._queue.add(request, reason=f"tracked {kind} {what}")
 
     def replace(self, reads: Reads, now: dict[Target, Listener], before: Mapping[Target, Listener]) -> None:
         """Let a request depend on what its reconcile has read; for `Reads`."""
@@ -77,31 +79,28 @@ class Dependencies:
                 before = {**before, **now}
                 now = {}
             if now:
-                self._held[reads.request] = now
+                self.held[reads.request] = now
             else:
-                self._held.pop(reads.request, None)
+                self.held.pop(reads.request, None)
         _close([listener for target, listener in before.items() if target not in now])
 
 
-class Reads:
+class Reads(msgspec.Struct, eq=False):
     """What one reconcile tracks and writes; a `cluster.tracked.Tracker`. Until then it costs next to nothing.
 
     Attributes:
-        request: whose reconcile it is.
+        dependencies: takes the outcome.
+        request: whose reconcile it is; `settle` ends it.
         forgotten: its cluster has left meanwhile.
         written: what it wrote, and what that promises to reads; None for nothing.
     """
 
-    __slots__ = ("_before", "_dependencies", "_now", "_queue", "forgotten", "request", "written")
-
-    def __init__(self, dependencies: Dependencies, queue: WorkQueue[Request], request: Request) -> None:
-        self._dependencies = dependencies
-        self._queue = queue
-        self.request = request
-        self.forgotten = False
-        self.written: list[tuple[Key, Promise]] | None = None
-        self._before = _NOTHING
-        self._now: dict[Target, Listener] | None = None
+    dependencies: Dependencies
+    request: Request
+    forgotten: bool = False
+    written: list[tuple[Key, Promise]] | None = None
+    _before: Mapping[Target, Listener] = _NOTHING
+    _now: dict[Target, Listener] | None = None
 
     def saw(self, objects: TrackedObjects, kind: KindRef, key: Key, version: int) -> None:
         """Note what was read; of two readings of an object, the first one decides what is news.
@@ -110,7 +109,7 @@ class Reads:
             TooManyTracked: it cannot be watched.
         """
         if self._now is None:
-            self._before, self._now = self._dependencies.open(self), {}
+            self._before, self._now = self.dependencies.open(self), {}
         gvk = gvk_of(kind)
         target = (objects, gvk, key)
         if target in self._now:
@@ -119,7 +118,7 @@ class Reads:
         if listener is not None and not listener.closed:
             listener.seen = version
         else:
-            listener = objects.listen(kind, key, version, partial(_requeue, self._queue, self.request, gvk.kind))
+            listener = objects.listen(kind, key, version, partial(self.dependencies.requeue, self.request, gvk.kind))
         if self._now.setdefault(target, listener) is not listener:
             listener.close()  # Another thread of the reconcile was quicker.
 
@@ -132,16 +131,12 @@ class Reads:
     def settle(self, *, cut_short: bool = False) -> None:
         """End the reconcile, before its item is given back to the queue."""
         if self._now is None:
-            if cut_short or not self._dependencies.depends(self.request):
+            if cut_short or self.request not in self.dependencies.held:
                 return
-            self._before, self._now = self._dependencies.open(self), {}
+            self._before, self._now = self.dependencies.open(self), {}
         if cut_short:
             self._now = {**self._before, **self._now}
-        self._dependencies.replace(self, self._now, self._before)
-
-
-def _requeue(queue: WorkQueue[Request], request: Request, kind: str, what: str) -> None:
-    queue.add(request, reason=f"tracked {kind} {what}")
+        self.dependencies.replace(self, self._now, self._before)
 
 
 def _close(listeners: list[Listener]) -> None:

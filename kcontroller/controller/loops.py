@@ -75,6 +75,9 @@ class _Suspect:
 class Loops:
     """The detector of one controller; any thread. Until a request is busy it costs one addition.
 
+    Attributes:
+        suspects: the requests that are looked at; while there are none nobody needs to call `began`.
+
     Args:
         on_loop: told of a loop, once in a window for each request.
     """
@@ -85,11 +88,11 @@ class Loops:
         # By hash: who shares a slot with a busy request is looked at in vain. An addition that is lost does no harm.
         self._counts = [0] * _SLOTS
         self._until = 0.0
-        self._suspects: dict[Request, _Suspect] = {}
+        self.suspects: dict[Request, _Suspect] = {}
 
     def began(self, request: Request) -> None:
         """Take note of the begin of a reconcile: is what the last one wrote still as it wrote it?"""
-        suspect = self._suspects.get(request)
+        suspect = self.suspects.get(request)
         if suspect is not None:
             suspect.untouched = all(
                 found is None or found.version == version
@@ -129,7 +132,7 @@ class Loops:
         with self._lock:
             self._until = now + WINDOW_SECONDS
             self._counts = [0] * _SLOTS
-            self._suspects = {}
+            self.suspects = {}
 
     def _look(
         self,
@@ -139,11 +142,11 @@ class Loops:
         written: Iterable[tuple[Key, Promise]] | None,
     ) -> Loop | None:
         with self._lock:
-            suspect = self._suspects.get(request)
+            suspect = self.suspects.get(request)
             if suspect is None:
-                if len(self._suspects) >= _SUSPECTS:
+                if len(self.suspects) >= _SUSPECTS:
                     return None
-                suspect = self._suspects[request] = _Suspect()
+                suspect = self.suspects[request] = _Suspect()
         made = {(promise.informer, key): promise.version for key, promise in written or ()}
         asks = outcome.forgets and outcome.delay is not None and outcome.delay < SOON
         goes_on = bool(made) or asks

@@ -12,6 +12,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from kcontroller.controller.places import place_of_thread
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import OVERDUE
@@ -37,7 +39,7 @@ _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the tim
 _log: Final = Log("kcontroller.controller")
 
 
-class Run:
+class Run(msgspec.Struct, eq=False):
     """One reconcile.
 
     Attributes:
@@ -49,15 +51,12 @@ class Run:
         stuck: it did not return then.
     """
 
-    __slots__ = ("began", "fields", "item", "late", "stop", "stuck")
-
-    def __init__(self, item: Item[Request], began: float, stop: StopToken, fields: Mapping[str, object]) -> None:
-        self.item = item
-        self.began = began
-        self.stop = stop
-        self.fields = fields
-        self.late = False
-        self.stuck = False
+    item: Item[Request]
+    began: float
+    stop: StopToken
+    fields: Mapping[str, object]
+    late: bool = False
+    stuck: bool = False
 
 
 class Seat:
@@ -81,11 +80,19 @@ class Seat:
 
     def end(self, run: Run) -> None:
         """Take note that the reconcile has returned."""
-        self._pool.end(self, run)
+        with self._pool.lock:
+            self.run = None
+            if run.stuck:
+                self._pool.take_back_locked(self)
+        if run.stuck:
+            _log.info("the reconcile that was stuck has returned")
 
 
 class WorkerPool:
     """Runs the workers, and replaces those that are stuck; as many again at most.
+
+    Attributes:
+        lock: guards the seats.
 
     Args:
         name: the controller's.
@@ -116,7 +123,7 @@ class WorkerPool:
         self._queue = queue
         self._tally = tally
         self._threads = threads
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._seats: dict[Seat, None] = {}
         self._hired = 0
         self._stuck = 0
@@ -125,27 +132,29 @@ class WorkerPool:
     def start(self) -> None:
         """Start the workers."""
         for _ in range(self._size):
-            with self._lock:
+            with self.lock:
                 seat = self._add_seat()
             self._hire(seat)
         self._started = True
 
-    def end(self, seat: Seat, run: Run) -> None:
-        """Take note that a reconcile has returned; its worker goes on, unless there are enough others by now."""
-        with self._lock:
-            seat.run = None
-            if not run.stuck:
-                return
-            self._stuck -= 1
-            self._tally.stuck(self._stuck)
-            seat.surplus = len(self._seats) - self._stuck > self._size
-            if seat.surplus:
-                del self._seats[seat]
-        _log.info("the reconcile that was stuck has returned")
+    def take_back_locked(self, seat: Seat) -> None:
+        """Take note that a stuck reconcile has returned; its worker goes on, unless there are enough others by now."""
+        self._stuck -= 1
+        self._tally.stuck(self._stuck)
+        seat.surplus = len(self._seats) - self._stuck > self._size
+        if seat.surplus:
+            del self._seats[seat]
+
+    @property
+    def stuck(self) -> tuple[Request, ...]:
+        """The requests whose reconciles do not return."""
+        with self.lock:
+            runs = [seat.run for seat in self._seats]
+        return tuple(run.item.request for run in runs if run is not None and run.stuck)
 
     def look(self, now: float) -> float:
         """Do what is due about the reconciles that run, and say when to look again; for the `Watchdog`."""
-        with self._lock:
+        with self.lock:
             running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
         # One that begins after this look has so much time at least.
         latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
@@ -166,7 +175,7 @@ class WorkerPool:
         return NEVER
 
     def _tell(self, seat: Seat, run: Run) -> None:
-        with self._lock:
+        with self.lock:
             if seat.run is not run:
                 return
             run.late = True
@@ -175,7 +184,7 @@ class WorkerPool:
         run.stop.stop(OVERDUE, apart=partial(self._threads.apart, "deadline", self._name))
 
     def _give_up(self, seat: Seat, run: Run, now: float) -> None:
-        with self._lock:
+        with self.lock:
             if seat.run is not run:
                 return
             run.stuck = True
@@ -200,7 +209,7 @@ class WorkerPool:
     def _replace(self) -> bool:
         """Start the workers that are missing; False if the system gives no more threads."""
         while True:
-            with self._lock:
+            with self.lock:
                 if not self._lacks_locked():
                     return True
                 seat = self._add_seat()
@@ -208,7 +217,7 @@ class WorkerPool:
                 self._hire(seat)
             except RuntimeError as error:
                 # Whoever returned meanwhile was told that there are enough: the next look finds that there are not.
-                with self._lock:
+                with self.lock:
                     del self._seats[seat]
                 _log.error("no other worker could be started: %s", described(error), controller=self._name)
                 return False

@@ -12,13 +12,14 @@ import msgspec
 
 from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 from kcontroller.controller.context import Context
+from kcontroller.controller.dependencies import Reads
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
 from kcontroller.controller.places import place_of_error
 from kcontroller.controller.pool import Run
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
-from kcontroller.process.logs import Log, described, fields
-from kcontroller.process.stop import Deadline
+from kcontroller.process.logs import Log, described, reset_fields, set_fields
+from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.process.waits import on_wait
 from kcontroller.workqueue.outcome import FORGET, Outcome
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import GVK, Request
     from kcontroller.cache.scope import Holding
     from kcontroller.cluster.cluster import Cluster
-    from kcontroller.cluster.rails import Rail
+    from kcontroller.cluster.view import ClusterGetter
     from kcontroller.controller.dependencies import Dependencies
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from kcontroller.controller.recording import Recording
     from kcontroller.controller.safety import Safety
     from kcontroller.controller.tally import Tally
-    from kcontroller.process.stop import StopToken
     from kcontroller.workqueue import Item, WorkQueue
 
 _log: Final = Log("kcontroller.controller")
@@ -70,6 +70,7 @@ class Worker:
         reconciler: the user's.
         queue: where the items come from.
         host: clusters and clock.
+        clusters: what a reconcile finds the other clusters by.
         declared: what `setup` said.
         dependencies: what requests have read with ``track=True``.
         own_writes: what requests have written last.
@@ -91,6 +92,7 @@ class Worker:
         *,
         queue: WorkQueue[Request],
         host: Host,
+        clusters: ClusterGetter,
         declared: Declared,
         dependencies: Dependencies,
         own_writes: OwnWrites,
@@ -106,6 +108,7 @@ class Worker:
         self._reconciler = reconciler
         self._queue = queue
         self._host = host
+        self._clusters = clusters
         self._declared = declared
         self._dependencies = dependencies
         self._own_writes = own_writes
@@ -120,21 +123,25 @@ class Worker:
 
     def run(self, seat: Seat) -> None:
         """Work at a seat until the queue is stopped, or the seat is one too many."""
-        seat.thread = threading.get_ident()
         queue = self._queue
+        seat.thread = threading.get_ident()
+        on_wait(partial(self._let_others, seat))
         item = queue.get()
         while item is not None:
-            on_wait(partial(queue.let_others, item))
             try:
                 outcome = self._work(item, seat)
             except BaseException as error:
                 self._die_of(item, error)
                 raise
-            on_wait(None)  # A worker without an item has nothing to hand on.
             if seat.surplus:
                 queue.done(item, outcome)
                 return
             item = queue.exchange(item, outcome)
+
+    def _let_others(self, seat: Seat) -> None:
+        run = seat.run
+        if run is not None:  # A worker without an item has nothing to hand on.
+            self._queue.let_others(run.item)
 
     def _die_of(self, item: Item[Request], error: BaseException) -> None:
         """Let go of an item, or the end of the process would wait for it, and name it: the thread's end does not."""
@@ -143,55 +150,58 @@ class Worker:
         _log.error("%s dies of this request: %s", who, described(error), **self._log_fields(item.request))
 
     def _work(self, item: Item[Request], seat: Seat) -> Outcome:
-        recording = self._recording
-        if item.request in self._safety.objects:
+        request, recording = item.request, self._recording
+        if request in self._safety.objects:
             if recording is not None:
-                recording.paused(item.request)
+                recording.paused(request)
             return FORGET  # It is queued again when its pause ends.
-        delay = self._own_writes.delay(item.request)
+        delay = self._own_writes.delay(request)
         if delay:
             if recording is not None:
-                recording.held(item.request)
+                recording.held(request)
             return Outcome.hold(delay)
-        named = self._log_fields(item.request)
-        with fields(**named):
-            cluster = self._cluster_of(item.request)
-            if cluster is None:
-                # It left while the request waited, and leaves nothing to reconcile.
-                self._tally.dropped()
-                _log.debug("dropped: the cluster has left")
-                return FORGET
-            return self._reconcile(item, cluster, seat, named)
-
-    def _cluster_of(self, request: Request) -> Cluster | None:
+        named = self._log_fields(request)
         try:
-            return self._host.clusters.get(request.cluster)
+            cluster = self._host.clusters.get(request.cluster)
         except ClusterNotFound:
-            return None
+            # It left while the request waited, and leaves nothing to reconcile.
+            self._tally.dropped()
+            _log.debug("dropped: the cluster has left", **named)
+            return FORGET
+        token = set_fields(named)
+        try:
+            return self._reconcile(item, cluster, seat, named)
+        finally:
+            reset_fields(token)
 
     def _reconcile(self, item: Item[Request], cluster: Cluster, seat: Seat, named: Mapping[str, object]) -> Outcome:
-        clock = self._host.clock
+        clock, recording, loops, rails = self._host.clock, self._recording, self._safety.loops, self._safety.rails
         began = clock.monotonic()
+        if loops is not None and loops.suspects:
+            loops.began(item.request)
+        if recording is not None:
+            recording.began(item)
+            rails = (recording.notes(item.request), *rails)
         deadline = Deadline(began + self._timeout, clock) if self._timeout else None
-        stop = self._stop.child(cluster.leaving, deadline=deadline)
-        reads = self._dependencies.begin(item.request)
+        stop = StopToken(self._stop, cluster.leaving, deadline=deadline)
+        reads = Reads(self._dependencies, item.request)
         guard = self._host.guard if self._declared.needs_leader_election else None
-        terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings, self._begun(item))
+        terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings, rails)
         seat.run = run = Run(item, began, stop, named)
         try:
             verdict, error = self._judge(item, cluster, stop, terms)
         finally:
             stop.close()
             seat.end(run)
-        if deadline is not None and not run.late and deadline.expired:
+        ended = clock.monotonic()
+        seconds = ended - began
+        if deadline is not None and not run.late and ended >= deadline.at:
             self._tally.timed_out()
         reads.settle(cut_short=verdict is None)
         if reads.written is not None:
             self._own_writes.note(item.request, reads.written)
-        ended = clock.monotonic()
-        seconds = ended - began
-        if self._recording is not None:
-            self._recording.ended(item, verdict, error, seconds=seconds, reconcile_id=named["reconcileID"])
+        if recording is not None:
+            recording.ended(item, verdict, error, seconds=seconds, reconcile_id=named["reconcileID"])
         if verdict is None:
             self._tally.took(seconds)
             _log.debug("cut short: %s", error)
@@ -201,19 +211,9 @@ class Worker:
             _report(verdict, error, item)
         if self.on_ended is not None:
             self.on_ended(item.request, verdict)
-        if self._safety.loops is not None:
-            self._safety.loops.ended(item.request, item.reasons, verdict.outcome, reads.written, now=ended)
+        if loops is not None:
+            loops.ended(item.request, item.reasons, verdict.outcome, reads.written, now=ended)
         return verdict.outcome
-
-    def _begun(self, item: Item[Request]) -> tuple[Rail, ...]:
-        """Tell who looks on that a reconcile begins; returns those who look at its writes."""
-        rails = self._safety.rails
-        if self._safety.loops is not None:
-            self._safety.loops.began(item.request)
-        if self._recording is not None:
-            self._recording.began(item)
-            rails = (self._recording.notes(item.request), *rails)
-        return rails
 
     def _judge(
         self, item: Item[Request], cluster: Cluster, stop: StopToken, terms: Terms
@@ -222,28 +222,25 @@ class Worker:
         try:
             if terms.guard is not None:
                 terms.guard()  # What a reconcile does without its client, nobody looks at later.
-            context = self._context(item, cluster, stop, terms)
+            context = Context(
+                request=item.request,
+                cluster=ClusterView(cluster, terms),
+                clusters=ClustersView(self._clusters, terms),
+                log=self._user_log,
+                reasons=item.reasons,
+                deadline=terms.deadline,
+                stop=stop,
+                events=self._host.events.recorder(cluster, self._name, guard=terms.guard),
+                kind=self._declared.kind,
+                owned=self._declared.owned,
+                ledger=self._ledger,
+            )
             return of_result(self._reconciler.reconcile(context, item.request)), None
         except BaseException as error:  # noqa: BLE001 - user code may raise anything, and one object must not stop others
             cut_short = isinstance(error, NotLeader) or (
                 isinstance(error, Stopped) and (self._stop.stopped or cluster.leaving.stopped)
             )
             return None if cut_short else of_error(error), error
-
-    def _context(self, item: Item[Request], cluster: Cluster, stop: StopToken, terms: Terms) -> Context:
-        return Context(
-            request=item.request,
-            cluster=ClusterView(cluster, terms),
-            clusters=ClustersView(self._host.clusters, terms),
-            log=self._user_log,
-            reasons=item.reasons,
-            deadline=terms.deadline,
-            stop=stop,
-            events=self._host.events.recorder(cluster, self._name, guard=terms.guard),
-            kind=self._declared.kind,
-            owned=self._declared.owned,
-            ledger=self._ledger,
-        )
 
     def _log_fields(self, request: Request) -> dict[str, object]:
         return {

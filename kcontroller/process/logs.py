@@ -72,6 +72,15 @@ class fields:  # noqa: N801 - used as a function
         _context.reset(self._token)
 
 
+set_fields: Final = _context.set
+"""Puts these values, and no others, on every record until `reset_fields` is called with what this returns.
+
+For who does so ten thousand times a second; `fields` adds to what is there.
+"""
+
+reset_fields: Final = _context.reset
+
+
 def text_of(value: object) -> str:
     """Give the text of what may be a user's: bounded, and without trust in ``__str__``."""
     try:

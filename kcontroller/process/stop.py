@@ -52,6 +52,7 @@ class StopToken:
         "_callbacks",
         "_condition",
         "_deadline",
+        "_is_root",
         "_leave",
         "_next_callback",
         "_parents",
@@ -68,6 +69,7 @@ class StopToken:
             if inherited is not None and (deadline is None or inherited.at < deadline.at):
                 deadline = inherited
         self.clock: Clock = clock or (parents[0].clock if parents else SYSTEM_CLOCK)
+        self._is_root = not parents and deadline is None
         self._parents = parents
         self._deadline: Deadline | None = deadline
         self._condition: threading.Condition | None = None  # Made when it is needed; see `_made`.
@@ -83,7 +85,8 @@ class StopToken:
         if self._stopped:
             return True
         for parent in self._parents:
-            if parent.stopped:
+            # A root is stopped by `stop` and nothing else.
+            if parent._stopped or (not parent._is_root and parent.stopped):  # noqa: SLF001 - of its own class
                 self.stop(parent.reason)
                 return True
         if self._deadline is not None and self._deadline.expired:

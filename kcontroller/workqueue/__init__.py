@@ -34,8 +34,8 @@ outlive the process.
 Any thread may call any method. Locks: one per queue. Only the clock's own lock is taken under it; metrics are written
 after it is released; no user code runs inside except the hash and equality of the request.
 
-Files: `outcome` what a worker reports, `entry` what is known of a request, `ready` the rings of clusters, `delayed` the
-heap, `retries` the wait after a failure, `schedule` the whole as a step machine, `waiting` the workers without an item,
+Files: `outcome` what a worker reports, `entry` what is known of a request, `share` a cluster's part, `ready` the rings of
+clusters, `delayed` the heap, `retries` the wait after a failure, `schedule` the whole as a step machine, `waiting` the workers without an item,
 `relay` how many compute at once, `bound` how many requests may be ready, `queue` the lock, `view` what can be seen of
 it, `reading` in which form, `meter` metrics.
 """

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kcontroller.workqueue.invariants import require
 
 if TYPE_CHECKING:
-    from kcontroller.workqueue.ready import ClusterShare
+    from kcontroller.workqueue.share import ClusterShare
 
 
 class Bound:

@@ -20,29 +20,28 @@ class DelayHeap:
 
     Invariants: an entry is live exactly while the ticket of its place is its own; each live entry has one place; stale
     places never outnumber the live ones by more than 64, so that moving a delay again and again takes no memory.
+
+    Attributes:
+        live: how many live entries there are.
     """
 
     def __init__(self) -> None:
         """Hold nothing."""
         self._heap: list[tuple[float, int, Entry]] = []
         self._tickets = itertools.count(1)
-        self._live = 0
-
-    def __len__(self) -> int:
-        """Count the live entries."""
-        return self._live
+        self.live = 0
 
     def push(self, entry: Entry) -> None:
         """Take an entry in at its `due` time; it must not be in already."""
         entry.ticket = next(self._tickets)
-        self._live += 1
+        self.live += 1
         heapq.heappush(self._heap, (entry.due, entry.ticket, entry))
 
     def remove(self, entry: Entry) -> None:
         """Take a live entry out, whatever its time."""
         entry.ticket = 0
-        self._live -= 1
-        if len(self._heap) > 2 * self._live + _SLACK:
+        self.live -= 1
+        if len(self._heap) > 2 * self.live + _SLACK:
             self._heap = [place for place in self._heap if place[2].ticket == place[1]]
             heapq.heapify(self._heap)
 
@@ -62,15 +61,15 @@ class DelayHeap:
             return None
         entry = heapq.heappop(self._heap)[2]
         entry.ticket = 0
-        self._live -= 1
+        self.live -= 1
         return entry
 
     def check_invariants(self) -> None:
         """Raise AssertionError if the class's invariants do not hold; for tests."""
         live = [(due, entry) for due, ticket, entry in self._heap if entry.ticket == ticket]
         facts = {
-            "the live entries are counted": len(live) == self._live,
-            "stale places are swept": len(self._heap) <= 2 * self._live + _SLACK,
+            "the live entries are counted": len(live) == self.live,
+            "stale places are swept": len(self._heap) <= 2 * self.live + _SLACK,
             "its entries are DELAYED": all(entry.state is DELAYED for _, entry in live),
             "times do not change inside": all(entry.due == due for due, entry in live),
         }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 import math
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 if TYPE_CHECKING:
-    from kcontroller.workqueue.ready import ClusterShare
+    from kcontroller.workqueue.share import ClusterShare
 
 MAX_REASONS: Final = 8
 
@@ -42,7 +44,7 @@ READY: Final = State.READY
 PROCESSING: Final = State.PROCESSING
 
 
-class Item(NamedTuple, Generic[R]):
+class Item(msgspec.Struct, Generic[R], frozen=True):
     """A request in the hands of a worker; give this same object back to `WorkQueue.done`.
 
     Attributes:

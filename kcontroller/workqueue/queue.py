@@ -133,10 +133,10 @@ class WorkQueue(QueueView[R]):
             else:
                 return None
             if self._waiters.waiting:
-                may = self._may_take(now)
-                self._waiters.pass_on(pickable=may)
-                if not may:
-                    self._waiters.expect(self._next_look())
+                if self._waiters.keeping:
+                    self._wake()
+                else:
+                    self._waiters.wake()
             if item is not None and self._meter is not None:
                 self._meter.queued(item.waited)
         if self._room:
@@ -183,11 +183,11 @@ class WorkQueue(QueueView[R]):
         with self._lock:
             worked = self._schedule.give_back(item, outcome, now)
             if self._relay is not None:
-                self._relay.end(item, now, more=self._schedule.pickable)
+                self._relay.end(item, now, more=bool(self._schedule.pickable))
             if follows and not self._stopped:
                 following = self._take(now)
             if self._waiters.waiting:
-                self._wake(now)
+                self._wake()
             if self._watchers.count:
                 self._watchers.look_again()
             idle = self._take_idle_callbacks() if self._idle_callbacks else ()
@@ -230,6 +230,36 @@ class WorkQueue(QueueView[R]):
         with self._lock:
             self._schedule.resume(cluster, holder)
             self._wake()
+
+    def weigh(self, cluster: str, weight: int) -> None:
+        """Hand out so many of a cluster's items in each of its turns, against 1 of the others; outlasts a `purge`.
+
+        Raises:
+            ValueError: it is below 1.
+        """
+        if weight < 1:
+            msg = f"cluster {cluster!r} cannot have weight {weight}; give at least 1"
+            raise ValueError(msg)
+        with self._lock:
+            self._schedule.weigh(cluster, weight)
+
+    def degrade(self, cluster: str, *, why: str) -> None:
+        """Take a cluster for ill until `recover`: all that are get the turn and the workers of one cluster together.
+
+        That is a quarter of the workers, or all but one where nobody else has work. Several may say so of a cluster,
+        each for a reason of its own. It outlasts a `purge`.
+        """
+        with self._lock:
+            self._schedule.degrade(cluster, why)
+            if self._waiters.waiting:
+                self._wake()
+
+    def recover(self, cluster: str, *, why: str) -> None:
+        """Take back that a cluster is ill for this reason; nothing happens if it was not said."""
+        with self._lock:
+            self._schedule.recover(cluster, why)
+            if self._waiters.waiting:
+                self._wake()
 
     def stop(self) -> None:
         """Drop what is ready or delayed and wake every `get`; later calls do nothing.
@@ -321,23 +351,19 @@ class WorkQueue(QueueView[R]):
             relay.start(item, now)
         return item
 
-    def _may_take(self, now: float) -> bool:
-        return self._schedule.pickable and (self._relay is None or self._relay.has_room(now))
-
     def _next_look(self) -> float:
-        """When a worker that found nothing should look again: something is due, and may be taken."""
-        schedule, relay = self._schedule, self._relay
-        if relay is None:
-            return schedule.next_due()
-        if schedule.pickable:
-            return relay.next_room()
-        return max(schedule.next_due(), relay.next_room())
+        """When a worker should look: something is ready, or due, and may be taken."""
+        due = -NEVER if self._schedule.pickable else self._schedule.next_due()
+        return due if self._relay is None else max(due, self._relay.next_room())
 
-    def _wake(self, now: float | None = None) -> None:
-        if self._may_take(self._clock.monotonic() if now is None else now):
-            self._waiters.wake()
-        else:
-            self._waiters.expect(self._next_look())
+    def _wake(self) -> None:
+        """Have a worker look unless the timekeeper will in time: where others run, it nearly always will."""
+        due = self._next_look()
+        if due < self._waiters.alarm:
+            if self._schedule.pickable and due <= self._clock.monotonic():
+                self._waiters.wake()
+            else:
+                self._waiters.expect(due)
 
     def _stop_locked(self) -> object:
         if self._stopped:

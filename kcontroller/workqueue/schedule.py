@@ -10,9 +10,12 @@ from kcontroller.workqueue.delayed import DelayHeap
 from kcontroller.workqueue.entry import DELAYED, IDLE, NEVER, PROCESSING, READY, Entry, Item, R
 from kcontroller.workqueue.invariants import require
 from kcontroller.workqueue.reading import Reading, Standing
-from kcontroller.workqueue.ready import COMMAND, NOBODY, ClusterShare, ReadyRings
+from kcontroller.workqueue.ready import ReadyRings
+from kcontroller.workqueue.share import COMMAND, NOBODY, ClusterShare
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
+
     from kcontroller.workqueue.bound import Bound
     from kcontroller.workqueue.outcome import Outcome
     from kcontroller.workqueue.retries import Retries
@@ -28,6 +31,9 @@ class Schedule(Generic[R]):
         alone: workers a cluster may hold that is alone with work; at least `cap`.
         retries: seconds until a request that failed comes again.
         bound: how many requests of one cluster may be ready; a new one beyond it is refused, unless it must not be.
+
+    Attributes:
+        pickable: not empty as long as `take` would return an item without looking at the time.
     """
 
     def __init__(self, *, cap: int, retries: Retries, alone: float = math.inf, bound: Bound) -> None:
@@ -38,15 +44,13 @@ class Schedule(Generic[R]):
         self._shares: dict[str, ClusterShare] = {}
         self._ready = ReadyRings(cap=cap, alone=alone)
         self._delayed = DelayHeap()
-        self._processing: set[Entry] = set()
+        self.pickable: Sized = self._ready.levels
+        self._processing: dict[int, Entry] = {}  # By the identity of their item.
+        self._weights: dict[str, int] = {}
+        self._ills: dict[str, frozenset[str]] = {}
         self._held: set[Entry] = set()  # Of the DELAYED ones those whose worker found it too early.
         self._adds = 0
         self._retries = 0
-
-    @property
-    def pickable(self) -> bool:
-        """Whether `take` would return an item without looking at the time."""
-        return self._ready.pickable
 
     @property
     def ready(self) -> int:
@@ -95,7 +99,12 @@ class Schedule(Generic[R]):
     def capped(self, cluster: str) -> bool:
         """Whether a cluster has ready items that wait for workers of its own."""
         share = self._shares.get(cluster)
-        return share is not None and share.ready > 0 and not share.open and not share.holders
+        return share is not None and share.ready > 0 and not share.holders and not self._ready.is_open(share)
+
+    def is_full(self, cluster: str) -> bool:
+        """Whether a request of a cluster was refused, and not half of what was ready is handed out since."""
+        share = self._shares.get(cluster)
+        return share is not None and share in self._full
 
     def next_due(self) -> float:
         """When the first delay is over; infinite if there is none."""
@@ -137,26 +146,30 @@ class Schedule(Generic[R]):
 
     def take(self, now: float) -> Item[R] | None:
         """Hand out the next item, if any is ready and its cluster is open."""
-        if self._delayed:
+        if self._delayed.live:
             self.promote(now)
         entry = self._ready.pop()
         if entry is None:
             return None
-        self._processing.add(entry)
         if self._full:
             self._bound.note_taken(entry.share)
-        return entry.hand_out(now)
+        item = entry.hand_out(now)
+        self._processing[id(item)] = entry
+        return item
 
     def give_back(self, item: Item[R], outcome: Outcome, now: float) -> float:
         """Apply an outcome and whatever was added meanwhile; returns the seconds the item was in work."""
-        entry = self._claim(item)
+        entry = self._processing.pop(id(item), None)
+        if entry is None:
+            msg = f"{item.request} is not in work here; call done once, with the item that get returned"
+            raise ValueError(msg)
         worked = now - entry.since
-        self._processing.discard(entry)
-        purged = entry.purged
-        if purged:
-            entry.purged = False
-        else:
-            self._apply(entry, item, outcome, now)
+        purged, entry.purged = entry.purged, False
+        if not purged:
+            if outcome.forgets:
+                entry.failures = 0
+            if outcome.fails or outcome.delay is not None:
+                self._add_again(entry, item, outcome, now)
         entry.state = IDLE
         entry.item = None
         share = entry.share
@@ -178,9 +191,8 @@ class Schedule(Generic[R]):
 
     def abandon(self, item: Item[R]) -> None:
         """Count an item against no cap any more; nothing happens if it is not in work."""
-        share = self._shares.get(item.request.cluster)
-        entry = None if share is None else share.entries.get(item.request)
-        if entry is not None and entry.item is item and not entry.left_over:
+        entry = self._processing.get(id(item))
+        if entry is not None and not entry.left_over:
             entry.left_over = True
             self._ready.leave_over(entry.share)
 
@@ -239,12 +251,43 @@ class Schedule(Generic[R]):
         share = self._shares.get(cluster)
         return NOBODY if share is None else share.holders
 
+    def weigh(self, cluster: str, weight: int) -> None:
+        """Hand out so many of a cluster's items in each of its turns; 1 unless it is said, and until it is taken back."""
+        if weight == 1:
+            self._weights.pop(cluster, None)
+        else:
+            self._weights[cluster] = weight
+        share = self._shares.get(cluster)
+        if share is not None:
+            share.bonus = share.extra = weight - 1
+
+    def degrade(self, cluster: str, why: str) -> None:
+        """Let a cluster share the turn and the workers of one with all others that are degraded."""
+        self._ills[cluster] = self.ills(cluster) | {why}
+        self._settle(cluster)
+
+    def recover(self, cluster: str, why: str) -> None:
+        """Take back what this one said of a cluster; it counts for itself when nobody says so any more."""
+        ills = self._ills.pop(cluster, NOBODY) - {why}
+        if ills:
+            self._ills[cluster] = ills
+        self._settle(cluster)
+
+    def ills(self, cluster: str) -> frozenset[str]:
+        """Why a cluster is degraded."""
+        return self._ills.get(cluster, NOBODY)
+
+    def _settle(self, cluster: str) -> None:
+        share = self._shares.get(cluster)
+        if share is not None:
+            self._ready.move(share, ill=cluster in self._ills)
+
     def read(self, now: float) -> Reading:
         """Sum up for the metrics; counts start anew."""
         depths: Counter[int] = Counter()
         for share in self._shares.values():
             depths.update({priority: len(lane) for priority, lane in share.lanes.items()})
-        ages = [now - entry.since for entry in self._processing]
+        ages = [now - entry.since for entry in self._processing.values()]
         reading = Reading(depths, self._adds, self._retries, self._bound.refused, sum(ages), max(ages, default=0.0))
         self._adds = self._retries = self._bound.refused = 0
         return reading
@@ -252,7 +295,8 @@ class Schedule(Generic[R]):
     def _share(self, cluster: str) -> ClusterShare:
         share = self._shares.get(cluster)
         if share is None:
-            share = self._shares[cluster] = ClusterShare(cluster)
+            ill = cluster in self._ills
+            share = self._shares[cluster] = ClusterShare(cluster, weight=self._weights.get(cluster, 1), ill=ill)
         return share
 
     def _prune(self, share: ClusterShare) -> None:
@@ -266,23 +310,12 @@ class Schedule(Generic[R]):
             entry = share.entries[request] = Entry(request, share)
         return entry
 
-    def _claim(self, item: Item[R]) -> Entry:
-        share = self._shares.get(item.request.cluster)
-        entry = None if share is None else share.entries.get(item.request)
-        if entry is None or entry.item is not item:
-            msg = f"{item.request} is not in work here; call done once, with the item that get returned"
-            raise ValueError(msg)
-        return entry
-
-    def _apply(self, entry: Entry, item: Item[R], outcome: Outcome, now: float) -> None:
-        delay = outcome.delay
-        if outcome.forgets:
-            entry.failures = 0
-        elif outcome.fails:
+    def _add_again(self, entry: Entry, item: Item[R], outcome: Outcome, now: float) -> None:
+        if outcome.fails:
             entry.failures += 1
             delay = self._after_failures.delay(entry.failures, now)
-        if delay is None:
-            return
+        else:
+            delay = outcome.delay or 0.0
         if outcome.holds:
             entry.take_back(item)
         else:
@@ -314,10 +347,11 @@ class Schedule(Generic[R]):
         entries = [entry for share in shares.values() for entry in share.entries.values()]
         states = Counter(entry.state for entry in entries)
         facts = {
-            "DELAYED entries are those in the heap": states[DELAYED] == len(self._delayed),
+            "DELAYED entries are those in the heap": states[DELAYED] == self._delayed.live,
             "full shares are known": all(shares.get(share.name) is share for share in self._bound.full),
             "held entries are DELAYED": all(entry.state is DELAYED for entry in self._held),
             "PROCESSING entries are those in work": states[PROCESSING] == len(self._processing),
+            "they are found by their item": all(id(each.item) == item for item, each in self._processing.items()),
             "between two steps no entry is IDLE": not states[IDLE],
             "entries are in their share": all(entry.share is shares[entry.request.cluster] for entry in entries),
             "shares hold something": all(share.entries or share.holders for share in shares.values()),

@@ -60,10 +60,20 @@ class QueueView(Generic[R]):
         with self._lock:
             return self._schedule.holders(cluster)
 
+    def degraded(self, cluster: str) -> frozenset[str]:
+        """Why a cluster is degraded; see `WorkQueue.degrade`."""
+        with self._lock:
+            return self._schedule.ills(cluster)
+
     def capped(self, cluster: str) -> bool:
         """Whether a cluster has ready items, and holds as many workers as it may."""
         with self._lock:
             return self._schedule.capped(cluster)
+
+    def is_full(self, cluster: str) -> bool:
+        """Whether a request of a cluster was refused, and `on_room` is still to say that there is room again."""
+        with self._lock:
+            return self._schedule.is_full(cluster)
 
     def standing(self, request: R) -> Standing | None:
         """Where a request stands; None if it neither waits nor is in work."""

@@ -19,9 +19,14 @@ class Waiters:
     """The waiting workers of one queue; every method is called with the queue's lock held.
 
     The first to wait becomes the timekeeper: it alone wakes when a delay is over, so that a thousand delays don't wake
-    a whole pool. Invariant: where anyone waits one keeps the time, or was woken and will. A worker that leaves must
-    therefore call `pass_on`; and since one wake can find several items, that also wakes the next worker for the next
-    item.
+    a whole pool. Invariant: where anyone waits one keeps the time, or was woken and will. A worker that leaves
+    therefore wakes another if nobody keeps the time; and since one wake can find several items, also if there is more
+    to take.
+
+    Attributes:
+        waiting: how many workers wait.
+        keeping: whether one of them keeps the time.
+        alarm: when that one looks by itself; `NEVER` if none does.
     """
 
     def __init__(self, lock: threading.Lock, clock: Clock) -> None:
@@ -30,26 +35,25 @@ class Waiters:
         self._asleep = threading.Condition(lock)
         self._timer = threading.Condition(lock)
         self._sleepers = 0
-        self._keeping = False
-        self._alarm = NEVER
-
-    @property
-    def waiting(self) -> bool:
-        """Whether any worker waits."""
-        return self._keeping or self._sleepers > 0
+        self.waiting = 0
+        self.keeping = False
+        self.alarm = NEVER
 
     def wait(self, *, now: float, deadline: float, due: float) -> None:
         """Wait until woken, until `deadline`, or as the timekeeper until `due`; may return early."""
+        self.waiting += 1
         try:
-            if self._keeping:
+            if self.keeping:
                 self._sleep(None if deadline == NEVER else deadline - now)
             else:
-                self._alarm = min(due, deadline)
-                self._keep_time(min(self._alarm - now, _LONGEST_WAIT))
+                self.alarm = min(due, deadline)
+                self._keep_time(min(self.alarm - now, _LONGEST_WAIT))
         except BaseException:
             # An interrupt must not take the timekeeping with it.
-            self.pass_on(pickable=True)
+            self.wake()
             raise
+        finally:
+            self.waiting -= 1
 
     def _sleep(self, seconds: float | None) -> None:
         self._sleepers += 1
@@ -59,28 +63,24 @@ class Waiters:
             self._sleepers -= 1
 
     def _keep_time(self, seconds: float) -> None:
-        self._keeping = True
+        self.keeping = True
         try:
             self._clock.wait(self._timer, seconds)
         finally:
-            self._keeping = False
+            self.keeping = False
+            self.alarm = NEVER
 
     def wake(self) -> None:
         """Wake one worker, the timekeeper last."""
         if self._sleepers:
             self._asleep.notify()
-        elif self._keeping:
+        elif self.keeping:
             self._timer.notify()
 
     def expect(self, due: float) -> None:
         """Wake the timekeeper if something is due before it would look."""
-        if self._keeping and due < self._alarm:
+        if self.keeping and due < self.alarm:
             self._timer.notify()
-
-    def pass_on(self, *, pickable: bool) -> None:
-        """Hand on what a leaving worker leaves behind: items (`pickable`), the timekeeping."""
-        if pickable or not self._keeping:
-            self.wake()
 
     def wake_all(self) -> None:
         """Wake every worker."""

@@ -57,7 +57,7 @@ class World:
         self.objects: Any = Objects()
 
     def begin(self, *keys: Key, request: Request = WEB, version: int = 1) -> Reads:
-        reads = self.dependencies.begin(request)
+        reads = Reads(self.dependencies, request)
         for key in keys:
             reads.saw(self.objects, SECRET, key, version)
         return reads
@@ -168,7 +168,7 @@ def test_who_never_tracks_costs_nothing(world: World) -> None:
     world.reconcile()
 
     assert world.dependencies._reading == set()
-    assert world.dependencies._held == {}
+    assert world.dependencies.held == {}
 
 
 def test_what_a_listener_keeps_alive_does_not_grow(world: World) -> None:

@@ -5,7 +5,7 @@ import pytest
 from kcontroller.api.keys import Request
 from kcontroller.workqueue.delayed import DelayHeap
 from kcontroller.workqueue.entry import DELAYED, NEVER, READY, Entry
-from kcontroller.workqueue.ready import ClusterShare
+from kcontroller.workqueue.share import ClusterShare
 
 SHARE = ClusterShare("")
 
@@ -42,7 +42,7 @@ def test_the_head_skips_what_was_removed() -> None:
     heap.push(entry("b", 2))
     heap.remove(first)
 
-    assert (heap.head(), len(heap)) == (2, 1)
+    assert (heap.head(), heap.live) == (2, 1)
 
 
 def test_an_empty_heap_is_never_due() -> None:

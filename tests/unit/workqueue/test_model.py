@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,14 +20,13 @@ from kcontroller.api.keys import Request
 from kcontroller.process.backoff import Backoff
 from kcontroller.process.bucket import Bucket
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.workqueue import Outcome
+from kcontroller.workqueue import Item, Outcome
 from tests.unit.workqueue.steps import Queue
 
-if TYPE_CHECKING:
-    from kcontroller.workqueue import Item
-
 STEPS = 10_000
-CLUSTERS = ("", "east", "west")
+CLUSTERS = ("", "east", "west", "far")
+WARD = "the ward"
+WHYS = ("breaker", "slow")
 REQUESTS = [Request(cluster, "", name) for cluster in CLUSTERS for name in "abcd"]
 BACKOFF = Backoff(initial=0.5, cap=4.0)
 HOLDERS = ("sync", "budget", "command")
@@ -90,6 +88,10 @@ class Model:
     full: set[str] = field(default_factory=set)
     told: list[str] = field(default_factory=list)
     turns: dict[int, list[str]] = field(default_factory=dict)
+    ward_turns: dict[int, list[str]] = field(default_factory=dict)
+    ills: set[tuple[str, str]] = field(default_factory=set)
+    weights: dict[str, int] = field(default_factory=dict)
+    extra: dict[str, int] = field(default_factory=dict)  # Of the turn of a cluster, beyond the next one.
     picks: int = 0
 
     @property
@@ -103,12 +105,26 @@ class Model:
     def depth(self, cluster: str) -> int:
         return sum(request.cluster == cluster for request in self.ready)
 
+    def side(self, cluster: str) -> str:
+        """What a cluster counts as: itself, or one of the ward."""
+        return WARD if cluster in {name for name, _ in self.ills} else cluster
+
+    def below(self, group: str, working: list[str], busy: set[str], cap: int) -> bool:
+        return working.count(group) < (cap if len(busy) > 1 else self.alone)
+
     def open(self, cluster: str) -> bool:
-        working = [request for request, purged in self.in_work.items() if not purged and request not in self.abandoned]
-        busy = {request.cluster for request in [*self.ready, *working]} - self.paused
-        workers = sum(request.cluster == cluster for request in working)
-        capped = workers >= (self.cap if len(busy) > 1 else self.alone)
-        return cluster not in self.paused and not capped
+        return self.open_within(cluster) and (self.side(cluster) is not WARD or self.open_within(WARD))
+
+    def open_within(self, each: str) -> bool:
+        """Whether a cluster, or the ward, is open as far as those are concerned among which it stands."""
+        working = [one.cluster for one, purged in self.in_work.items() if not purged and one not in self.abandoned]
+        busy = {*(request.cluster for request in self.ready), *working} - self.paused
+        if self.side(each) is WARD and each is not WARD:
+            busy = {one for one in busy if self.side(one) is WARD}
+            return each not in self.paused and self.below(each, working, busy, max(1, self.cap // 4))
+        return each not in self.paused and self.below(
+            each, [*map(self.side, working)], {*map(self.side, busy)}, self.cap
+        )
 
     def capped(self, cluster: str) -> bool:
         return self.depth(cluster) > 0 and cluster not in self.paused and not self.open(cluster)
@@ -119,10 +135,13 @@ class Model:
             can = {
                 request.cluster
                 for request, wish in self.ready.items()
-                if wish.priority == priority and self.open(request.cluster)
+                if wish.priority == priority and self.open_within(request.cluster)
             }
-            kept = [cluster for cluster in self.turns.get(priority, []) if cluster in can]
-            self.turns[priority] = kept + [cluster for cluster in CLUSTERS if cluster in can and cluster not in kept]
+            ill = {cluster for cluster in can if self.side(cluster) is WARD}
+            here = {self.side(cluster) for cluster in can if self.open(cluster)}
+            for turns, there in ((self.ward_turns, ill), (self.turns, here)):
+                kept = [each for each in turns.get(priority, []) if each in there]
+                turns[priority] = kept + [each for each in (WARD, *CLUSTERS) if each in there and each not in kept]
 
     def place(self, request: Request, wish: Wish, now: float) -> None:
         if wish.at <= now:
@@ -174,11 +193,24 @@ class Model:
         self.picks += 1
         down = max(step for step in range(4) if self.picks % 16**step == 0)
         priority = levels[min(down, len(levels) - 1)]
-        cluster = self.turns[priority].pop(0)
+        cluster = turn = self.turns[priority].pop(0)
+        turns = self.turns[priority]
+        if turn is WARD:
+            turns.append(WARD)
+            turns = self.ward_turns[priority]
+            cluster = turns.pop(0)
         request = next(
             request for request, wish in self.ready.items() if wish.priority == priority and request.cluster == cluster
         )
         wish = self.ready.pop(request)
+        more = any(wish.priority == priority and one.cluster == cluster for one, wish in self.ready.items())
+        bonus = self.weights.get(cluster, 1) - 1
+        extra = self.extra.get(cluster, bonus)
+        if more and extra:
+            turns.insert(0, cluster)
+        elif more:
+            turns.append(cluster)
+        self.extra[cluster] = extra - 1 if more and extra else bonus
         self.in_work[request] = False
         if cluster in self.full and self.depth(cluster) <= self.limit // 2:
             self.full.discard(cluster)
@@ -296,7 +328,7 @@ class QueueAgainstModel(RuleBasedStateMachine):
             return
         request, wish = expected
         failures = self.model.failures.get(request, 0)
-        assert item[:5] == (request, wish.priority, failures, tuple(wish.reasons), wish.adds)
+        assert item == Item(request, wish.priority, failures, tuple(wish.reasons), wish.adds, item.waited)
         assert item.waited == self.clock.monotonic() - wish.at
         assert request not in [other.request for other in self.items]
         self.items.append(item)
@@ -353,6 +385,24 @@ class QueueAgainstModel(RuleBasedStateMachine):
         self.queue.resume(cluster, holder=holder)
         self.model.pauses.discard((cluster, holder))
         self.model.line_up()
+
+    @rule(cluster=clusters, why=st.sampled_from(WHYS))
+    def degrade(self, cluster: str, why: str) -> None:
+        self.queue.degrade(cluster, why=why)
+        self.model.ills.add((cluster, why))
+        self.model.line_up()
+
+    @rule(cluster=clusters, why=st.sampled_from(WHYS))
+    def recover(self, cluster: str, why: str) -> None:
+        self.queue.recover(cluster, why=why)
+        self.model.ills.discard((cluster, why))
+        self.model.line_up()
+
+    @rule(cluster=clusters, weight=st.integers(1, 3))
+    def weigh(self, cluster: str, weight: int) -> None:
+        self.queue.weigh(cluster, weight)
+        self.model.weights[cluster] = weight
+        self.model.extra[cluster] = weight - 1
 
     @rule(cluster=clusters)
     def resume_all(self, cluster: str) -> None:

@@ -36,7 +36,7 @@ def wait_for_alarm(queue: Queue, at: float) -> None:
     """Wait until a timekeeper waits for this time: with the queue's lock free it has begun to wait."""
     while True:
         with queue._lock:
-            if queue._waiters._keeping and queue._waiters._alarm == at:
+            if queue._waiters.keeping and queue._waiters.alarm == at:
                 return
 
 

@@ -1,0 +1,66 @@
+"""How long the items of each cluster take, against those of the others: the queue's own measure of a slow cluster.
+
+A cluster is slow by comparison: where every reconcile takes two seconds, two seconds are no trouble. It takes
+`TIMES` the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than half of either to be well again.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SLOW: Final = "slow"
+"""Why a cluster is degraded that is slow; see `WorkQueue.degrade`."""
+
+SLOW_SECONDS: Final = 0.25
+TIMES: Final = 8.0
+LOOK_SECONDS: Final = 0.25
+"""Between two comparisons: each costs a look at every cluster."""
+
+_WEIGHT: Final = 0.3  # Of the last item in the moving average.
+
+
+class Paces:
+    """A moving average per cluster, and who is slow by it.
+
+    Attributes:
+        look_at: when the next comparison is due.
+    """
+
+    def __init__(self) -> None:
+        """Know of no cluster."""
+        self.look_at = -math.inf
+        self._seconds: dict[str, float] = {}
+        self._slow: set[str] = set()
+
+    def note(self, cluster: str, seconds: float) -> None:
+        """Take note of how long an item was in work."""
+        known = self._seconds.get(cluster, seconds)
+        self._seconds[cluster] = known + _WEIGHT * (seconds - known)
+
+    def look(self, now: float, ages: Iterable[tuple[str, float]]) -> Mapping[str, bool]:
+        """Compare; returns who is slow from now on, or no longer.
+
+        Args:
+            now: the time.
+            ages: of the items in work: their clusters, and since how many seconds they are.
+        """
+        self.look_at = now + LOOK_SECONDS
+        seconds = dict(self._seconds)
+        for cluster, age in ages:
+            if age > seconds.get(cluster, 0.0):
+                seconds[cluster] = age
+        median = sorted(seconds.values())[(len(seconds) - 1) // 2] if seconds else 0.0
+        bound = max(SLOW_SECONDS, TIMES * median)
+        slow = {name for name, one in seconds.items() if one > (bound / 2 if name in self._slow else bound)}
+        changes = {name: name in slow for name in slow ^ self._slow}
+        self._slow = slow
+        return changes
+
+    def forget(self, cluster: str) -> None:
+        """Forget a cluster that has left."""
+        self._seconds.pop(cluster, None)
+        self._slow.discard(cluster)
