@@ -7,7 +7,7 @@ dispatcher has died in silence is worse than one that is gone.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import Deadline
@@ -16,6 +16,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.process.clock import Clock
+
+
+class Joinable(Protocol):
+    """A thread, or what has a share of one."""
+
+    @property
+    def name(self) -> str:
+        """Of the thread, or of whoever shares it."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether it has not ended."""
+        ...
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait for its end, for so many seconds at most."""
+        ...
 
 
 class ThreadGroup:
@@ -31,7 +48,7 @@ class ThreadGroup:
         self._on_failure = on_failure
         self._clock = clock
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
+        self._threads: list[Joinable] = []
 
     def spawn(self, role: str, key: str, target: Callable[[], None]) -> threading.Thread:
         """Start a daemon thread named ``kc-<role>-<key>`` and record it.
@@ -45,6 +62,17 @@ class ThreadGroup:
             self._threads = [known for known in self._threads if known.is_alive()]
             self._threads.append(thread)
         return thread
+
+    def adopt(self, share: Joinable) -> Callable[[str, BaseException], None]:
+        """Count a share of another group's thread as a thread of this one.
+
+        Returns:
+            To be called, with its name, when it fails.
+        """
+        with self._lock:
+            self._threads = [known for known in self._threads if known.is_alive()]
+            self._threads.append(share)
+        return self._on_failure
 
     def apart(self, role: str, key: str, stop: Callable[[], None]) -> threading.Thread | None:
         """Stop a token on a thread of its own, since users may have hung functions on it that block.
@@ -81,7 +109,7 @@ class ThreadGroup:
         """Names of the threads that have not ended."""
         return tuple(thread.name for thread in self._of("") if thread.is_alive())
 
-    def _of(self, role: str) -> list[threading.Thread]:
+    def _of(self, role: str) -> list[Joinable]:
         prefix = f"kc-{role}"
         with self._lock:
             return [each for each in self._threads if not role or f"{each.name}-".startswith(f"{prefix}-")]

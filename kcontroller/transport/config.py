@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from kcontroller.errors import ConfigError
-from kcontroller.transport.urls import base_path_of, host_of, normalise_server
+from kcontroller.transport.urls import base_path_of, host_of, normalise_address, normalise_server
 
 if TYPE_CHECKING:
     from kcontroller.transport.files import WatchedFile
@@ -88,6 +88,8 @@ class Config:
         qps: requests a second at most, as client-go's ``QPS``; 0 for no limit. Each client of a server counts for
             itself, and informers are not limited.
         burst: how many of them may go at once; 0 is client-go's default of 10.
+        resolve: ``address:port`` to connect to instead of where the server's name leads, as curl's ``--connect-to``; ""
+            asks the resolver. The name that the server must prove stays that of the URL.
     """
 
     server: str
@@ -99,11 +101,14 @@ class Config:
     extra_headers: tuple[str, ...] = ()
     qps: float = 0.0
     burst: int = 0
+    resolve: str = ""
 
     def __post_init__(self) -> None:
         """Bring the server into normal form; raises ConfigError if it is not an HTTP URL, or for no usable rate."""
         where = self.source or "configuration"
         object.__setattr__(self, "server", normalise_server(self.server, where=where))
+        if self.resolve:
+            object.__setattr__(self, "resolve", normalise_address(self.resolve, where=where))
         if not 0 <= self.qps < math.inf or self.burst < 0:
             msg = f"{where}: qps and burst must be 0 or more, 0 for no limit; got qps={self.qps}, burst={self.burst}"
             raise ConfigError(msg)
@@ -123,12 +128,20 @@ class Config:
         """The path before ``/api`` and ``/apis``, without trailing slash; "" for most servers."""
         return base_path_of(self.server)
 
+    @property
+    def connection(self) -> tuple[object, ...]:
+        """What keeps connections apart: who differs in it cannot share one."""
+        return self.origin, self.resolve, self.tls, self.proxy
+
     def with_server(self, server: str) -> Config:
         """Make the configuration of another server (or base path) that takes the same credentials.
 
-        Proxy and TLS stay as they are. Raises ConfigError if credentials for https would travel over http.
+        Proxy and TLS stay as they are, and `resolve` for the same host. Raises ConfigError if credentials for https
+        would travel over http.
         """
         other = replace(self, server=server)
+        if other.resolve and other.origin != self.origin:
+            other = replace(other, resolve="")
         if self.server.startswith("https:") and not other.server.startswith("https:"):
             msg = f"{self.source or 'configuration'}: server {other.server} would get credentials in clear; use https"
             raise ConfigError(msg)

@@ -118,6 +118,8 @@ class Endpoint:
         self._fixed: list[tuple[int, object]] = self._fixed_options()
         if self.encrypted and config.tls.server_name:
             self._use_server_name(config, config.tls.server_name)
+        elif config.resolve:
+            self._connect_to(config.resolve)
 
     def _fixed_options(self) -> list[tuple[int, object]]:
         options: list[tuple[int, object]] = [
@@ -149,7 +151,10 @@ class Endpoint:
         host, _, port = config.host.rpartition(":")
         shown = f"[{name}]" if ":" in name else name
         self._base = f"https://{shown}:{port}{parts.path}"
-        self._fixed.append((P.CONNECT_TO, [f"::{host}:{port}"]))
+        self._connect_to(config.resolve or f"{host}:{port}")
+
+    def _connect_to(self, address: str) -> None:
+        self._fixed.append((P.CONNECT_TO, [f"::{address}"]))
 
     def identity(self) -> Identity:
         """Ask who we are now; raises what the credentials raise. May block, see `Credentials`."""

@@ -172,7 +172,7 @@ class ExecCredentials:
             raise self._failed(str(error)) from None
 
     def _failed(self, problem: str) -> ConnectFailed:
-        return ConnectFailed(f"{self._where}: exec plugin {self._command} {problem}")
+        return ConnectFailed(f"{self._where}: exec plugin {self._command} {problem}", ours=True)
 
     def _environment(self) -> dict[str, str]:
         spec: dict[str, object] = {"interactive": False}

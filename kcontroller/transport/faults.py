@@ -26,6 +26,8 @@ class Fault(enum.Enum):
     RECEIVER = "our own callback refused"
 
 
+_NO_DESCRIPTOR: Final = frozenset({errno.EMFILE, errno.ENFILE})
+
 TIMED_OUT: Final = 28
 HTTP2_LOST: Final = 16
 NOT_HTTP: Final = 8
@@ -137,7 +139,7 @@ def _nothing_happened(failure: Failure, peer: Peer, *, asked: str) -> TransportE
     if failure.fault is Fault.TLS:
         return _tls_error(failure, peer)
     if failure.fault is Fault.CONNECT or not failure.sent:
-        return ConnectFailed(_connect_text(failure, peer))
+        return ConnectFailed(_connect_text(failure, peer), ours=failure.errno in _NO_DESCRIPTOR)
     if failure.fault is Fault.RECEIVER:
         return TransportError(f"the answer of {peer.server} to {asked} was refused while it was read")
     return TransportError(f"the connection with {peer.server} was lost before {asked} was answered in full")
@@ -151,7 +153,7 @@ def is_unsent(error: TransportError) -> bool:
 def reason_of(number: int) -> str:
     """Say why the system made no connection, and what helps against it."""
     text = os.strerror(number).lower()
-    return f"{text}: raise the limit (ulimit -n)" if number in {errno.EMFILE, errno.ENFILE} else text
+    return f"{text}: raise the limit (ulimit -n)" if number in _NO_DESCRIPTOR else text
 
 
 def _connect_text(failure: Failure, peer: Peer) -> str:

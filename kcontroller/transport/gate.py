@@ -34,11 +34,15 @@ class Place:
 
 
 class ConnectGate:
-    """Admits at most `limit` places at once, the others in the order they came. Safe for use from many threads."""
+    """Admits at most `limit` places at once, the others in the order they came. Safe for use from many threads.
+
+    Attributes:
+        limit: see above.
+    """
 
     def __init__(self, *, limit: int) -> None:
         """Admit no one yet."""
-        self._limit = limit
+        self.limit = limit
         self._lock = threading.Lock()
         self._inside = 0
         self._line: deque[Place] = deque()
@@ -47,7 +51,7 @@ class ConnectGate:
         """Take a place; if it is not `admitted` yet, `notify` is called when it is, on the thread that made room."""
         place = Place(self, notify)
         with self._lock:
-            if self._inside < self._limit:
+            if self._inside < self.limit:
                 self._inside += 1
                 place.admitted = True
             else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -25,7 +26,7 @@ from kcontroller.transport.proxies import check_proxy, is_loopback, proxy_from_e
 from kcontroller.transport.urls import normalise_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from kcontroller.process.clock import Clock
@@ -35,6 +36,8 @@ _log: Final = Log("kcontroller.transport.kubeconfig")
 _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS: Final = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _KNOWN_LIMIT: Final = 10
+_DATA_LIMIT: Final = 256 * 1024  # Of data from elsewhere: a tenth of a second to parse.
+_DEPTH_LIMIT: Final = 32
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -90,10 +93,59 @@ def load(paths: Iterable[Path], *, context: str | None, policy: ExecPolicy) -> C
 
 
 def load_data(data: bytes, *, source: str, context: str | None, clock: Clock) -> Config:
-    """Read a kubeconfig that must be data only: no programs, no paths, https alone. Raises ConfigError."""
+    """Read a kubeconfig that must be data only: no programs, no paths, https alone. Raises ConfigError.
+
+    Whoever wrote it may mean harm, so that its size and depth have a limit, and nothing in it may stand for more.
+    """
+    if len(data) > _DATA_LIMIT:
+        msg = f"kubeconfig {source} is larger than {_DATA_LIMIT // 1024} KiB; leave out what its context does not need"
+        raise ConfigError(msg)
+    _check_shape(data, file=source, aliases=False)
     merged = _Merged()
     merged.add(_parse(data, file=source), file=source, folder=None)
     return _build(merged, context=context, policy=ExecPolicy(allow=(), clock=clock))
+
+
+def load_contexts(
+    data: bytes, path: Path, *, policy: ExecPolicy, wanted: Callable[[str], bool]
+) -> dict[str, Config | ConfigError]:
+    """Build the configuration of each context of one file that is wanted; what is wrong with one is its own problem.
+
+    Args:
+        data: what was read from the file.
+        path: of the file, absolute; relative paths in it are relative to its folder.
+        policy: whether and how plugins run.
+        wanted: whether to look at the context of a name.
+
+    Raises:
+        ConfigError: it is no kubeconfig.
+    """
+    _check_shape(data, file=str(path), aliases=True)
+    merged = _Merged()
+    merged.add(_parse(data, file=str(path)), file=str(path), folder=path.parent)
+    with suppress(OSError):  # It may be gone by now.
+        _warn_if_writable(path)
+    found: dict[str, Config | ConfigError] = {}
+    for name in filter(wanted, filter(None, merged.sections["contexts"])):
+        try:
+            found[name] = _build(merged, context=name, policy=policy)
+        except ConfigError as error:
+            found[name] = error
+    return found
+
+
+def _check_shape(data: bytes, *, file: str, aliases: bool) -> None:
+    """Look at it before it is composed: libyaml's composer overflows the stack at some ten thousand levels."""
+    depth = 0
+    with suppress(yaml.YAMLError, UnicodeError):  # `_parse` finds the words.
+        for event in yaml.parse(data, Loader=_LOADER):
+            if isinstance(event, yaml.AliasEvent) and not aliases:
+                msg = f"kubeconfig {file} holds a YAML alias, which is refused here; write the value out"
+                raise ConfigError(msg)
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEPTH_LIMIT:
+                msg = f"kubeconfig {file} is nested more than {_DEPTH_LIMIT} levels deep; is it the right data?"
+                raise ConfigError(msg)
 
 
 def _parse(data: bytes, *, file: str) -> dict[str, object]:
@@ -117,13 +169,21 @@ def _parse(data: bytes, *, file: str) -> dict[str, object]:
     return document
 
 
-def _without_nulls(node: object) -> Any:
-    """Drop keys without a value: kubectl takes ``args: null`` as if it were not there."""
+def _without_nulls(node: object, known: dict[int, Any] | None = None) -> Any:
+    """Drop keys without a value: kubectl takes ``args: null`` as if it were not there.
+
+    What several aliases stand for is copied once: a few hundred bytes of them can stand for billions of values.
+    """
+    known = {} if known is None else known
+    if id(node) in known:
+        return known[id(node)]
     if isinstance(node, dict):
-        return {key: _without_nulls(value) for key, value in node.items() if value is not None}
-    if isinstance(node, list):
-        return [_without_nulls(value) for value in node]
-    return node
+        known[id(node)] = {key: _without_nulls(value, known) for key, value in node.items() if value is not None}
+    elif isinstance(node, list):
+        known[id(node)] = [_without_nulls(value, known) for value in node]
+    else:
+        return node
+    return known[id(node)]
 
 
 def _named(items: object, *, section: str, key: str, file: str) -> list[tuple[str, object]]:
@@ -163,6 +223,9 @@ def _build(merged: _Merged, *, context: str | None, policy: ExecPolicy) -> Confi
     told = entries.exec_cluster_of(cluster, tls)
     proxy = proxy_from_environ(server, policy.environ)
     if cluster.proxy_url:
+        if cluster_place.folder is None:
+            msg = f"{cluster_place.where}: proxy-url is refused here, since it says where to connect; remove it"
+            raise ConfigError(msg)
         proxy = check_proxy(cluster.proxy_url, what=f"{cluster_place.where}: proxy-url")
     return Config(
         server,

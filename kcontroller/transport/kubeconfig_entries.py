@@ -113,7 +113,8 @@ class Place:
     def path(self, value: str, option: str) -> Path:
         """Give the path that an option names; raises ConfigError in an entry that must be data only."""
         if self.folder is None:
-            msg = f"{self.where}: {option} names a file, which is refused here; use {option}-data or token instead"
+            instead = "token" if option == "tokenFile" else f"{option}-data"
+            msg = f"{self.where}: {option} names a file, which is refused here; use {instead} instead"
             raise ConfigError(msg)
         return self.folder / value
 
@@ -142,6 +143,9 @@ def tls_of(cluster: ClusterEntry, place: Place, *, clock: Clock) -> TLSConfig:
         if ca or ca_file:
             msg = f"{place.where} has insecure-skip-tls-verify and a certificate-authority; remove one of them"
             raise ConfigError(msg)
+        if place.folder is None:
+            msg = f"{place.where}: insecure-skip-tls-verify is refused here; add the certificate-authority-data"
+            raise ConfigError(msg)
         _log.warning("%s: insecure-skip-tls-verify is set: anybody on the way can read the credentials", place.where)
     return TLSConfig(ca, cluster.tls_server_name, not cluster.insecure_skip_tls_verify, ca_file)
 
@@ -157,9 +161,10 @@ def credentials_of(user: UserEntry, place: Place, *, cluster: dict[str, object],
     """
     certificate = _certificate_of(user, place, policy.clock)
     header = _header_of(user, place, policy.clock)
-    if header is None and user.exec_ is not None:
+    is_data = place.folder is None  # What a token hides today may run when the token is gone.
+    if user.exec_ is not None and (header is None or is_data):
         header = _exec_of(user.exec_, place, cluster=cluster, policy=policy)
-    elif header is None and user.auth_provider is not None:
+    elif user.auth_provider is not None and (header is None or is_data):
         name = user.auth_provider.get("name") if isinstance(user.auth_provider, dict) else None
         msg = f"{place.where}: auth-provider {name!r} is not supported; use an exec plugin such as kubelogin"
         raise ConfigError(msg)

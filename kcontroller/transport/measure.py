@@ -21,10 +21,8 @@ class RequestMeter:
 
     def __init__(self, metrics: Metrics | None, *, host: str) -> None:
         """Look nothing up yet."""
-        if metrics is not None:
-            metrics.join_host(host, self)
         self._metrics = metrics
-        self._host = host
+        self._host = host if metrics is None else metrics.join_host(host, self)
         self._answers: dict[tuple[str, str], Counter] = {}
         self._seconds: dict[str, Histogram] = {}
 

@@ -1,8 +1,8 @@
 """Connections that are kept between requests, shared by all that talk to one server.
 
 A thousand projects behind one host are one endpoint: they differ in path and headers, which belong to the request, so
-that they share a few connections. What belongs to a connection keeps them apart: scheme, host, port, proxy, what we
-trust, the name we expect, and our client certificate.
+that they share a few connections. What belongs to a connection keeps them apart: scheme, host, port, where they lead,
+proxy, what we trust, the name we expect, and our client certificate.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class Pools:
 
         The last one to leave closes it.
         """
-        endpoint = config.origin, config.tls, config.proxy, clock
+        endpoint = config.connection, clock
         with self._lock:
             pool, users = self._pools.get(endpoint) or (ConnectionPool(clock=clock), 0)
             self._pools[endpoint] = pool, users + 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -66,12 +67,12 @@ class Refreshing(Generic[T]):
                 if not self._loading:
                     if resting and self._error is not None:
                         # A copy: many threads raising one exception would tie their tracebacks together.
-                        raise type(self._error)(*self._error.args)
+                        raise copy.copy(self._error)
                     self._loading = True
                     break
                 if deadline.expired:
                     msg = f"credentials were not ready within {self._patience:g} s"
-                    raise ConnectFailed(msg)
+                    raise ConnectFailed(msg, ours=True)
                 self._clock.wait(self._changed, deadline.remaining())
         return self._reload()
 

@@ -124,6 +124,10 @@ class Requester:
     def close(self) -> None:
         """End the running requests with Stopped; later ones raise it. Idle connections go with their last user."""
         self._stop.stop("the connection to the cluster was closed")
+        self.retire()
+
+    def retire(self) -> None:
+        """Let go of idle connections, and count no more; running requests go on to their end."""
         with self._lock:
             leave, self._leave_pool = self._leave_pool, lambda: None
         leave()
@@ -154,7 +158,7 @@ class Requester:
         turn = self._limiter.reserve(within=timeout)
         if turn is None:
             msg = f"the rate limit of {self._endpoint.peer.server} (qps, burst) has no turn for {verb} within its time"
-            raise RequestTimeout(msg, sent=False)
+            raise RequestTimeout(msg, sent=False, ours=True)
         if turn.wait:
             try:
                 self._pause(turn.wait, stop)
@@ -171,7 +175,7 @@ class Requester:
         except Exception as error:
             # Only what it is: a user's exception may show a secret.
             msg = f"{self._endpoint.peer.server}: the credentials: {type(error).__name__}"
-            raise ConnectFailed(msg) from error
+            raise ConnectFailed(msg, ours=True) from error
 
     def _send_once(
         self,
@@ -217,7 +221,7 @@ class Requester:
         except OSError as error:
             server = self._endpoint.peer.server
             msg = f"cannot connect to {server}: {reason_of(error.errno or 0)}"
-            raise ConnectFailed(msg) from error
+            raise ConnectFailed(msg, ours=True) from error
 
     def _connect(self, connection: Connection, until: float, stop: StopToken | None) -> None:
         about_to_wait()

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 MAX_RETRIES: Final = 10
 MAX_REPEATS: Final = 3
 TOTAL_SECONDS: Final = 60.0
+WAIT_JITTER: Final = 0.25
+"""By so much of it a Retry-After is exceeded at most, or all who were sent away together would come back together."""
 REPEAT: Final = Backoff(initial=0.5, cap=1.0, jitter=0.5)
 
 _TOO_MANY: Final = 429
@@ -125,7 +128,8 @@ def _wait(state: tenacity.RetryCallState) -> float:
     outcome = _outcome(state)
     if outcome.failed:
         return REPEAT.delay(state.attempt_number)
-    return float(outcome.result().retry_after)
+    asked = float(outcome.result().retry_after)
+    return asked * (1 + WAIT_JITTER * random.random())  # noqa: S311 - not a secret
 
 
 def _code_of(state: tenacity.RetryCallState) -> str:

@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import ConnectFailed, KControllerError, TransportError
 from kcontroller.process.clock import SYSTEM_CLOCK
-from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
+from kcontroller.transport.curl import USER_AGENT, check_target
 from kcontroller.transport.faults import TIMED_OUT
 from kcontroller.transport.gate import CONNECTING
-from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.multi import Multi
 from kcontroller.transport.pollers import EventPoller
 from kcontroller.transport.rotation import Rotation
 from kcontroller.transport.sharing import Sharing
 from kcontroller.transport.silence import Silence
+from kcontroller.transport.tenant import Tenant
 from kcontroller.transport.timers import Timer, Timers
 from kcontroller.transport.transfer import Probe, Receiver, Stream, Transfer
 
@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
+    from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
     from kcontroller.transport.gate import ConnectGate, Place
+    from kcontroller.transport.tenant import Observer
 
 _LONGEST_TURN: Final = 3600.0  # A bound only: nothing but silence checks, timers and sockets ends an idle turn.
-_PLACE_SECONDS: Final = 3.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
-_UNAUTHORIZED: Final = 401
+_PLACE_SECONDS: Final = 2.0  # Long enough for any handshake that goes well; a black hole must not hold up the line.
+_OK: Final = 200
 
 __all__ = ["Receiver", "Stream", "StreamLoop", "Timer"]
 
@@ -57,6 +59,9 @@ class StreamLoop:
         silence: seconds without a byte after which the connection is probed.
         probe_timeout: seconds the probe may take.
         gate: how many loops of the process may connect at once.
+
+    Attributes:
+        name: see above.
     """
 
     def __init__(
@@ -72,9 +77,9 @@ class StreamLoop:
         gate: ConnectGate = CONNECTING,
     ) -> None:
         """Open nothing yet; raises ConfigError if libcurl or a header is unfit."""
-        self._endpoint = Endpoint(config, user_agent=user_agent)
+        self.name = name
+        self._own = Tenant(self, config, metrics=metrics, user_agent=user_agent)
         self._clock = clock
-        self._meter = RequestMeter(metrics, host=config.host)
         self._probe_timeout = probe_timeout
         self._gate = gate
         self._place: Place | None = None
@@ -95,6 +100,23 @@ class StreamLoop:
         """Whether the caller is the thread inside `run`."""
         return self._thread == threading.get_ident()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping
+
+    def observe(self, observer: Observer) -> None:
+        """Have someone hear how streams begin; before `run`."""
+        self._own.observer = observer
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Call `run` on a thread of its own.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+        """
+        threads.spawn("cluster", self.name, self.run)
+
     def run(self) -> None:
         """Work until `stop`; then close every stream without a further callback, and drop timers and calls.
 
@@ -111,7 +133,7 @@ class StreamLoop:
     def stop(self) -> None:
         """End `run` at once. Any thread, also before `run` and more than once."""
         self._stopping = True
-        self._meter.close()
+        self._own.close()
         self._wake()
 
     def call(self, function: Callable[[], None]) -> None:
@@ -137,27 +159,90 @@ class StreamLoop:
         Raises:
             ValueError: the target cannot go on the wire.
         """
+        return self.open_for(self._own, target, receiver, timeout=timeout, accept=accept)
+
+    def open_for(self, tenant: Tenant, target: str, receiver: Receiver, *, timeout: float, accept: str) -> Stream:
+        """Begin a GET for a tenant; else as `open`."""
         if self._thread not in {None, threading.get_ident()}:
             msg = "streams are opened on the thread of their loop; use StreamLoop.call"
             raise RuntimeError(msg)
         check_target(target)
-        stream = Stream(self, target, receiver, timeout=timeout, accept=accept)
+        stream = Stream(tenant, target, receiver, timeout=timeout, accept=accept)
         self._opening.append(stream)
         return stream
 
-    # What transfers tell their loop.
+    def exchange(self, config: Config) -> None:
+        """Open every stream that begins from now on with another configuration. Loop thread only.
+
+        Those that run should be closed and opened anew by their users. If the new one cannot travel on the old
+        connection, that is shut down.
+
+        Raises:
+            ConfigError: a header is unfit; nothing has changed then.
+        """
+        if self._own.exchange(config):
+            self._sharing.on = True
+            for transfer in self._running.values():
+                transfer.shut_down()
+
+    def end_all(self, tenant: Tenant) -> None:
+        """End every stream of a tenant without a further callback. Loop thread only."""
+        for stream in (*self._opening, *self._running.values()):
+            if isinstance(stream, Stream) and stream.owner is tenant:
+                stream.close()
+
+    def probe(self, tenant: Tenant, *, timeout: float, judge: Callable[[Probe, TransportError | None], None]) -> Probe:
+        """Ask a tenant's server whether it answers; raises what the credentials raise. Loop thread, not in a callback.
+
+        Args:
+            tenant: whose server.
+            timeout: seconds that it may take.
+            judge: told how it ended; any status is an answer.
+        """
+        probe = Probe(tenant, timeout=timeout, judge=judge)
+        if self._multi is not None:
+            self._start(self._multi, probe)
+        return probe
+
+    def renew(self, tenant: Tenant, *, silence: float, proved: int | None) -> None:
+        """Have the streams of a silent tenant opened anew, where that helps. Loop thread only, not in a callback.
+
+        A probe says only whether the connection that it took lives. Another one, on which nobody heard anything, is
+        shut down. On one that lives the streams are ended if the tenant does not answer.
+
+        Args:
+            tenant: whose.
+            silence: seconds without a byte that are too long.
+            proved: the socket that a probe of the tenant was answered on; None if it was not answered.
+        """
+        now = self._clock.monotonic()
+        heard = {} if proved is None else {proved: now}
+        running = tuple(self._running.values())
+        for each in running:
+            heard[each.socket] = max(each.heard, heard.get(each.socket, 0.0))
+        for each in running:
+            if not isinstance(each, Stream) or each.owner is not tenant or each.status != _OK:
+                continue
+            if each.shared and heard[each.socket] <= now - silence:
+                each.shut_down()
+            elif proved is None:
+                self._end_now(each, "the cluster is silent, and does not answer a probe")
+
+    # What tenants tell their loop.
 
     def hear(self) -> float:
         """Note that the server sent something; gives the time."""
         return self._silence.hear()
 
-    def answered(self, status: int, *, shared: bool) -> None:
-        """Note that a stream has a status: the connection stands, whatever the credentials are worth."""
+    def connected(self, *, shared: bool) -> None:
+        """Note that a connection stands, and whether it carries several streams at the same time."""
         self._sharing.on = shared
         self._leave_gate()
-        self._meter.answered(code=str(status), method="GET")
-        if status == _UNAUTHORIZED:
-            self._endpoint.config.credentials.invalidate()
+
+    def stands(self, tenant: Tenant) -> bool:
+        """Whether a stream of a tenant is answered, and goes on."""
+        running = (each for each in self._running.values() if each.owner is tenant)
+        return any(each.status == _OK and not each.dead for each in running)
 
     def remove_soon(self, stream: Stream) -> None:
         """Reset a stream when libcurl has returned."""
@@ -191,21 +276,18 @@ class StreamLoop:
     def _finish(self, multi: Multi) -> None:
         for handle, code, text in multi.finished():
             transfer = self._running.pop(id(handle))
-            error = transfer.error(self._endpoint, code, text)
+            error = transfer.error(code, text)
             if code == TIMED_OUT and self._silence.lasts(transfer.timeout / 2):
                 # Its connection may be dead, and libcurl would give it to the next stream. Not measured from its start:
                 # bytes that were on their way when the peer died arrive just after.
                 transfer.shut_down()
+            if isinstance(transfer, Probe):
+                transfer.took = transfer.socket
             _discard(multi, transfer)
             if isinstance(transfer, Probe):
-                self._silence.judge(transfer, error)
+                transfer.judge(transfer, error)
             else:
-                self._end(transfer, error)
-
-    def _end(self, transfer: Transfer, error: TransportError | None) -> None:
-        if transfer.status is None:
-            self._meter.answered(code=NO_ANSWER, method="GET")
-        transfer.ended(error)
+                _end(transfer, error)
 
     def _run_calls(self) -> None:
         for _ in range(len(self._calls)):
@@ -231,7 +313,7 @@ class StreamLoop:
             try:
                 self._start(multi, stream)
             except Exception as error:  # noqa: BLE001 - credentials may raise anything; it is this stream's end
-                self._end(stream, _as_transport_error(error))
+                _end(stream, _as_transport_error(error))
         if not self._running and not self._opening:
             self._leave_gate()
 
@@ -239,23 +321,23 @@ class StreamLoop:
         if not self._running:
             self.hear()
         self._sharing.look_later()
-        handle = transfer.begin(self._endpoint, now=self._clock.monotonic(), share=self._sharing.on)
+        handle = transfer.begin(now=self._clock.monotonic(), share=self._sharing.on)
         self._running[id(handle)] = transfer
         multi.add(handle)
         if transfer.trust is not None:
             self._rotation.began(transfer.trust)
 
     def _send_probe(self) -> Probe:
-        probe = Probe(self, timeout=self._probe_timeout)
-        if self._multi is not None:
-            self._start(self._multi, probe)
-        return probe
+        return self.probe(self._own, timeout=self._probe_timeout, judge=self._silence.judge)
 
     def _end_old(self, stream: Stream) -> None:
+        self._end_now(stream, "the certificates were renewed: the stream begins anew with them")
+
+    def _end_now(self, stream: Stream, why: str) -> None:
         if self._multi is not None:
             del self._running[id(stream.handle)]
             _discard(self._multi, stream)
-            self._end(stream, TransportError("the certificates were renewed: the stream begins anew with them"))
+            _end(stream, TransportError(why))
 
     # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
 
@@ -288,6 +370,12 @@ class StreamLoop:
         self._leave_gate()
 
 
+def _end(transfer: Transfer, error: TransportError | None) -> None:
+    if transfer.status is None:
+        transfer.owner.unanswered(error)
+    transfer.ended(error)
+
+
 def _discard(multi: Multi, transfer: Transfer) -> None:
     multi.remove(transfer.handle)
     transfer.handle.close()
@@ -297,6 +385,6 @@ def _discard(multi: Multi, transfer: Transfer) -> None:
 def _as_transport_error(error: Exception) -> TransportError:
     if isinstance(error, TransportError):
         return error
-    wrapped = ConnectFailed(str(error) if isinstance(error, KControllerError) else type(error).__name__)
+    wrapped = ConnectFailed(str(error) if isinstance(error, KControllerError) else type(error).__name__, ours=True)
     wrapped.__cause__ = error
     return wrapped

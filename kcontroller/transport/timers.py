@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Timer:
     """A function that will run on the loop thread, from `StreamLoop.call_later`."""
 
-    __slots__ = ("_function",)
+    __slots__ = ("__weakref__", "_function")
 
     def __init__(self, function: Callable[[], None]) -> None:
         """Keep the function."""

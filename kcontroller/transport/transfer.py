@@ -14,12 +14,13 @@ from kcontroller.transport.curl import Headers, failure_of
 from kcontroller.transport.faults import CUT_SHORT, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.transport.curl import Endpoint, Trust
 
 _REFUSE: Final = -1  # From a callback: end this transfer. Over HTTP/2 its siblings go on.
 _FINAL_STATUS: Final = 200
+_SERVER_ERROR: Final = 500
 
 _log: Final = Log("kcontroller.transport")
 
@@ -44,14 +45,30 @@ class Receiver(Protocol):
 
 
 class Owner(Protocol):
-    """What a transfer tells its loop."""
+    """Whose a transfer is, and what it tells.
+
+    Attributes:
+        endpoint: where it leads.
+    """
+
+    endpoint: Endpoint
 
     def hear(self) -> float:
         """Bytes arrived; gives the loop's time."""
         ...
 
-    def answered(self, status: int, *, shared: bool) -> None:
-        """A stream has its status; `shared` if its connection carries others at the same time."""
+    def answered(self, status: int, *, shared: bool, waits: bool) -> None:
+        """A stream has its status.
+
+        Args:
+            status: which.
+            shared: whether its connection carries others at the same time.
+            waits: whether an answer of 5xx says when to come again.
+        """
+        ...
+
+    def unanswered(self, error: TransportError | None) -> None:
+        """A stream ended without a status."""
         ...
 
     def remove_soon(self, stream: Stream) -> None:
@@ -63,6 +80,7 @@ class Transfer:
     """A GET in flight; `Stream` and `Probe` say what becomes of its answer.
 
     Attributes:
+        owner: whose it is.
         timeout: seconds it may take in all.
         started: when it was handed to libcurl, by the loop's clock.
         status: the status of the answer once it is there.
@@ -81,21 +99,22 @@ class Transfer:
         self.heard = 0.0
         self.trust: Trust | None = None
         self.dead = False
-        self._owner = owner
+        self.owner = owner
+        self._endpoint = owner.endpoint
         self._target = target
         self.timeout = timeout
         self._accept = accept
         self._lines: list[bytes] = []
         self._fault: BaseException | None = None
 
-    def begin(self, endpoint: Endpoint, *, now: float, share: bool) -> Any:
+    def begin(self, *, now: float, share: bool) -> Any:
         """Make the handle; raises what the credentials or the configuration raise.
 
         Args:
-            endpoint: the server.
             now: the loop's time.
             share: wait for a connection that others open and travel on it, if it turns out to be one over HTTP/2.
         """
+        endpoint = self._endpoint = self.owner.endpoint
         identity = endpoint.identity()
         handle = P.Curl()
         try:
@@ -126,9 +145,15 @@ class Transfer:
         self.handle.setopt(P.PIPEWAIT, 0)
         self.started = now
 
+    @property
+    def socket(self) -> int:
+        """The descriptor of its connection; negative without one."""
+        fd: int = self.handle.getinfo(P.ACTIVESOCKET)
+        return fd
+
     def shut_down(self) -> None:
         """Shut the socket down, so that every stream on it ends and libcurl will not reuse it."""
-        fd = self.handle.getinfo(P.ACTIVESOCKET)
+        fd = self.socket
         if fd < 0:
             return
         with contextlib.suppress(OSError):  # It ended by itself.
@@ -138,8 +163,9 @@ class Transfer:
             finally:
                 sock.detach()
 
-    def error(self, endpoint: Endpoint, code: int, text: str) -> TransportError | None:
+    def error(self, code: int, text: str) -> TransportError | None:
         """Say how the transfer ended; None if it was answered in full."""
+        peer = self._endpoint.peer
         if self._fault is not None:
             return self._receiver_error(self._fault)
         if not code:
@@ -147,11 +173,11 @@ class Transfer:
                 return None
             code = CUT_SHORT  # To libcurl a head without end is an answer without a body.
         if self.dead:
-            return TransportError(f"the connection with {endpoint.peer.server} is dead: it was silent, and a probe too")
+            return TransportError(f"the connection with {peer.server} is dead: it was silent, and a probe too")
         failure = failure_of(self.handle, code, text)
         if self.status is None and failure.lost_at_start:
-            return ConnectFailed(f"cannot connect to {endpoint.peer.server}: it gave up while HTTP/2 was starting")
-        return error_of(failure, endpoint.peer, asked="GET", read_only=True)
+            return ConnectFailed(f"cannot connect to {peer.server}: it gave up while HTTP/2 was starting")
+        return error_of(failure, peer, asked="GET", read_only=True)
 
     def take_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Handle the answer's head."""
@@ -178,7 +204,7 @@ class Transfer:
 
     def _on_header(self, line: bytes) -> int | None:
         try:
-            self.heard = self._owner.hear()
+            self.heard = self.owner.hear()
             if line.startswith(b"HTTP/"):
                 self._lines = [line]
             elif line.strip():
@@ -202,7 +228,7 @@ class Transfer:
         if self.refuses():
             return _REFUSE
         try:
-            self.heard = self._owner.hear()
+            self.heard = self.owner.hear()
             self.take_data(chunk)
         except BaseException as fault:  # noqa: BLE001
             self._fault = fault
@@ -211,11 +237,18 @@ class Transfer:
 
 
 class Probe(Transfer):
-    """Asks whether the connection lives; any status is a yes."""
+    """Asks whether the connection lives; any status is a yes.
 
-    def __init__(self, owner: Owner, *, timeout: float) -> None:
+    Attributes:
+        took: the socket that it travelled on, once it has ended; negative if none.
+        judge: gets the probe and how it ended.
+    """
+
+    def __init__(self, owner: Owner, *, timeout: float, judge: Callable[[Probe, TransportError | None], None]) -> None:
         """Ask for what every API server answers, to anyone, at no cost."""
         super().__init__(owner, "/version", timeout=timeout, accept="application/json")
+        self.took = -1
+        self.judge = judge
 
 
 class Stream(Transfer):
@@ -235,7 +268,7 @@ class Stream(Transfer):
         """Reset the stream; no callback follows. Loop thread only, also inside callbacks and more than once."""
         if not self.closed:
             self.closed = True
-            self._owner.remove_soon(self)
+            self.owner.remove_soon(self)
 
     def refuses(self) -> bool:
         """Whether it was closed."""
@@ -243,7 +276,8 @@ class Stream(Transfer):
 
     def take_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Tell the loop, then the receiver."""
-        self._owner.answered(status, shared=self.shared)
+        waits = status >= _SERVER_ERROR and "retry-after" in headers  # Else nobody need take the headers apart.
+        self.owner.answered(status, shared=self.shared, waits=waits)
         if not self.closed:
             self._receiver.on_response(status, headers)
 

@@ -10,6 +10,7 @@ from kcontroller.errors import ConfigError
 from kcontroller.process.logs import one_line
 
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
+_LAST_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f\\]")
@@ -35,6 +36,17 @@ def normalise_server(server: str, *, where: str) -> str:
     if port is None or port == _DEFAULT_PORTS[parts.scheme]:
         host = name
     return f"{parts.scheme}://{host}{quote(parts.path.rstrip('/'), safe=_PATH_SAFE)}"
+
+
+def normalise_address(address: str, *, where: str) -> str:
+    """Bring ``address:port`` into lower case. Raises ConfigError, beginning with `where`, if it is anything else."""
+    text = address.strip().lower()
+    host, colon, port = text.rpartition(":")
+    if not (colon and _HOST.fullmatch(host) and port.isascii() and port.isdigit() and 0 < int(port) <= _LAST_PORT):
+        shown = one_line(address[:200])
+        msg = f"{where}: {shown!r} is not where to connect to; write address:port, such as 10.0.0.1:443"
+        raise ConfigError(msg)
+    return f"{host}:{int(port)}"
 
 
 def _split(text: str) -> tuple[SplitResult | None, str]:

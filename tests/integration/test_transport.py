@@ -8,17 +8,20 @@ import selectors
 import socket
 import threading
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pycurl
 import pytest
 
 from kcontroller.errors import ConnectFailed, OutcomeUnknown, RequestTimeout, TransportError
+from kcontroller.process.threads import ThreadGroup
 from kcontroller.transport.config import Config, TLSConfig
 from kcontroller.transport.credentials import StaticCredentials, bearer
 from kcontroller.transport.lines import LineSplitter
 from kcontroller.transport.messages import HttpRequest
 from kcontroller.transport.requests import Requester
+from kcontroller.transport.shared_loops import SharedLoops
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
@@ -257,6 +260,34 @@ def test_a_stream_that_timed_out_does_not_leave_its_dead_connection_to_the_next(
         first.wait_for(lambda it: bool(it.ends))
         fleet.do(lambda: fleet.loop.open(watch_of("pods"), second, timeout=30))
         second.wait_for(lambda it: bool(it.events))
+
+
+def test_a_dead_connection_beside_a_live_one_of_the_same_loop_is_found(control_plane: ControlPlane) -> None:
+    server = control_plane.servers[0]
+    proxy, failures = HoldingProxy(server), []
+    threads = ThreadGroup(on_failure=lambda *failure: failures.append(failure))
+    loops = SharedLoops(threads, own=0, shared=1, silence=1.5, probe_timeout=0.5)
+    config = config_of(server)
+    stays, moves = (loops.loop(config, name=name, metrics=None) for name in ("stays", "moves"))
+    watchers = {stays: Watcher(), moves: Watcher()}
+    again = Watcher()
+    try:
+        moves.call(lambda: moves.exchange(replace(config, server=proxy.url)))
+        for loop, watcher in watchers.items():
+            loop.start(threads)
+            loop.call(partial(loop.open, watch_of("configmaps"), watcher, timeout=330))
+            watcher.wait_for(lambda it: bool(it.events))
+        proxy.hold()
+        watchers[moves].wait_for(lambda it: bool(it.ends))
+        moves.call(lambda: moves.open(watch_of("configmaps"), again, timeout=30))
+        again.wait_for(lambda it: bool(it.events))
+        assert watchers[stays].ends == []
+    finally:
+        for loop in watchers:
+            loop.stop()
+        assert threads.join(20) == ()
+        proxy.close()
+    assert failures == []
 
 
 def test_a_server_that_stands_still_is_found(fresh: Fleet, fresh_control_plane: ControlPlane) -> None:

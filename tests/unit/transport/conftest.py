@@ -43,10 +43,10 @@ def serve(closing: contextlib.ExitStack, certificate: Any) -> Callable[..., Serv
     return start
 
 
-def config_of(server: Server, **changes: Any) -> Config:
+def config_of(server: Server, /, **changes: Any) -> Config:
     """Configure a client that trusts the server."""
     values = {"credentials": ANONYMOUS, "tls": TLSConfig(ca=AUTHORITY.cert_pem.bytes()), "source": 'context "test"'}
-    return Config(server.url, **{**values, **changes})
+    return Config(**{"server": server.url, **values, **changes})
 
 
 @pytest.fixture

@@ -122,6 +122,21 @@ def test_credentials_never_move_from_https_to_http() -> None:
         Config("https://h", ANONYMOUS).with_server("http://h")
 
 
+def test_where_a_name_leads_stays_with_the_name() -> None:
+    config = Config("https://h/a", ANONYMOUS, resolve="LOCALHOST:0443")
+
+    assert config.resolve == config.with_server("https://H:443/b").resolve == "localhost:443"
+    assert config.with_server("https://h:6443/a").resolve == config.with_server("https://other/a").resolve == ""
+
+
+@pytest.mark.parametrize(
+    "address", ["h", ":443", "h:", "h:0", "h:65536", "h:4\u0664", "a b:1", "https://h:443", "a/b:1"]
+)
+def test_where_a_name_leads_is_an_address_with_a_port(address: str) -> None:
+    with pytest.raises(ConfigError, match="is not where to connect to; write address:port, such as"):
+        Config("https://h", ANONYMOUS, resolve=address)
+
+
 def test_two_readings_of_one_file_are_equal(home: Path) -> None:
     write(home / ".kube" / "config", "home")
     one, other = (load_config(environ={"HOME": str(home)}) for _ in range(2))

@@ -12,13 +12,14 @@ import pytest
 import yaml
 
 from kcontroller.errors import ConfigError, KControllerError
+from kcontroller.transport.config import Config
+from kcontroller.transport.exec_plugin import ExecPolicy
+from kcontroller.transport.kubeconfig import load_contexts
 from kcontroller.transport.loading import config_from_data, load_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from kcontroller.transport.config import Config
 
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
 KEY = b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
@@ -288,15 +289,66 @@ def test_data_from_the_network_is_read_without_files() -> None:
     [
         (document(user={"exec": {"command": "/bin/sh", "apiVersion": "x"}}), "exec runs a program, which is refused"),
         (document(user={"auth-provider": {"name": "gcp"}}), "auth-provider 'gcp' is not supported"),
-        (document(user={"tokenFile": "/etc/passwd"}), "tokenFile names a file, which is refused here"),
+        (document(user={"exec": {"command": "/bin/sh"}, "token": "t"}), "exec runs a program, which is refused"),
+        (document(user={"auth-provider": {"name": "gcp"}, "token": "t"}), "auth-provider 'gcp' is not supported"),
+        (document(user={"tokenFile": "/etc/passwd"}), "tokenFile names a file, which is refused here; use token instead"),
         (document(user={"client-certificate": "a", "client-key": "b"}), "client-certificate names a file"),
         (document(cluster={"certificate-authority": "a"}), "certificate-authority names a file"),
         (document(cluster={"server": "http://169.254.169.254"}), "is refused here; use https"),
+        (document(cluster={"insecure-skip-tls-verify": True}), "insecure-skip-tls-verify is refused here"),
+        (document(cluster={"proxy-url": "http://10.0.0.1"}), "proxy-url is refused here"),
     ],
 )
 def test_data_from_the_network_may_not_reach_this_machine(content: dict[str, Any], complaint: str) -> None:
     with pytest.raises(ConfigError, match=complaint):
         config_from_data(yaml.safe_dump(content).encode(), source="Secret s")
+
+
+def bomb(levels: int) -> str:
+    """Lists of lists that share one another: a few hundred bytes, and 9 to the power of `levels` values."""
+    lines = ["a0: &a0 [x,x,x,x,x,x,x,x,x]"]
+    lines += [f"a{level}: &a{level} [{','.join([f'*a{level - 1}'] * 9)}]" for level in range(1, levels)]
+    return "\n".join(lines)
+
+
+def test_a_file_whose_entries_share_one_another_is_read_in_no_time(path: Path) -> None:
+    config = load(path, bomb(30) + "\n" + yaml.safe_dump(document(user={"token": "t"})))
+    assert config.server == "https://h:6443"
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (bomb(2), "holds a YAML alias"),
+        ("a: &a [*a]", "holds a YAML alias"),
+        ("[" * 100_000, "is nested more than 32 levels deep"),
+        ("#" * 300_000, "is larger than 256 KiB"),
+    ],
+)
+def test_data_from_the_network_may_not_take_our_time_or_memory(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=f"^kubeconfig Secret s {complaint}"):
+        config_from_data(text.encode(), source="Secret s")
+
+
+def test_a_file_that_holds_itself_is_refused(path: Path) -> None:
+    with pytest.raises(ConfigError, match="not YAML, or not UTF-8"):
+        load(path, "a: &a [*a]")
+
+
+def test_every_context_of_a_file_is_loaded_and_one_that_is_broken_is_its_own_problem(path: Path) -> None:
+    content = document(user={"token": "t"})
+    content["contexts"] += [
+        {"name": "prod", "context": {"cluster": "kind", "user": "admin"}},
+        {"name": "broken", "context": {"cluster": "gone", "user": "admin"}},
+        {"name": "other", "context": {"cluster": "kind", "user": "admin"}},
+    ]
+    policy = ExecPolicy(environ=ENVIRON)
+    found = load_contexts(yaml.safe_dump(content).encode(), path, policy=policy, wanted=lambda name: name != "other")
+
+    assert sorted(found) == ["broken", "dev", "prod"]
+    assert found["dev"] == load(path, content)
+    assert isinstance(found["prod"], Config)
+    assert str(found["broken"]).startswith(f'context "broken" of {path} names the cluster \'gone\', which is not there')
 
 
 def test_no_secret_reaches_a_repr_an_error_or_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -144,3 +144,12 @@ def test_different_trust_does_not_share_connections(serve: Any, connect: Any, ch
     connect(server, config=change).send(GET)
 
     assert server.connections == 2
+
+
+def test_one_name_that_leads_to_two_places_shares_no_connections(serve: Any, connect: Any) -> None:
+    servers, pools = [serve(), serve()], Pools()
+    for server in servers:
+        where = {"server": "https://localhost:1", "resolve": f"127.0.0.1:{server.port}"}
+        connect(server, config=where, pools=pools).send(GET)
+
+    assert [server.connections for server in servers] == [1, 1]

@@ -32,6 +32,7 @@ from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
 from kcontroller.transport.messages import HttpRequest, HttpResponse
 from kcontroller.transport.requests import Requester
+from kcontroller.transport.retries import WAIT_JITTER
 from tests.unit.transport.scripted import AUTHORITY, STRANGER, Call, ok, relay, tls
 
 if TYPE_CHECKING:
@@ -349,6 +350,19 @@ def test_a_server_name_decides_what_the_certificate_must_carry(serve: Any, conne
 
     assert connect(server, config=config).send(GET).status == 200
     assert server.seen[0].headers["host"] == f"127.0.0.1:{server.port}"
+
+
+def test_a_name_that_leads_elsewhere_is_still_the_name_that_the_certificate_must_carry(
+    serve: Any, connect: Any
+) -> None:
+    server, stranger = serve(context=tls(names=("other.example",))), serve()
+    config = {"server": "https://other.example:6443/base", "resolve": f"127.0.0.1:{server.port}"}
+
+    assert connect(server, config=config).send(GET).status == 200
+    assert server.seen[0].headers["host"] == "other.example:6443"
+    with pytest.raises(TLSFailed, match=r'is not valid for "other.example"'):
+        connect(stranger, config={**config, "resolve": f"127.0.0.1:{stranger.port}"}).send(GET)
+    assert stranger.seen == []
 
 
 def test_without_verification_any_certificate_will_do(serve: Any, connect: Any) -> None:
@@ -751,7 +765,7 @@ def test_a_429_with_retry_after_is_obeyed_for_any_verb(serve: Any, connect: Any)
             clock.wait_for_waiters(1)
             clock.advance(seconds - 0.5)
             assert not running.done()
-            clock.advance(0.5)
+            clock.advance(0.5 + WAIT_JITTER * seconds)
         assert running.result(10).status == 200
     assert len(server.seen) == 3
 
@@ -810,7 +824,7 @@ def test_ten_retries_are_enough(serve: Any, connect: Any) -> None:
 
 def test_a_stop_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
     clock = VirtualClock()
-    server = serve(status(429, Retry_After="30"))
+    server = serve(status(429, Retry_After="20"))
     requester, stop = connect(server, clock=clock), StopToken(clock=clock)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(requester.send, GET, stop=stop)
@@ -822,7 +836,7 @@ def test_a_stop_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
 
 def test_close_ends_the_wait_for_a_retry(serve: Any, connect: Any) -> None:
     clock = VirtualClock()
-    requester = connect(serve(status(429, Retry_After="30")), clock=clock)
+    requester = connect(serve(status(429, Retry_After="20")), clock=clock)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(requester.send, GET)
         clock.wait_for_waiters(1)

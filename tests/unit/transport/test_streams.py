@@ -148,7 +148,7 @@ def test_a_refused_connection_ends_the_stream(serve: Any, start_loop: Any, recor
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     running, receiver = start_loop(serve(), config={}), recorder()
-    running.loop._endpoint._base = f"https://127.0.0.1:{port}"
+    running.loop._own.endpoint._base = f"https://127.0.0.1:{port}"
     open_on(running, receiver)
 
     assert isinstance(receiver.wait_for_end(), ConnectFailed)

@@ -1,0 +1,276 @@
+"""Clusters that share loops: what one does wrong, or ends, is nothing to the others."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from kcontroller.process.threads import ThreadGroup
+from kcontroller.testing import eventually
+from kcontroller.transport.credentials import StaticCredentials, TokenFile
+from kcontroller.transport.shared_loops import SharedLoops
+from kcontroller.transport.shares import LoopShare
+from kcontroller.transport.streams import StreamLoop
+from tests.unit.transport.scripted import Call, ok
+
+if TYPE_CHECKING:
+    import contextlib
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+class House:
+    """Shared loops, the groups of their clusters' threads, and what failed."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.failures: list[tuple[str, BaseException]] = []
+        self.threads = ThreadGroup(on_failure=self._note)
+        self.groups: list[ThreadGroup] = []
+        self.loops = SharedLoops(self.threads, **{"own": 0, "shared": 1, **limits})
+        self.made: list[StreamLoop | LoopShare] = []
+
+    def _note(self, name: str, error: BaseException) -> None:
+        self.failures.append((name, error))
+
+    def enter(self, config: Any, name: str, *, start: bool = True) -> Any:
+        loop = self.loops.loop(config, name=name, metrics=None)
+        group = ThreadGroup(on_failure=self._note)
+        self.groups.append(group)
+        self.made.append(loop)
+        if start:
+            loop.start(group)
+        return loop
+
+    def leave(self) -> None:
+        for loop in self.made:
+            loop.stop()
+        assert not [name for group in (*self.groups, self.threads) for name in group.join(10)]
+
+
+def do(loop: Any, function: Callable[[], Any]) -> Any:
+    """Run a function on the loop's thread and give back what it returned."""
+    done, results = threading.Event(), []
+
+    def run() -> None:
+        results.append(function())
+        done.set()
+
+    loop.call(run)
+    assert done.wait(10)
+    return results[0]
+
+
+@pytest.fixture
+def house(closing: contextlib.ExitStack) -> Callable[..., House]:
+    """Make loops that clusters share; they leave nothing behind."""
+
+    def build(**limits: Any) -> House:
+        made = House(**limits)
+        closing.callback(made.leave)
+        return made
+
+    return build
+
+
+def open_stream(loop: Any, receiver: Any, target: str = "/x") -> Any:
+    return do(loop, lambda: loop.open(target, receiver, timeout=30))
+
+
+def hang(call: Call) -> None:
+    call.begin()
+    call.hold()
+
+
+def test_the_first_clusters_have_a_loop_each_and_the_others_share_what_there_is(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(own=2, shared=2), configure(serve())
+    loops = [shared.enter(config, f"c{number}") for number in range(6)]
+    assert [type(loop) for loop in loops] == [StreamLoop] * 2 + [LoopShare] * 4
+    threads = [do(loop, threading.get_ident) for loop in loops]
+    assert len(set(threads)) == 4
+    assert sorted(threads.count(each) for each in set(threads[2:])) == [2, 2]
+
+
+def test_clusters_of_other_endpoints_do_not_count(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared = house(own=1, shared=1)
+    here, there = configure(serve()), configure(serve())
+    assert isinstance(shared.enter(here, "a"), StreamLoop)
+    assert isinstance(shared.enter(there, "b"), StreamLoop)
+    assert isinstance(shared.enter(here, "c"), LoopShare)
+
+
+def test_those_whose_credentials_may_block_share_with_nobody_who_has_others(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], tmp_path: Path
+) -> None:
+    shared, config = house(own=0, shared=1), configure(serve())
+    threads = []
+    for name in ("a", "b", "a", "static", "static"):
+        (tmp_path / name).write_text("token")
+        who = StaticCredentials("Bearer x") if name == "static" else TokenFile(tmp_path / name, what=name)
+        threads.append(do(shared.enter(replace(config, credentials=who), name), threading.get_ident))
+    assert threads[0] == threads[2]
+    assert threads[3] == threads[4]
+    assert len(set(threads)) == 3
+
+
+def test_a_loop_that_is_free_again_goes_to_the_next_cluster(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(own=1, shared=1), configure(serve())
+    shared.enter(config, "a").stop()
+    assert isinstance(shared.enter(config, "b"), StreamLoop)
+
+
+def test_an_answer_reaches_the_cluster_that_asked(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    server = serve(ok)
+    shared, config = house(), configure(server)
+    for name in ("a", "b"):
+        receiver = recorder()
+        loop = shared.enter(config.with_server(f"{config.server}/{name}"), name)
+        open_stream(loop, receiver)
+        assert receiver.wait_for_end() is None
+        assert receiver.status == 200
+    assert {request.target for request in server.seen} >= {"/a/x", "/b/x"}
+
+
+def test_what_one_cluster_does_wrong_ends_it_alone(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    shared, config = house(), configure(serve(hang))
+    good, bad = shared.enter(config, "good"), shared.enter(config, "bad")
+    receiver, ended = recorder(), recorder()
+    open_stream(good, receiver)
+    open_stream(bad, ended)
+    for each in (receiver, ended):
+        each.wait_for(lambda it: it.status == 200)
+
+    def fail() -> None:
+        msg = "on purpose"
+        raise LookupError(msg)
+
+    bad.call(fail)
+    eventually(lambda: not bad.is_alive())
+    assert [(name, type(error)) for name, error in shared.failures] == [("kc-cluster-bad", LookupError)]
+    assert ended.ends == []  # It was closed, and hears nothing more.
+    assert do(good, lambda: len(receiver.ends)) == 0
+    assert good.is_alive()
+
+
+def test_a_timer_of_one_that_has_stopped_never_fires(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(), configure(serve())
+    stays, leaves = shared.enter(config, "stays"), shared.enter(config, "leaves")
+    fired: list[str] = []
+    do(leaves, lambda: leaves.call_later(0.05, lambda: fired.append("leaves")))
+    leaves.stop()
+    told = threading.Event()
+    do(stays, lambda: stays.call_later(0.1, told.set))
+    assert told.wait(10)
+    assert fired == []
+
+
+def test_nothing_runs_before_the_start_and_then_all_of_it_in_order(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(), configure(serve())
+    running = shared.enter(config, "running")
+    late = shared.enter(config, "late", start=False)
+    order: list[int] = []
+    for number in range(5):
+        late.call(lambda number=number: order.append(number))
+    do(running, lambda: None)
+    assert order == []
+    late.start(shared.groups[-1])
+    do(late, lambda: None)
+    assert order == list(range(5))
+
+
+def test_one_that_never_started_leaves_nothing(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(), configure(serve())
+    never = shared.enter(config, "never", start=False)
+    never.stop()
+    assert not never.is_alive()
+    with pytest.raises(RuntimeError, match="the loop of cluster never has ended"):
+        never.start(shared.groups[-1])
+
+
+def test_the_thread_ends_with_its_last_cluster_and_the_next_one_gets_another(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    shared, config = house(), configure(serve())
+    first, second = shared.enter(config, "first"), shared.enter(config, "second")
+    first.stop()
+    do(second, lambda: None)
+    assert shared.threads.alive() == ("kc-cluster-shared-1",)
+    second.stop()
+    assert shared.threads.join(10) == ()
+    do(shared.enter(config, "third"), lambda: None)
+    assert shared.threads.alive() == ("kc-cluster-shared-2",)
+
+
+def test_all_clusters_of_a_loop_that_fails_are_told(
+    house: Callable[..., House],
+    serve: Callable[..., Any],
+    configure: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared, config = house(), configure(serve())
+    loops = [shared.enter(config, name) for name in ("a", "b")]
+    do(loops[0], lambda: None)
+
+    def fail(_loop: StreamLoop, _multi: object) -> None:
+        msg = "out of descriptors"
+        raise OSError(msg)
+
+    monkeypatch.setattr(StreamLoop, "_step", fail)
+    loops[0].call(lambda: None)  # Ends the turn.
+    eventually(lambda: len(shared.failures) == 2)
+    assert {name for name, _ in shared.failures} == {"kc-cluster-a", "kc-cluster-b"}
+    assert not any(loop.is_alive() for loop in loops)
+
+
+def test_streams_of_a_cluster_that_answers_no_probe_begin_anew_and_others_go_on(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    def script(call: Call) -> None:
+        if call.request.target == "/bad/version":
+            call.hold()
+        elif call.request.target.endswith("/version"):
+            call.reply()
+        else:
+            hang(call)
+
+    shared, config = house(silence=0.3, probe_timeout=0.3), configure(serve(script))
+    ends: dict[str, Any] = {}
+    for name in ("good", "bad"):
+        ends[name] = recorder()
+        loop = shared.enter(config.with_server(f"{config.server}/{name}"), name)
+        open_stream(loop, ends[name])
+        ends[name].wait_for(lambda it: it.status == 200)
+    error = ends["bad"].wait_for_end()
+    assert "does not answer a probe" in str(error)
+    assert ends["good"].ends == []
+
+
+def test_a_loop_with_a_cluster_that_moved_takes_no_newcomer(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    shared, here, there = house(), configure(serve()), configure(serve())
+    moves = shared.enter(here, "moves")
+    do(moves, lambda: moves.exchange(there))
+    receiver = recorder()
+    open_stream(moves, receiver)
+    assert receiver.wait_for_end() is None
+    new = shared.enter(here, "new")
+    assert do(new, threading.get_ident) != do(moves, threading.get_ident)
