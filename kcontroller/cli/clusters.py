@@ -1,91 +1,111 @@
-"""Which clusters a run works on: the configured one, or those that a provider finds."""
+"""``kcontroller clusters``: where each cluster of a running daemon stands."""
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final
+import json
+import shutil
+import sys
+from collections import Counter
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kcontroller.errors import ConfigError
+from kcontroller.cli.reach import find, socket_option
+from kcontroller.process.logs import one_line
+from kcontroller.process.spans import span
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Sequence
 
-    from kcontroller.multicluster import Provider
-    from kcontroller.transport.config import Config
+NOT_WELL: Final = 3
+UNKNOWN: Final = 1
 
-_IN_CLUSTER: Final = "in-cluster"
+_STATES: Final = ("discovered", "connecting", "syncing", "engaged", "draining")
+_HEADINGS: Final = ("NAME", "UID", "STATE", "SINCE", "INFORMERS", "QUEUE", "HELD BY", "WHAT IS WRONG")
+_UID_LENGTH: Final = 8
+
+_EPILOG: Final = """\b
+Exit codes:
+  0  all that were asked for are engaged, and nothing is wrong
+  1  there are none of that name or state, or no daemon answers
+  2  the command line is wrong
+  3  some are not engaged, or something is wrong with them
+"""
 
 
-def pair(text: str) -> tuple[str, str]:
-    """Split ``KEY=VALUE`` at the first ``=``; the type of a click option."""
-    key, equals, value = text.partition("=")
-    if not (key and equals):
-        msg = f"'{text}' is not KEY=VALUE; write for example selector=team=a"
-        raise click.BadParameter(msg)
-    return key, value
+@click.command("clusters", epilog=_EPILOG)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--state", "states", type=click.Choice(_STATES), multiple=True, help="Only those in this state.")
+@click.option(
+    "-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it."
+)
+@socket_option
+@click.pass_context
+def command(
+    ctx: click.Context, /, names: tuple[str, ...], states: tuple[str, ...], output: str, socket_path: str | None
+) -> None:
+    """Say where each cluster of a running daemon stands, and what is wrong with it.
 
-
-def provider_options(ctx: click.Context) -> dict[str, str]:
-    """The options of the provider, from the option ``provider_option``.
-
-    Raises:
-        click.UsageError: there is no provider to take them, or one is given twice.
+    A NAME may hold * and ?. Without a provider there is one cluster, called local; with one, the cluster where it looks
+    for the others is called (hub). INFORMERS counts the kinds whose objects are all in memory, of those that are
+    wanted; QUEUE the requests that are ready. HELD BY says what keeps these waiting: a command (see 'kcontroller
+    pauses'), a budget, the circuit breaker of a server that does not answer.
     """
-    options: dict[str, str] = {}
-    for key, value in ctx.params["provider_option"]:
-        if not ctx.params["provider"]:
-            msg = f"--provider-option {key} needs a provider; name it, for example: --provider milo"
-            raise click.UsageError(msg, ctx)
-        if key in options:
-            msg = f"--provider-option: '{key}' is given twice; give it once"
-            raise click.UsageError(msg, ctx)
-        options[key] = value
-    return options
+    page = find(socket_path).get("/clusters")
+    there = page["clusters"]
+    page["clusters"] = chosen = [each for each in there if _is_wanted(each, names, states)]
+    if output == "json":
+        click.echo(json.dumps(page, indent=2, ensure_ascii=False))
+    else:
+        for line in told(chosen, now=datetime.fromisoformat(page["now"]), listed=page["listed"]):
+            click.echo(line)
+    ctx.exit(exit_code(chosen, asked=bool(names or states)))
 
 
-def provider_of(name: str | None, options: Mapping[str, str], *, kubeconfig: str | None = None) -> Provider | None:
-    """Make the provider of that name; None stands for the one configured cluster.
-
-    Args:
-        name: of the provider.
-        options: of the provider.
-        kubeconfig: the file of ``--kubeconfig``, where an option names a context only.
-
-    Raises:
-        ConfigError: there is no such provider, or it does not take such options.
-    """
-    if not name:
-        return None
-    from kcontroller.multicluster.providers import provider  # noqa: PLC0415 - see the test about help
-
-    if kubeconfig and "project-context" in options:
-        options = {"project-kubeconfig": kubeconfig, **options}
-    return provider(name, options)
+def exit_code(clusters: Sequence[dict[str, Any]], *, asked: bool) -> int:
+    """Sum the clusters up; none is an error only where some were asked for."""
+    if not clusters:
+        return UNKNOWN if asked else 0
+    return 0 if all(each["state"] == "engaged" and not each["error"] for each in clusters) else NOT_WELL
 
 
-def config_of(where: str | None, *, option: str) -> Config | None:
-    """Load the configuration of one more cluster: of a kubeconfig file, or "in-cluster" for the pod's; "" is none.
-
-    Raises:
-        ConfigError: there is no such kubeconfig, or this is no pod; the text names `option`.
-    """
-    if not where:
-        return None
-    from kcontroller.transport.loading import load_config  # noqa: PLC0415 - see the test about help
-
-    try:
-        return _pod_config() if where == _IN_CLUSTER else load_config(kubeconfig=where)
-    except ConfigError as error:
-        msg = f"{option}: {error}"
-        raise ConfigError(msg) from error
+def told(clusters: Sequence[dict[str, Any]], *, now: datetime, listed: bool) -> Iterator[str]:
+    """A table of the clusters, and a line that counts them."""
+    rows = [tuple(map(one_line, _cells(each, now))) for each in clusters]  # Names and errors are others' words.
+    *fixed, _last = (max(map(len, column)) for column in zip(_HEADINGS, *rows, strict=True))
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in (_HEADINGS, *rows) if rows else ():
+        *cells, last = row
+        line = "  ".join((*(f"{cell:<{width}}" for cell, width in zip(cells, fixed, strict=True)), last)).rstrip()
+        yield line if room is None or len(line) <= room else f"{line[: room - 1]}…"
+    counts = Counter(each["state"] for each in clusters)
+    summary = ", ".join(f"{counts[state]} {state}" for state in reversed(_STATES) if counts[state])
+    yield f"{summary or 'no clusters'}{'' if listed else '; the first list of clusters is under way'}"
 
 
-def _pod_config() -> Config:
-    from kcontroller.transport import incluster, loading  # noqa: PLC0415 - see the test about help
+def _is_wanted(cluster: dict[str, Any], names: Sequence[str], states: Sequence[str]) -> bool:
+    called = _called(cluster)
+    by_name = not names or any(fnmatchcase(called, name) for name in names)
+    return by_name and (not states or cluster["state"] in states)
 
-    if not incluster.in_cluster(os.environ):
-        msg = "this is not a pod; name a kubeconfig file, or leave the option out"
-        raise ConfigError(msg)
-    return incluster.load(loading.SERVICE_ACCOUNT_DIR, environ=os.environ)
+
+def _called(cluster: dict[str, Any]) -> str:
+    return str(cluster["name"]) or ("(hub)" if cluster["hub"] else "local")
+
+
+def _cells(cluster: dict[str, Any], now: datetime) -> tuple[str, ...]:
+    informers = cluster["informers"]
+    since = cluster["since"]
+    tries = f" ({cluster['attempts']} tries)" if cluster["attempts"] > 1 else ""
+    return (
+        _called(cluster),
+        cluster["uid"][:_UID_LENGTH] or "-",
+        cluster["state"],
+        "-" if since is None else span((now - datetime.fromisoformat(since)).total_seconds()),
+        f"{informers['synced']}/{informers['kinds']}",
+        str(cluster["queue"]),
+        ",".join(cluster["held_by"]) or "-",
+        f"{cluster['error']}{tries}" if cluster["error"] else cluster["why"],
+    )

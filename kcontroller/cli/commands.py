@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _COMMANDS: Final[Mapping[str, str]] = {
+    "clusters": "kcontroller.cli.clusters",
     "demo": "kcontroller.cli.demo",
     "dev": "kcontroller.cli.dev",
     "explain": "kcontroller.cli.explain",
     "pause": "kcontroller.cli.pause",
     "pauses": "kcontroller.cli.pauses",
+    "providers": "kcontroller.cli.providers",
     "resume": "kcontroller.cli.resume",
     "run": "kcontroller.cli.run",
     "version": "kcontroller.cli.version",

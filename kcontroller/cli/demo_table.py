@@ -33,7 +33,7 @@ _LINE_SECONDS: Final = 5.0
 _DEEDS: Final = 4
 _PICTURE_WIDTH: Final = 84
 _AWAY: Final = Text("left", "yellow")
-_RESULTS: Final = ("success", "error", "requeue", "requeue_after")
+_RESULTS: Final = ("success", "error")
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.cli.clusters import config_of
+from kcontroller.cli.cluster_options import config_of
 from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 _DURATIONS: Final = ("lease_duration", "renew_deadline", "retry_period", "sync_patience")
 
 
-def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElection | None, Config]:
+def election_of(options: Mapping[str, Any], config: Config | None) -> tuple[LeaderElection | None, Config | None]:
     """Say how the leader is elected, None for not at all, and which server holds the Lease.
 
     Args:
         options: of the command, by their names in Python.
-        config: the server of everything else.
+        config: the server of everything else, if there is one.
 
     Raises:
         ConfigError: there is no such kubeconfig, this is no pod, or the durations do not go together.
@@ -32,6 +32,9 @@ def election_of(options: Mapping[str, Any], config: Config) -> tuple[LeaderElect
     from kcontroller.leaderelection import LeaderElection  # noqa: PLC0415
 
     holder = config_of(options["leader_election_kubeconfig"], option="--leader-election-kubeconfig") or config
+    if holder is None:
+        msg = "--leader-elect needs a cluster for its Lease; name one with --kubeconfig or --leader-election-kubeconfig"
+        raise ConfigError(msg)
     durations = {name: options[f"leader_election_{name}"] for name in _DURATIONS}
     namespace = options["leader_election_namespace"] or holder.namespace
     try:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kcontroller.cli import clusters, election, namespaces
+from kcontroller.cli import cluster_options, election, namespaces
 from kcontroller.cli.failures import EPILOG, failure_of, trace_of
 from kcontroller.cli.options import GroupedCommand
 from kcontroller.cli.run_options import all_options
 from kcontroller.process import logs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Sequence
 
 _MANAGER_OPTIONS: Final = (
     "metrics_bind_address",
@@ -25,6 +25,9 @@ _MANAGER_OPTIONS: Final = (
     "metrics_cert_dir",
     "health_probe_bind_address",
     "graceful_shutdown_timeout",
+    "ready_when",
+    "canary",
+    "canary_minutes",
     "max_concurrent_reconciles",
     "concurrency",
     "reconcile_timeout",
@@ -54,8 +57,11 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
     if not (sources or options["module"] or options["plugin"] or options["all_plugins"]):
         msg = f"nothing to run; name a file or a module, {_EXAMPLE}"
         raise click.UsageError(msg, ctx)
+    if options["once"] and options["canary"]:
+        msg = "--once does not go with --canary: one round is over before the others may begin"
+        raise click.UsageError(msg, ctx)
     watched = namespaces.chosen(ctx)
-    provider_options = clusters.provider_options(ctx)
+    provider_options = cluster_options.provider_options(ctx)
     logs.configure(
         sys.stderr,
         log_format=options["log_format"],
@@ -79,17 +85,19 @@ def _dump_stacks_on_request() -> None:
 
 
 def _run(
-    sources: tuple[str, ...], watched: tuple[str, ...], provider_options: Mapping[str, str], options: dict[str, Any]
+    sources: tuple[str, ...],
+    watched: tuple[str, ...],
+    provider_options: Sequence[tuple[str, str]],
+    options: dict[str, Any],
 ) -> int:
     # Imported here, because --help and usage errors should not pay for the framework.
     from kcontroller import plugins  # noqa: PLC0415
-    from kcontroller.transport.loading import load_config  # noqa: PLC0415
 
     reconcilers = plugins.load(
         sources, modules=options["module"], entry_points=options["plugin"], all_plugins=options["all_plugins"]
     )
-    config = load_config(kubeconfig=options["kubeconfig"], context=options["context"])
-    provider = clusters.provider_of(options["provider"], provider_options, kubeconfig=options["kubeconfig"])
+    provider = cluster_options.provider_of(options["provider"], provider_options, kubeconfig=options["kubeconfig"])
+    config = cluster_options.hub_of(options["kubeconfig"], options["context"], provider)
     leader_election, lease_holder = election.election_of(options, config)
 
     from kcontroller.config import ManagerOptions  # noqa: PLC0415
@@ -101,7 +109,7 @@ def _run(
         provider=provider,
         options=ManagerOptions(namespaces=watched, leader_election=leader_election, **wanted),
         leader_election_config=lease_holder,
-        metrics_config=clusters.config_of(options["metrics_kubeconfig"], option="--metrics-kubeconfig"),
+        metrics_config=cluster_options.config_of(options["metrics_kubeconfig"], option="--metrics-kubeconfig"),
     )
     manager.add(*reconcilers)
     return manager.run_once(options["once_timeout"] or None) if options["once"] else manager.run()

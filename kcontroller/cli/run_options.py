@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from kcontroller.cli import clusters, concurrency, namespaces, rails
+from kcontroller.cli import cluster_options, concurrency, configuration, namespaces, rails
 from kcontroller.cli.durations import any_duration, duration
 from kcontroller.cli.options import Option
 
@@ -21,6 +21,9 @@ _SERVERS: Final = "Servers"
 _INSIDE: Final = "Looking inside"
 _LOGS: Final = "Logs"
 
+READY_WHEN: Final = ("first-list", "any", "quorum", "all", "none")
+"""As in `kcontroller.multicluster.first_list`, which --help does without."""
+
 
 def _option(*names: str, group: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*names, cls=Option, group=group, show_default=True, **settings)
@@ -33,6 +36,15 @@ _ALL: Final = (
     _option("--plugin", group=_SOURCES, metavar="NAME", multiple=True, help="Run an installed plugin. Repeatable."),
     _option("--all-plugins", group=_SOURCES, is_flag=True, help="Run every installed plugin."),
     _option(
+        "--config",
+        group=_SOURCES,
+        metavar="FILE",
+        is_eager=True,
+        expose_value=False,
+        callback=configuration.load,
+        help="Take options from a file of kind Configuration; the command line and variables go before it.",
+    ),
+    _option(
         "--kubeconfig", group=_CLUSTERS, metavar="FILE", help="Instead of $KUBECONFIG, the pod's token, ~/.kube/config."
     ),
     _option(
@@ -42,15 +54,15 @@ _ALL: Final = (
         "--provider",
         group=_CLUSTERS,
         metavar="NAME",
-        help="Work on every cluster that this provider finds from there, such as milo; by default on that cluster.",
+        help="Work on every cluster that this provider finds, such as file or milo; by default on that one.",
     ),
     _option(
         "--provider-option",
         group=_CLUSTERS,
         metavar="KEY=VALUE",
-        type=clusters.pair,
+        type=cluster_options.pair,
         multiple=True,
-        help="Of milo: selector (of Projects by label), project-kubeconfig, project-context. Repeatable.",
+        help="An option of the provider; kcontroller providers lists them. Repeatable.",
     ),
     _option(
         "-n",
@@ -62,6 +74,31 @@ _ALL: Final = (
         help="Watch this namespace only, in each cluster. Repeatable. By default those in $WATCH_NAMESPACE, else all.",
     ),
     _option("-A", "--all-namespaces", group=_CLUSTERS, is_flag=True, help="Watch all namespaces."),
+    _option(
+        "--ready-when",
+        group=_CLUSTERS,
+        type=click.Choice(READY_WHEN),
+        default=READY_WHEN[0],
+        help="How many of the clusters that a provider finds at the start readiness waits for: each, until it is "
+        "engaged or known to be in trouble (first-list), any one, more than half (quorum), all, however long it takes, "
+        "or none.",
+    ),
+    _option(
+        "--canary",
+        group=_CLUSTERS,
+        metavar="SELECTOR",
+        default="",
+        help="Begin with the clusters of a provider that have these labels; the others wait until nothing has failed "
+        "there for --canary-minutes.",
+    ),
+    _option(
+        "--canary-minutes",
+        group=_CLUSTERS,
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        default=10.0,
+        help="How long they wait; each failure lets the time begin anew.",
+    ),
     _option(
         "--max-concurrent-reconciles",
         group=_WORK,
@@ -227,8 +264,8 @@ _ALL: Final = (
         group=_INSIDE,
         metavar="PATH",
         default="auto",
-        help="Unix socket for kcontroller explain, pause and resume; auto for one that only this user reaches, 0 for "
-        "none.",
+        help="Unix socket for kcontroller explain, clusters, pause and resume; auto for one that only this user "
+        "reaches, 0 for none.",
     ),
     _option(
         "--trace-keys",

@@ -1,52 +1,61 @@
-"""Providers that kcontroller brings along, and how the command line names them."""
+"""Providers: those that kcontroller brings along, and those of others, made from words.
+
+::
+
+    provider.py (above)  what a provider is
+    options.py           how one is described, so that it can be made from words
+    catalogue.py         which ones are installed
+    names.py             which names a cluster may have
+    static.py            clusters that are given at the start and stay
+    file.py              contexts of kubeconfig files, as they come and go; looked after by kubeconfig_files.py
+    kubeconfig.py        Secrets that hold a kubeconfig; hosts.py says where these may lead
+    milo.py              the Projects of a Milo API server
+    union.py             several providers as one
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.errors import ConfigError
+from kcontroller.errors import ConfigError, PluginError
+from kcontroller.multicluster.providers import catalogue
+from kcontroller.multicluster.providers.options import Option, ProviderContext, ProviderType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable
 
     from kcontroller.multicluster.provider import Provider
 
+__all__ = ["Option", "ProviderContext", "ProviderType", "provider"]
 
-def provider(name: str, options: Mapping[str, str]) -> Provider:
-    """Make a provider from words.
+_DEFAULT: Final = ProviderContext()
+_PARTS: Final = ("name", "patience", "start", "stop")
 
-    ``milo`` takes ``selector`` (labels of the Projects), ``project-kubeconfig`` and ``project-context`` (how their
-    control planes are reached, if not as the Projects themselves).
+
+def provider(
+    name: str, options: Mapping[str, str] | Iterable[tuple[str, str]] = (), context: ProviderContext = _DEFAULT
+) -> Provider:
+    """Make a provider from words; ``kcontroller providers`` lists the names and their options.
+
+    Args:
+        name: of an installed provider: an entry point of the group ``kcontroller.providers``.
+        options: what it takes; as pairs, where one is given several times.
+        context: what surrounds it.
 
     Raises:
         ConfigError: no provider has this name, it has no such option, or what an option says cannot be used.
+        PluginError: it is installed and broken.
     """
-    known = _PROVIDERS.get(name)
-    if known is None:
-        msg = f"there is no provider {name!r}; the known ones are: {', '.join(_PROVIDERS)}"
-        raise ConfigError(msg)
-    make, names = known
-    unknown = sorted(set(options).difference(names))
-    if unknown:
-        msg = f"provider {name} has no option {unknown[0]!r}; the known ones are: {', '.join(names)}"
-        raise ConfigError(msg)
-    return make(options)
-
-
-def _milo(options: Mapping[str, str]) -> Provider:
-    # Imported here: who names no provider pays for none.
-    from kcontroller.multicluster.providers.milo import MiloProvider  # noqa: PLC0415
-    from kcontroller.transport.loading import load_config  # noqa: PLC0415
-
-    kubeconfig, context = options.get("project-kubeconfig"), options.get("project-context")
+    kind = catalogue.find(name)
+    values = kind.parsed(name, options.items() if isinstance(options, Mapping) else options)
     try:
-        projects = load_config(kubeconfig=kubeconfig, context=context) if kubeconfig or context else None
-    except ConfigError as error:
-        msg = f"provider milo: {'project-kubeconfig' if kubeconfig else 'project-context'}: {error}"
-        raise ConfigError(msg) from error
-    return MiloProvider(selector=options.get("selector", ""), projects=projects)
-
-
-_PROVIDERS: Final[Mapping[str, tuple[Callable[[Mapping[str, str]], Provider], tuple[str, ...]]]] = {
-    "milo": (_milo, ("selector", "project-kubeconfig", "project-context")),
-}
+        made = kind.make(values, context)
+    except (ConfigError, PluginError):
+        raise
+    except Exception as error:
+        raise catalogue.failed(name, error) from error
+    if missing := [each for each in _PARTS if not hasattr(made, each)]:
+        msg = f"what provider {name} makes is no provider: it has no {', no '.join(missing)}"
+        raise PluginError(msg)
+    return made

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.errors import ConfigError
-from kcontroller.multicluster.providers import provider
+from kcontroller.multicluster.providers import ProviderContext, provider
+from kcontroller.multicluster.providers.file import FileProvider
+from kcontroller.multicluster.providers.kubeconfig import KubeconfigProvider
 from kcontroller.multicluster.providers.milo import MiloProvider
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.transport.config import Config
@@ -30,33 +32,22 @@ users:
 
 
 def test_a_provider_is_named_by_words() -> None:
-    made = provider("milo", {"selector": "tier=gold"})
-
-    assert isinstance(made, MiloProvider)
-    assert str(made._selector) == "tier=gold"
-    assert made._projects is None
-
-
-@pytest.mark.parametrize(("context", "server"), [({}, "one"), ({"project-context": "two"}, "two")])
-def test_the_projects_may_have_a_kubeconfig_of_their_own(tmp_path: Path, context: Any, server: str) -> None:
-    file = tmp_path / "config"
-    file.write_text(KUBECONFIG)
-    made = provider("milo", {"project-kubeconfig": str(file), **context})
-
-    assert isinstance(made, MiloProvider)
-    assert made._projects is not None
-    assert made._projects.server == f"https://{server}.test"
+    assert isinstance(provider("milo", {"selector": "tier=gold"}), MiloProvider)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "text"),
     [
-        ("karmada", {}, "there is no provider 'karmada'; the known ones are: milo"),
+        ("karmada", {}, "there is no provider 'karmada'; the known ones are: file, kubeconfig, milo, static"),
         (
-            "milo",
-            {"selektor": "a=b"},
-            "provider milo has no option 'selektor'; the known ones are: selector, project-kubeconfig, project-context",
+            "static",
+            {"context": "a"},
+            "provider static has no option 'context'; the known ones are: contexts, kubeconfig",
         ),
+        ("static", {}, "provider static needs option contexts: the contexts, which become the clusters' names"),
+        ("static", {"contexts": "eu", "kubeconfig": "/nowhere"}, "provider static: kubeconfig /nowhere does not exist"),
+        ("file", {}, "provider file needs option path: a kubeconfig, a folder of them, or a glob"),
+        ("kubeconfig", {"allow-hosts": "a/b"}, "provider kubeconfig: allow-hosts: 'a/b' is no host; write"),
         ("milo", {"selector": "a b"}, "provider milo: label selector 'a b' is malformed at position 2"),
         (
             "milo",
@@ -94,3 +85,29 @@ def test_fixed_clusters_are_told_at_once_and_waited_for() -> None:
     assert made.patience is None
     with pytest.raises(ConfigError, match="there is no cluster to work on"):
         StaticProvider({})
+    with pytest.raises(ConfigError, match="no cluster can be named 'e u': the name holds white space"):
+        StaticProvider({"e u": configs["eu"]})
+
+
+def test_contexts_of_a_kubeconfig_are_fixed_clusters_by_name(tmp_path: Path) -> None:
+    file = tmp_path / "config"
+    file.write_text(KUBECONFIG)
+    for made in (
+        provider("static", {"contexts": "two,one"}, ProviderContext(kubeconfig=str(file))),
+        provider("static", {"contexts": "two,one", "kubeconfig": str(file)}),
+    ):
+        assert isinstance(made, StaticProvider)
+        assert [(spec.name, spec.config.server) for spec in made._specs] == [
+            ("two", "https://two.test"),
+            ("one", "https://one.test"),
+        ]
+
+
+def test_the_others_are_made_from_words_too(tmp_path: Path) -> None:
+    found = provider("file", [("path", str(tmp_path)), ("path", "/a,/b"), ("contexts", "x-*")])
+    assert isinstance(found, FileProvider)
+    assert (found._files._paths, found._patterns) == ((str(tmp_path), "/a", "/b"), ("x-*",))
+
+    secrets = provider("kubeconfig", {"namespace": "fleet", "allow-hosts": "*.a,10.0.0.0/8", "selector": "a=b"})
+    assert isinstance(secrets, KubeconfigProvider)
+    assert (secrets._namespace, str(secrets._selector), len(secrets._hosts)) == ("fleet", "a=b", 2)
