@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from kcontroller.embedded.backend import Backend
     from kcontroller.embedded.calls import Call
     from kcontroller.embedded.loops.runner import Loops
-    from kcontroller.embedded.milo import ColdStorage
+    from kcontroller.embedded.milo import ColdStorage, Suspensions
     from kcontroller.embedded.views.representation import Representation
 
 _APPLY: Final = "application/apply-patch+yaml"
@@ -64,10 +64,13 @@ def _warning(warnings: tuple[str, ...]) -> Iterator[None]:
 class Api:
     """Get, list, watch and the writes, for every control plane. Used from the server's loop only."""
 
-    def __init__(self, backend: Backend, loops: Loops, cold: ColdStorage | None) -> None:
+    def __init__(
+        self, backend: Backend, loops: Loops, cold: ColdStorage | None, suspensions: Suspensions | None = None
+    ) -> None:
         self.backend = backend
         self.loops = loops
         self._cold = cold
+        self._suspensions = suspensions
 
     def get(self, call: Call, representation: Representation, *, frozen: int | None = None) -> bytes:
         """Answer a GET of one object or of its scale.
@@ -110,6 +113,8 @@ class Api:
             Refusal: nothing was stored.
         """
         options.check(call, content_type)
+        if self._suspensions is not None:
+            self._suspensions.check(call)
         match call.verb:
             case "create" if call.subresource:
                 answer = subresources.create(self.backend, call, body, content_type)

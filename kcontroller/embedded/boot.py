@@ -62,7 +62,9 @@ def boot(
         _boot_milo(backend, options)
     backend.store.compact()
     backend.store.started = backend.store.version
-    return Api(backend, runner, milo.ColdStorage() if options is not None and options.cold_storage else None)
+    if options is None:
+        return Api(backend, runner, None)
+    return Api(backend, runner, milo.ColdStorage() if options.cold_storage else None, milo.Suspensions(backend))
 
 
 def _boot_milo(backend: Backend, options: milo.Milo) -> None:

@@ -47,19 +47,25 @@ class Refuse:
         code: the HTTP status.
         reason: of the Status; by default the one that goes with the code.
         retry_after: seconds for the ``Retry-After`` header and the details; none if negative.
+        causes: the reasons of its causes.
     """
 
     code: int
     reason: str = ""
     message: str = "a fault rule says so"
     retry_after: int = -1
+    causes: tuple[str, ...] = ()
 
     def refusal(self) -> Refusal:
         """Make the answer."""
-        details = {"retryAfterSeconds": self.retry_after} if self.retry_after >= 0 else None
+        details: dict[str, object] = {}
+        if self.retry_after >= 0:
+            details["retryAfterSeconds"] = self.retry_after
+        if self.causes:
+            details["causes"] = [{"reason": cause} for cause in self.causes]
         headers = {"Retry-After": str(self.retry_after)} if self.retry_after >= 0 else None
         reason = self.reason or _REASONS.get(self.code, "")
-        return Refusal(self.code, reason, self.message, details=details, headers=headers)
+        return Refusal(self.code, reason, self.message, details=details or None, headers=headers)
 
 
 @dataclass(frozen=True, slots=True)

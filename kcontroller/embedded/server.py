@@ -178,6 +178,15 @@ class EmbeddedServer:
             msg = f"no user {user!r}; there are {known}; name more in EmbeddedServer(users=...)"
             raise ControlPlaneError(msg) from None
 
+    def rotate_token(self, user: str) -> str:
+        """Give a user another bearer token, which is returned; the old one is refused from now on.
+
+        Raises:
+            ControlPlaneError: there is no such user.
+        """
+        self.user_token(user)
+        return self._identity.rotate(user)
+
     @property
     def api(self) -> Api:
         """The verbs and the store; for functions that `call` runs."""

@@ -17,6 +17,9 @@ As functions and classes, for any test runner; all of them can be imported from 
     FaultProxy, Latency, ...         a bad network                                    proxy.py, toxics.py
     HttpFaultProxy, HoldAnswer, ...  faults for single paths, on any server           http_proxy.py, http_faults.py
     MiloRouter                       Milo's projects on real API servers              milo_router.py
+    HostFront                        one server under several host names              host_front.py
+    MemoryProvider                   clusters that come and go by a test's word       providers.py
+    ProviderConformance, ProviderWorld   what every provider of clusters must do      providers.py
     Rule, Refuse, Delay, ...         faults of the embedded server                    ../embedded/faults.py
     EmbeddedServer, Milo             an API server in a thread                        ../embedded/server.py
     ControlPlane                     real kube-apiservers                             control_plane.py
@@ -46,12 +49,14 @@ if TYPE_CHECKING:
     from kcontroller.testing.clock import VirtualClock
     from kcontroller.testing.control_plane import ControlPlane
     from kcontroller.testing.crds import install_crds, open_crd
+    from kcontroller.testing.host_front import HostFront
     from kcontroller.testing.http_faults import Answer, HoldAnswer, Truncate
     from kcontroller.testing.http_proxy import HttpFaultProxy
     from kcontroller.testing.leaks import LeakCheck
     from kcontroller.testing.managers import Managers, ServerClient, config_of
     from kcontroller.testing.milo_router import MiloRouter
     from kcontroller.testing.polling import eventually
+    from kcontroller.testing.providers import MemoryProvider, ProviderConformance, ProviderWorld
     from kcontroller.testing.proxy import FaultProxy
     from kcontroller.testing.reconciling import Outcome, reconcile_once
     from kcontroller.testing.settled import assert_settled
@@ -71,12 +76,16 @@ _HOMES: Final = {
     "EmbeddedServer": "kcontroller.embedded.server",
     "FaultProxy": "kcontroller.testing.proxy",
     "HoldAnswer": "kcontroller.testing.http_faults",
+    "HostFront": "kcontroller.testing.host_front",
     "HttpFaultProxy": "kcontroller.testing.http_proxy",
     "LeakCheck": "kcontroller.testing.leaks",
     "Managers": "kcontroller.testing.managers",
+    "MemoryProvider": "kcontroller.testing.providers",
     "Milo": "kcontroller.embedded.milo",
     "MiloRouter": "kcontroller.testing.milo_router",
     "Outcome": "kcontroller.testing.reconciling",
+    "ProviderConformance": "kcontroller.testing.providers",
+    "ProviderWorld": "kcontroller.testing.providers",
     "RecordedWrite": "kcontroller.testing.world",
     "ServerClient": "kcontroller.testing.managers",
     "Truncate": "kcontroller.testing.http_faults",
@@ -105,14 +114,18 @@ __all__ = [
     "Garbage",
     "Hang",
     "HoldAnswer",
+    "HostFront",
     "HttpFaultProxy",
     "Latency",
     "LeakCheck",
     "Limit",
     "Managers",
+    "MemoryProvider",
     "Milo",
     "MiloRouter",
     "Outcome",
+    "ProviderConformance",
+    "ProviderWorld",
     "RecordedWrite",
     "Refuse",
     "Reset",

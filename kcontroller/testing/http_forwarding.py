@@ -17,6 +17,7 @@ from kcontroller.testing.pipes import BY_RST
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from aiohappyeyeballs import AddrInfoType
 
@@ -100,16 +101,8 @@ class Forwarder:
             cut: send nothing back, and end the connection.
             truncate: send a part back, and end the connection.
         """
-        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP]
         try:
-            async with self._session.request(
-                request.method,
-                URL(where.target.origin + where.path, encoded=True),
-                ssl=where.target.trust,
-                headers=headers,
-                data=_body(request) if request.body_exists else None,
-                allow_redirects=False,
-            ) as answer:
+            async with self._ask(request, where) as answer:
                 try:
                     if before is not None:
                         await before()
@@ -118,6 +111,29 @@ class Forwarder:
                     _abandon(answer)
         except aiohttp.ClientError:
             return end(request, reset=True)
+
+    async def rewrite(
+        self, request: web.BaseRequest, where: Destination, change: Callable[[bytes], bytes]
+    ) -> web.StreamResponse:
+        """Pass a request on, and its answer back as `change` makes it if it is a success."""
+        try:
+            async with self._ask(request, where) as answer:
+                body = await answer.read()
+                done = change(body) if answer.ok else body
+                return web.Response(status=answer.status, body=done, content_type=answer.content_type)
+        except aiohttp.ClientError:
+            return end(request, reset=True)
+
+    def _ask(self, request: web.BaseRequest, where: Destination) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _OF_ONE_HOP]
+        return self._session.request(
+            request.method,
+            URL(where.target.origin + where.path, encoded=True),
+            ssl=where.target.trust,
+            headers=headers,
+            data=_body(request) if request.body_exists else None,
+            allow_redirects=False,
+        )
 
     async def tell(self, lines: bytes, rule: Rule, *, over: bool) -> int:
         """Put lines into the answers that a rule means, and let them be over if asked; gives how many they are."""

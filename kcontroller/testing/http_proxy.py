@@ -30,7 +30,7 @@ from aiohttp import web
 
 from kcontroller.embedded.faults import Cut, Delay, Hang, Refuse
 from kcontroller.embedded.web.acceptor import Acceptor
-from kcontroller.embedded.web.certificates import Certificates
+from kcontroller.embedded.web.certificates import HOSTS, Certificates
 from kcontroller.testing.active import ActiveRule
 from kcontroller.testing.http_faults import Answer, HoldAnswer, Rule, Truncate
 from kcontroller.testing.http_forwarding import Forwarder, end
@@ -60,13 +60,16 @@ class HttpFaultProxy:
         ca_pem: the certificates that may sign the target's.
         seed: makes what is random (probabilities) the same for the same order of requests.
         record: keep `exchanges`, with all that watches were sent.
+        hosts: the DNS names of its certificate, besides loopback.
 
     Attributes:
         url: the proxy's own, with the path of the target.
         ca_pem: the certificate authority of the proxy.
     """
 
-    def __init__(self, target: str, *, ca_pem: str, seed: int = 0, record: bool = False) -> None:
+    def __init__(
+        self, target: str, *, ca_pem: str, seed: int = 0, record: bool = False, hosts: Collection[str] = HOSTS
+    ) -> None:
         self._target = Target.of(target, ca_pem)
         self._record = record
         self._seed = seed
@@ -75,7 +78,7 @@ class HttpFaultProxy:
         self._done: Counter[str] = Counter()
         self._open: dict[int, web.BaseRequest] = {}  # By id: aiohttp's requests cannot be hashed.
         self._exchanges: list[Exchange] = []
-        certificates = Certificates.make()
+        certificates = Certificates.make(hosts)
         self.ca_pem = certificates.ca_pem
         self._thread = LoopThread("kc-http-proxy")
         self._change, self._forwarder, self._http, self._acceptor = self._thread.run(self._start(certificates))
@@ -265,8 +268,8 @@ class HttpFaultProxy:
         headers = {"Content-Type": "application/json", **refusal.headers}
         return web.Response(status=refuse.code, body=body, headers=headers)
 
-    def _destination(self, raw_path: str) -> Destination | None:
-        """Where a request goes; None for nowhere, which is answered with 404."""
+    def _destination(self, raw_path: str, *, host: str) -> Destination | None:  # noqa: ARG002 - for subclasses
+        """Where a request to a host goes; None for nowhere, which is answered with 404."""
         return Destination(self._target, raw_path)
 
     async def _forward(
@@ -278,7 +281,7 @@ class HttpFaultProxy:
         truncate: Truncate | None = None,
         hold: Rule | None = None,
     ) -> web.StreamResponse:
-        where = self._destination(request.raw_path)
+        where = self._destination(request.raw_path, host=request.host)
         if where is None:
             return self._refuse(Refuse(404))
         self._done["forwarded"] += 1

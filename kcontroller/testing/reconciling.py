@@ -21,8 +21,8 @@ from kcontroller.api.keys import Key, Request
 from kcontroller.api.objects import Object, key_of
 from kcontroller.client.writes import kind_of
 from kcontroller.controller import Builder, Context
-from kcontroller.controller.controller import name_of
 from kcontroller.controller.ledger import Ledger
+from kcontroller.controller.plan import name_of
 from kcontroller.errors import Wait
 from kcontroller.events import recorded
 from kcontroller.process.logs import Log

@@ -30,7 +30,7 @@ from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
@@ -233,7 +233,8 @@ class WorldCluster(Cluster):
 
     def __init__(self, world: World) -> None:
         self.config = Config("https://reconcile-once.invalid", ANONYMOUS)
-        self.name = ""
+        self.name = self.uid = ""
+        self.labels = {}
         self.leaving = StopToken()
         self._world = world
         self.client = world.client_for("kcontroller")
@@ -281,6 +282,10 @@ class WorldCluster(Cluster):
             msg = f"no cluster {name!r} is engaged"
             raise ClusterNotFound(msg)
         return self
+
+    def __iter__(self) -> Iterator[Cluster]:
+        """Iterate over the clusters: itself."""
+        return iter((self,))
 
     def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:  # noqa: ARG002 - as it overrides
         """Refuse: a reconcile has no use for it."""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kcontroller import Builder, Context, Request, Result
     from kcontroller.testing import ControlPlane, MiloRouter
     from kcontroller.testing.control_plane import ApiServer
+    from kcontroller.transport.config import Config
 
 PROJECTS = "/apis/resourcemanager.miloapis.com/v1alpha1/projects"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
@@ -108,7 +109,7 @@ class Fleet:
     def config(self) -> Any:
         return self.router.config(load_config(kubeconfig=str(self.plane.kubeconfig)))
 
-    def make(self, name: str, server: int = 1, *, ready: bool = True) -> str:
+    def make(self, name: str, server: int = 1, *, ready: bool = True, organization: str = "example") -> str:
         """Make a project and its ConfigMap; returns its name, which is no other test's."""
         project = f"{name}-{self.label}"
         self._servers[project] = self.plane.servers[server]
@@ -116,17 +117,18 @@ class Fleet:
         body = config_map("default", project, n="0")
         body["metadata"]["labels"] = {"test": self.label}
         assert self._servers[project].request("POST", CONFIG_MAPS, body)[0] == 201
-        self.create(project)
+        self.create(project, organization=organization)
         if ready:
             self.set_ready(project, "True")
         return project
 
-    def create(self, project: str) -> None:
+    def create(self, project: str, *, organization: str = "example") -> None:
+        labels = {"test": self.label, "resourcemanager.miloapis.com/organization-name": organization}
         body = {
             "apiVersion": "resourcemanager.miloapis.com/v1alpha1",
             "kind": "Project",
-            "metadata": {"name": project, "labels": {"test": self.label}},
-            "spec": {"ownerRef": {"kind": "Organization", "name": "example"}},
+            "metadata": {"name": project, "labels": labels},
+            "spec": {"ownerRef": {"kind": "Organization", "name": organization}},
         }
         assert self._root("POST", PROJECTS, body)["metadata"]["uid"]
 
@@ -239,12 +241,13 @@ def ours() -> set[threading.Thread]:
 
 
 @contextmanager
-def running(fleet: Fleet, *reconcilers: Reconciler, seconds: float = 2.0) -> Iterator[Manager]:
+def running(
+    fleet: Fleet, *reconcilers: Reconciler, seconds: float = 2.0, hub: Config | None = None, **options: Any
+) -> Iterator[Manager]:
     """A manager on the fleet's projects, which ends in time and leaves no thread, whatever hangs."""
     before = ours()
-    manager = Manager(
-        fleet.config, provider=MiloProvider(selector=f"test={fleet.label}"), options=ManagerOptions(**OPTIONS)
-    )
+    provider = MiloProvider(selector=f"test={fleet.label}", **options)
+    manager = Manager(hub or fleet.config, provider=provider, options=ManagerOptions(**OPTIONS))
     manager.add(*reconcilers)
     manager.start()
     try:

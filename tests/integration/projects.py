@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller import Builder, Context, Manager, Request
+    from kcontroller.multicluster import Provider
     from kcontroller.testing import Managers, ServerClient
 
 PROJECT = "resourcemanager.miloapis.com/v1alpha1 Project"
+CONTROL_PLANE = "infrastructure.miloapis.com/v1alpha1 ProjectControlPlane"
 CONFIG_MAP = "v1 ConfigMap"
 SECOND = 1.0
 
@@ -56,9 +58,11 @@ class Projects:
         self._client = client
         self.manager: Manager | None = None
 
-    def watch(self, managers: Managers, reconciler: Reconciler, *, selector: str = "", **options: Any) -> Manager:
+    def watch(
+        self, managers: Managers, reconciler: Reconciler, *, provider: Provider | None = None, **options: Any
+    ) -> Manager:
         """Start a manager on the projects."""
-        self.manager = managers(reconciler, provider=MiloProvider(selector=selector), **options)
+        self.manager = managers(reconciler, provider=provider or MiloProvider(), **options)
         return self.manager
 
     def make(self, name: str, **labels: str) -> None:
@@ -66,10 +70,10 @@ class Projects:
         body = {"metadata": {"name": name, "labels": labels}, "spec": spec}
         self._client.create(Object({"apiVersion": PROJECT.split(maxsplit=1)[0], "kind": "Project", **body}))
 
-    def ready(self, name: str, status: str = "True", reason: str = "Told") -> None:
+    def ready(self, name: str, status: str = "True", reason: str = "Told", *, condition: str = "Ready") -> None:
         project = self._client.get(PROJECT, Key("", name))
-        condition = {"type": "Ready", "status": status, "reason": reason, "message": ""}
-        project["status"] = {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+        told = {"type": condition, "status": status, "reason": reason, "message": ""}
+        project["status"] = {"conditions": [{**told, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
         self._client.status.patch(project)
 
     def label(self, name: str, **labels: str | None) -> None:
@@ -92,6 +96,13 @@ class Projects:
         project = self._client.get(PROJECT, Key("", name))
         project.metadata.finalizers.remove("example.com/hold")
         self._client.patch(project)
+
+    def plane_ready(self, name: str, status: str = "True") -> None:
+        """Say of the control plane of a Project whether it is ready."""
+        plane = self._client.get(CONTROL_PLANE, Key("", name))
+        condition = {"type": "ControlPlaneReady", "status": status, "reason": "Told", "message": ""}
+        plane["status"] = {"conditions": [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
+        self._client.status.patch(plane)
 
     def delete(self, name: str) -> None:
         self._client.delete(PROJECT, Key("", name))

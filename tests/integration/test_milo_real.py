@@ -17,10 +17,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from cross_cluster_sync import ConfigMapSync
 from widget import WidgetReconciler
 
 import kcontroller
-from kcontroller.testing import BlackHole, ControlPlane, FaultProxy, Hang, MiloRouter, Refuse, install_crds
+from kcontroller.multicluster.providers.milo import External
+from kcontroller.testing import (
+    BlackHole,
+    ControlPlane,
+    FaultProxy,
+    Hang,
+    HttpFaultProxy,
+    MiloRouter,
+    Refuse,
+    install_crds,
+)
 from kcontroller.testing.binaries import find
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from tests.integration.milo_fleet import (
@@ -40,6 +51,7 @@ if TYPE_CHECKING:
 
     from kcontroller import Manager
     from kcontroller.testing.control_plane import ApiServer
+    from kcontroller.testing.http_target import Destination
 
 ROOT = Path(kcontroller.__file__).parents[1]
 DEFINITIONS = Path(kcontroller.__file__).with_name("embedded") / "data" / "milo.yaml"
@@ -92,7 +104,7 @@ def at_work(fleet: Fleet, eventually: Callable[..., Any]) -> Iterator[tuple[Mana
         yield manager, follower, Times(follower, manager, eventually)
 
 
-def test_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
+def test_rows_01_02_03_06_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
     fleet: Fleet, at_work: tuple[Manager, Follower, Times]
 ) -> None:
     manager, follower, times = at_work
@@ -123,7 +135,7 @@ def test_a_project_comes_goes_comes_again_and_another_one_takes_its_name(
     times.reconciled("made again", project, fleet.set_ready(project, "True"), value="3")
 
 
-def test_a_project_that_is_being_deleted_stays_until_it_is_gone_and_one_that_loses_its_label_does_not(
+def test_rows_05_08_a_project_that_is_being_deleted_stays_until_it_is_gone_and_one_that_loses_its_label_does_not(
     fleet: Fleet, at_work: tuple[Manager, Follower, Times]
 ) -> None:
     _manager, follower, times = at_work
@@ -155,6 +167,48 @@ def test_projects_that_are_refused_come_when_they_are_not_refused_any_more(
     fleet.router.clear()
     for project in refused:
         follower.first(project, since=0.0)
+
+
+def test_row_09_through_the_path_of_an_organization_no_project_of_another_one_is_engaged(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
+    ours, theirs = fleet.make("ours", 1, organization="acme"), fleet.make("theirs", 2, organization="evil")
+    hub = fleet.config.with_server(
+        f"{fleet.router.url}/apis/resourcemanager.miloapis.com/v1alpha1/organizations/acme/control-plane"
+    )
+    with running(fleet, Follower(fleet.label), hub=hub) as manager:
+        late, strange = fleet.make("late", 3, organization="acme"), fleet.make("strange", 3, organization="evil")
+        eventually(lambda: state_of(manager, ours) == state_of(manager, late) == "engaged")
+        assert manager.cluster(ours).config.server.startswith(hub.server)
+        assert is_gone(manager, theirs)
+        assert is_gone(manager, strange)
+
+
+class Confused(HttpFaultProxy):
+    """A gateway that takes every project called ``lost`` for another one."""
+
+    def _destination(self, raw_path: str, *, host: str) -> Destination | None:
+        return super()._destination(raw_path.replace("/projects/lost-", "/projects/found-"), host=host)
+
+
+def test_row_12_a_project_that_a_gateway_takes_for_another_one_is_not_engaged(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
+    found, lost = fleet.make("found", 1), fleet.make("lost", 2)
+    follower = Follower(fleet.label)
+    with Confused(fleet.router.url, ca_pem=fleet.router.ca_pem) as gateway:
+        gate = gateway.config(fleet.config)
+        with running(fleet, follower, mode=External(gate), verify_parent=True) as manager:
+            eventually(lambda: state_of(manager, found) == "engaged")
+            follower.first(found, since=0.0)
+
+            def why() -> str:
+                return next(each.last_error for each in manager.clusters.states() if each.name == lost)
+
+            eventually(why)
+            assert f"takes us for inside of Project {found}, and not for inside of Project {lost}" in why()
+            assert is_gone(manager, lost)
+        assert follower.count(lost, since=0.0) == 0
 
 
 def test_widgets_of_one_name_in_three_projects_are_three_widgets(fleet: Fleet, eventually: Callable[..., Any]) -> None:
@@ -192,7 +246,7 @@ def test_widgets_of_one_name_in_three_projects_are_three_widgets(fleet: Fleet, e
             eventually(lambda server=server: server.request("GET", f"{path}/{name}")[0] == 404)
 
 
-def test_a_project_that_hangs_from_the_start_holds_up_nobody(
+def test_rows_14_15_44_a_project_that_hangs_from_the_start_holds_up_nobody(
     fleet: Fleet, at_work: tuple[Manager, Follower, Times], eventually: Callable[..., Any]
 ) -> None:
     manager, follower, times = at_work
@@ -211,7 +265,7 @@ def test_a_project_that_hangs_from_the_start_holds_up_nobody(
     eventually(lambda: state_of(manager, stuck) == "syncing")  # It hangs again while the manager is stopped.
 
 
-def test_a_project_that_begins_to_hang_holds_up_nobody_not_even_by_a_write_under_way(
+def test_rows_14_35_a_project_that_begins_to_hang_holds_up_nobody_not_even_by_a_write_under_way(
     fleet: Fleet, at_work: tuple[Manager, Follower, Times], eventually: Callable[..., Any]
 ) -> None:
     _manager, follower, times = at_work
@@ -263,7 +317,7 @@ def test_a_project_is_replaced_although_a_write_to_it_hangs(
     eventually(lambda: follower.writes[-1] == "done")
 
 
-def test_a_killed_server_of_a_project_disturbs_no_other_and_comes_back_by_itself(
+def test_row_18_a_killed_server_of_a_project_disturbs_no_other_and_comes_back_by_itself(
     fleet: Fleet, at_work: tuple[Manager, Follower, Times]
 ) -> None:
     _manager, follower, times = at_work
@@ -309,6 +363,46 @@ def test_a_killed_hub_stops_no_project_and_tells_afterwards_what_was_missed(
         line.add(BlackHole())  # The hub hangs while the manager is stopped.
 
 
+def test_rows_38_39_40_a_config_map_of_the_hub_is_copied_to_the_projects_that_it_chooses(
+    fleet: Fleet, eventually: Callable[..., Any]
+) -> None:
+    name, servers = f"ca-{fleet.label}", fleet.plane.servers
+
+    def found(number: int) -> tuple[int, Any]:
+        status, answer = servers[number].request("GET", f"{CONFIG_MAPS}/{name}")
+        return status, answer.get("data")
+
+    def label(project: str, **labels: str) -> None:
+        fleet.edit(project, labels={"test": fleet.label, **labels})
+
+    one, two = fleet.make("one", 1), fleet.make("two", 2)
+    label(two, tier="prod")
+    metadata = {
+        "name": name,
+        "labels": {"example.com/sync": "original"},
+        "annotations": {"example.com/sync-to": f"test={fleet.label},tier=prod"},
+    }
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "1"}}
+    with running(fleet, ConfigMapSync()) as manager:
+        eventually(lambda: all(state_of(manager, each) == "engaged" for each in (one, two)), within=10.0)
+        assert servers[0].request("POST", CONFIG_MAPS, body)[0] == 201
+        eventually(lambda: found(2) == (200, {"a": "1"}))
+        assert found(1)[0] == 404
+
+        label(one, tier="prod")
+        eventually(lambda: found(1) == (200, {"a": "1"}))
+        label(two, tier="test")
+        eventually(lambda: found(2)[0] == 404)
+        three = fleet.make("three", 3)
+        label(three, tier="prod")
+        eventually(lambda: found(3) == (200, {"a": "1"}))
+
+        servers[3].request("DELETE", f"{CONFIG_MAPS}/{name}")
+        eventually(lambda: found(3) == (200, {"a": "1"}))
+        servers[0].request("DELETE", f"{CONFIG_MAPS}/{name}")
+        eventually(lambda: [found(number)[0] for number in range(4)] == [404] * 4)
+
+
 SOURCE = """
 from kcontroller import Reconciler
 from kcontroller.controller import predicates
@@ -327,7 +421,7 @@ class Follower(Reconciler):
 """
 
 
-def test_a_process_ends_in_order_although_projects_hang(
+def test_row_60_a_process_ends_in_order_although_projects_hang(
     fleet: Fleet, tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:
     source = tmp_path / "follower.py"

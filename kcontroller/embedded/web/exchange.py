@@ -80,6 +80,7 @@ class Exchange:
         if milo and _CONTROL_PLANE in path:
             place = place_of(path)
             self.plane, self.inner, self._extra = place.plane, place.path, place.extra
+            self.query = place.confined(self.query)
         if "%" in path:
             if _BAD_ESCAPE.search(path):
                 raise Malformed

@@ -84,6 +84,18 @@ class Identity:
         """
         return self._tokens[name]
 
+    def rotate(self, name: str) -> str:
+        """Give a user another token, and know the old one no more.
+
+        Raises:
+            KeyError: there is no such user.
+        """
+        old, new = self._tokens[name], secrets.token_urlsafe(24)
+        user = self._users[old]
+        self._tokens[name], self._users[new], self._by_header[f"Bearer {new}"] = new, user, user
+        del self._users[old], self._by_header[f"Bearer {old}"]
+        return new
+
     def names(self) -> list[str]:
         """List the users."""
         return sorted(self._tokens)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from kcontroller.errors import ConfigError
 from kcontroller.process.clock import SYSTEM_CLOCK
@@ -15,8 +16,7 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(msgspec.Struct, frozen=True):
     """One option of a provider.
 
     Attributes:
@@ -34,8 +34,7 @@ class Option:
     required: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderContext:
+class ProviderContext(msgspec.Struct, frozen=True):
     """What surrounds a provider that is made from words.
 
     Attributes:
@@ -47,8 +46,7 @@ class ProviderContext:
     clock: Clock = SYSTEM_CLOCK
 
 
-@dataclass(frozen=True, slots=True)
-class ProviderType:
+class ProviderType(msgspec.Struct, frozen=True):
     """A provider that has a name: what an entry point of the group ``kcontroller.providers`` holds.
 
     Attributes:

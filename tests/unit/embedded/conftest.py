@@ -82,7 +82,7 @@ class Server:
     def call(self, method: str, path: str) -> calls.Call:
         parts = urlsplit(path)
         place = place_of(parts.path)
-        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        query = place.confined(dict(parse_qsl(parts.query, keep_blank_values=True)))
         user = calls.User("admin", ("system:masters",))
         return calls.parse(
             self.api.backend.catalog, method, place.path, query, user, plane=place.plane, agent="test/1.0"

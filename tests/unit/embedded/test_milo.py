@@ -41,6 +41,33 @@ def test_a_path_is_built_for_a_project_and_empty_for_the_root() -> None:
     assert control_plane_path("") == ""
 
 
+def test_the_path_of_an_organization_leads_to_the_root_unless_a_project_follows() -> None:
+    theirs = "/apis/resourcemanager.miloapis.com/v1alpha1/organizations/acme/control-plane"
+    place = place_of(f"{theirs}{PROJECTS}")
+
+    assert (place.plane, place.path, place.organization) == ("", PROJECTS, "acme")
+    assert place.extra["iam.miloapis.com/parent-type"] == ("Organization",)
+    assert place_of(f"/gateway{theirs}{INSIDE}/api").plane == "one"
+    assert place_of(f"{theirs}{INSIDE}/api").extra["iam.miloapis.com/parent-type"] == ("Project",)
+
+
+def test_an_organization_lists_its_own_projects_and_watches_those_of_all(new_server: Any) -> None:
+    server = new_server(options=Milo(projects=("ours",), organization="acme", cold_storage=False))
+    stranger = {
+        "apiVersion": "resourcemanager.miloapis.com/v1alpha1",
+        "kind": "Project",
+        "metadata": {"name": "theirs", "labels": {"resourcemanager.miloapis.com/organization-name": "evil"}},
+        "spec": {"ownerRef": {"kind": "Organization", "name": "evil"}},
+    }
+    server.done("POST", PROJECTS, stranger)
+    theirs = f"/apis/resourcemanager.miloapis.com/v1alpha1/organizations/acme/control-plane{PROJECTS}"
+
+    assert server.names(PROJECTS) == ["ours", "theirs"]
+    assert server.names(theirs) == ["ours"]
+    assert server.names(f"{theirs}?labelSelector=resourcemanager.miloapis.com/organization-name=evil") == []
+    assert server.done("GET", f"{theirs}/theirs")["metadata"]["name"] == "theirs"
+
+
 def test_projects_become_ready_with_a_control_plane_object_and_a_default_namespace(milo: Any) -> None:
     project = milo.done("GET", f"{PROJECTS}/one")
 
@@ -49,6 +76,42 @@ def test_projects_become_ready_with_a_control_plane_object_and_a_default_namespa
     plane = milo.done("GET", "/apis/infrastructure.miloapis.com/v1alpha1/projectcontrolplanes/one")
     assert condition(plane, "ControlPlaneReady") == "False"
     assert milo.names(f"{INSIDE}/api/v1/namespaces") == ["default"]
+
+
+def test_a_suspended_project_takes_no_writes_but_those_that_let_a_deletion_end(
+    milo: Any, new_config_map: Callable[..., Any]
+) -> None:
+    maps = f"{INSIDE}/api/v1/namespaces/default/configmaps"
+    milo.done("POST", maps, new_config_map("kept"))
+    going = new_config_map("going")
+    going["metadata"]["finalizers"] = ["example.com/x"]
+    milo.done("POST", maps, going)
+    milo.done("DELETE", f"{maps}/going")
+    suspend(milo, "one", "True")
+
+    code, status = milo.ask("POST", maps, new_config_map("b"))
+    assert (code, status["reason"]) == (403, "Forbidden")
+    assert [cause["reason"] for cause in status["details"]["causes"]] == ["ProjectSuspended"]
+    patch = {"data": {"a": "b"}}
+    assert milo.ask("PATCH", f"{maps}/kept", patch, "application/merge-patch+json")[0] == 403
+    assert milo.names(maps) == ["going", "kept"]
+    free = {"metadata": {"finalizers": None}}
+    milo.done("PATCH", f"{maps}/going", free, "application/merge-patch+json")
+    milo.done("DELETE", f"{maps}/kept")
+    assert milo.names(maps) == []
+    milo.done("POST", f"{PROJECTS}/two/control-plane/api/v1/namespaces/default/configmaps", new_config_map("b"))
+
+    suspend(milo, "one", "False")
+    milo.done("POST", maps, new_config_map("b"))
+
+
+def suspend(server: Any, name: str, status: str) -> None:
+    project = server.done("GET", f"{PROJECTS}/{name}")
+    conditions = [each for each in project["status"]["conditions"] if each["type"] != "Suspended"]
+    told = {"type": "Suspended", "status": status, "reason": "Test", "message": ""}
+    conditions.append({**told, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    body = {"status": {"conditions": conditions}}
+    server.done("PATCH", f"{PROJECTS}/{name}/status", body, "application/merge-patch+json")
 
 
 def test_by_hand_a_new_project_has_no_condition_that_says_ready(new_server: Any) -> None:

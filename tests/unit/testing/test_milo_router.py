@@ -117,6 +117,53 @@ def test_a_path_leads_to_the_server_of_its_project_and_the_rest_to_the_root(
     assert targets(servers) == [[there] if number == where else [] for number in range(3)]
 
 
+@pytest.mark.parametrize(
+    ("query", "there"),
+    [
+        ("", "?labelSelector=resourcemanager.miloapis.com%2Forganization-name%3Dacme"),
+        (
+            "?labelSelector=a&limit=1",
+            "?labelSelector=a%2Cresourcemanager.miloapis.com%2Forganization-name%3Dacme&limit=1",
+        ),
+        ("?watch=true&limit=1", "?watch=true&limit=1"),
+    ],
+)
+def test_an_organization_lists_its_own_projects_and_watches_those_of_all(
+    query: str, there: str, ask: Callable[..., tuple[int, Any]], servers: list[Server]
+) -> None:
+    projects = "/apis/resourcemanager.miloapis.com/v1alpha1/projects"
+    theirs = "/apis/resourcemanager.miloapis.com/v1alpha1/organizations/acme/control-plane"
+    ask(theirs + projects + query)
+    ask(f"{theirs}{CANONICAL.format('p1')}/api")
+
+    assert targets(servers) == [[projects + there], ["/api"], []]
+
+
+@pytest.mark.parametrize(
+    ("path", "parent"),
+    [
+        ("", None),
+        (CANONICAL.format("p1"), ["Project", "p1"]),
+        ("/projects/p1/control-plane", ["Project", "p1"]),
+        ("/organizations/acme/control-plane", ["Organization", "acme"]),
+    ],
+)
+def test_a_review_shows_by_whose_path_it_came(path: str, parent: Any, api_server: EmbeddedServer) -> None:
+    with MiloRouter(api_server, {"p1": api_server}) as router:
+        trust = ssl.create_default_context(cadata=router.ca_pem)
+        connection = http.client.HTTPSConnection("127.0.0.1", router.port, timeout=10, context=trust)
+        headers = {"Authorization": f"Bearer {api_server.token}", "Content-Type": "application/json"}
+        connection.request("POST", f"{path}/apis/authentication.k8s.io/v1/selfsubjectreviews", "{}", headers)
+        answer = connection.getresponse()
+        user = json.loads(answer.read())["status"]["userInfo"]
+        connection.close()
+
+    extra = user.get("extra", {})
+    found = [extra.get(f"iam.miloapis.com/parent-{part}", [None])[0] for part in ("type", "name")]
+    assert (answer.status, user["username"]) == (201, "admin")
+    assert found == (parent or [None, None])
+
+
 def test_a_project_without_a_server_is_not_found_until_it_gets_one(
     router: MiloRouter, ask: Callable[..., tuple[int, Any]], servers: list[Server]
 ) -> None:
