@@ -74,14 +74,15 @@ def api_error(
     details = parsed.details or _Details()
     retry_after = (headers or {}).get("retry-after", "")
     seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else details.retry_after_seconds
-    return error_type(status, parsed.reason)(
+    causes = tuple(cause.reason for cause in details.causes or ())
+    return error_type(status, parsed.reason, causes)(
         " ".join(parsed.message.split()),
         status=status,
         reason=parsed.reason,
         verb=verb,
         resource=resource,
         retry_after=seconds,
-        causes=tuple(cause.reason for cause in details.causes or ()),
+        causes=causes,
     )
 
 

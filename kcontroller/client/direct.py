@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.paths import collection_path, creation_path, object_path, with_query
 from kcontroller.client.answers import SUCCESS, api_error, list_page, stamped
@@ -30,10 +32,10 @@ _JSON: Final = "application/json"
 _METHODS: Final = {"create": "POST", "update": "PUT", "patch": "PATCH", "delete": "DELETE"}
 
 
-class DirectPort:
+class DirectPort(msgspec.Struct, frozen=True):
     """Reads and writes at the server; implements `Reader` and `Writer`.
 
-    Args:
+    Attributes:
         sender: sends the requests.
         mapper: knows how kinds are served.
         stop: ends a running request with `Stopped`.
@@ -41,20 +43,11 @@ class DirectPort:
         guard: called right before each sending of a write; it may refuse, see `NotLeader`.
     """
 
-    def __init__(
-        self,
-        sender: Sender,
-        mapper: RestMapper,
-        *,
-        stop: StopToken | None = None,
-        deadline: Deadline | None = None,
-        guard: Callable[[], None] | None = None,
-    ) -> None:
-        self._sender = sender
-        self._mapper = mapper
-        self._stop = stop
-        self._deadline = deadline
-        self._guard = guard
+    sender: Sender
+    mapper: RestMapper
+    stop: StopToken | None = None
+    deadline: Deadline | None = None
+    guard: Callable[[], None] | None = None
 
     def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
         """Read one object from the server, or its metadata."""
@@ -125,35 +118,35 @@ class DirectPort:
 
     def _ask(self, request: HttpRequest, resource: ResourceMapping, subresource: str) -> bytes:
         timeout = self._seconds_left(f"{request.verb} {resource}")
-        answer = self._sender.send(request, timeout=timeout, stop=self._stop, guard=self._guard)
+        answer = self.sender.send(request, timeout=timeout, stop=self.stop, guard=self.guard)
         if answer.status in SUCCESS:
             return answer.body
         name = f"{resource}/{subresource}" if subresource else str(resource)
         error = api_error(answer.status, answer.body, verb=request.verb, resource=name, headers=answer.headers)
         if isinstance(error, NotFound) and not error.reason and not subresource:
             # The path itself is unknown, not the object: the CRD is gone or serves another version.
-            self._mapper.forget(resource.gvk)
+            self.mapper.forget(resource.gvk)
             msg = f"the server does not serve {resource.gvk} any more; {error}"
             raise KindNotServed(msg) from error
         raise error
 
     def _resolve(self, kind: KindRef) -> ResourceMapping:
-        known = self._mapper.known(kind)
+        known = self.mapper.known(kind)
         if known is not None:
             return known
-        return self._mapper.resolve(kind, timeout=self._seconds_left(f"discovery of {gvk_of(kind)}"), stop=self._stop)
+        return self.mapper.resolve(kind, timeout=self._seconds_left(f"discovery of {gvk_of(kind)}"), stop=self.stop)
 
     def _pause(self, seconds: float) -> None:
-        if self._deadline is not None:
-            seconds = min(seconds, max(0.0, self._deadline.remaining()))  # What is sent next says that time is over.
-        with StopToken(*([self._stop] if self._stop else [])) as token:
+        if self.deadline is not None:
+            seconds = min(seconds, max(0.0, self.deadline.remaining()))  # What is sent next says that time is over.
+        with StopToken(*([self.stop] if self.stop else [])) as token:
             token.wait(seconds)
             token.raise_if_stopped()
 
     def _seconds_left(self, what: str) -> float:
-        if self._deadline is None:
+        if self.deadline is None:
             return REQUEST_SECONDS
-        seconds = min(REQUEST_SECONDS, self._deadline.remaining())
+        seconds = min(REQUEST_SECONDS, self.deadline.remaining())
         if seconds <= 0:
             msg = f"the reconcile's time is over; {what} was not sent"
             raise RequestTimeout(msg, sent=False)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, ResourceMapping
+    from kcontroller.client.shared_mappings import SharedMappings
     from kcontroller.process.clock import Clock
     from kcontroller.process.stop import StopToken
     from kcontroller.transport.messages import HttpResponse
@@ -78,9 +79,11 @@ def kind_from(body: bytes, status: int, gvk: GVK) -> ResourceMapping:
 class RestMapper:
     """Remembers how kinds are served; safe for all threads."""
 
-    def __init__(self, sender: Sender, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        """Know nothing yet."""
+    def __init__(self, sender: Sender, *, clock: Clock = SYSTEM_CLOCK, shared: SharedMappings | None = None) -> None:
+        """Know nothing yet but what others `shared`."""
         self._sender = sender
+        self._shared = shared
+        self._doubted: set[GVK] = set()
         self._lock = threading.Lock()
         self._known: dict[GVK, ResourceMapping] = {}
         # A thousand reconciles that fail for want of one CRD need not ask a thousand times.
@@ -91,19 +94,26 @@ class RestMapper:
         stated = mapping_of(kind)
         if stated is not None and stated.plural:
             return stated
+        gvk = gvk_of(kind)
         with self._lock:
-            return self._known.get(gvk_of(kind))
+            found = self._known.get(gvk)
+            if found is None and self._shared is not None and gvk not in self._doubted:
+                found = self._shared.get(gvk)
+            return found
 
     def learn(self, mapping: ResourceMapping) -> None:
         """Remember what someone else discovered."""
         with self._lock:
             self._known[mapping.gvk] = mapping
             self._absent.pop(mapping.gvk, None)
+        if self._shared is not None:
+            self._shared.learn(mapping)
 
     def forget(self, gvk: GVK) -> None:
         """Ask again next time: the resource answered 404, so that its CRD may be gone or changed."""
         with self._lock:
             self._known.pop(gvk, None)
+            self._doubted.add(gvk)
 
     def resolve(
         self, kind: KindRef, *, timeout: float = REQUEST_SECONDS, stop: StopToken | None = None

@@ -41,6 +41,7 @@ from kcontroller.api.differences import same
 from kcontroller.api.objects import without_server_metadata
 from kcontroller.errors import (
     ApiError,
+    ClusterUnavailable,
     Conflict,
     KControllerError,
     KindNotServed,
@@ -77,7 +78,7 @@ def is_open(error: BaseException) -> bool:
 
 def is_refused(error: BaseException) -> bool:
     """Whether it proves that the write has not happened. Where work was stopped, or anything else failed, it may."""
-    return isinstance(error, ApiError | TransportError) and not is_open(error)
+    return isinstance(error, ApiError | TransportError | ClusterUnavailable) and not is_open(error)
 
 
 def settle(
@@ -130,7 +131,7 @@ def settle(
 def _repeated(again: Callable[[], bytes], settlement: _Settlement) -> bytes | KControllerError:
     try:
         return again()
-    except (ApiError, TransportError, KindNotServed) as refusal:
+    except (ApiError, TransportError, KindNotServed, ClusterUnavailable) as refusal:
         if settlement.is_apply and isinstance(refusal, Conflict):
             raise
         return refusal
@@ -205,7 +206,15 @@ class _Settlement(msgspec.Struct, frozen=True):
             identity = metadata["uid"], metadata["resourceVersion"]
         except NotFound as gone:
             return self._without_object(gone)
-        except (ApiError, TransportError, KindNotServed, ValueError, LookupError, TypeError) as error:
+        except (
+            ApiError,
+            TransportError,
+            KindNotServed,
+            ClusterUnavailable,
+            ValueError,
+            LookupError,
+            TypeError,
+        ) as error:
             raise _Unreadable(error) from error
         return self._with_object(found, shown, *identity)
 

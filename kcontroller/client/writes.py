@@ -72,17 +72,16 @@ class WriteOptions(msgspec.Struct, frozen=True):
         )
 
 
-class ObjectWriter:
+class ObjectWriter(msgspec.Struct, frozen=True):
     """Turns objects into requests; safe for all threads.
 
-    Args:
+    Attributes:
         ports: where to read and write.
         options: what every write carries.
     """
 
-    def __init__(self, ports: Ports, options: WriteOptions) -> None:
-        self.ports = ports
-        self.options = options
+    ports: Ports
+    options: WriteOptions
 
     def local(self, key: Key | Request) -> Key:
         """Take the key out of a request, which must be one of this cluster."""
@@ -91,7 +90,7 @@ class ObjectWriter:
         if key.cluster != self.ports.cluster:
             msg = f"{key} belongs to cluster {key.cluster!r}, but this client is of {self.ports.cluster!r}"
             raise ClusterMismatch(msg)
-        return key.key
+        return Key(key.namespace, key.name)
 
     def send(
         self,

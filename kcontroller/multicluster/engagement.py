@@ -8,15 +8,32 @@
 A provider says what it wishes (`present`, `absent`); the newest wish counts and is acted on as soon as what is there
 has gone. Each connection is a *generation*: whatever is told of an older one changes nothing. Nothing waits for ever:
 a connection that comes too late is closed when it comes, and a draining cluster is closed when its time is over.
+
+Another configuration of an engaged cluster is proved beside the one in use and takes its place only then; the cluster
+stays engaged all the while (ADR 0028). Another uid is another cluster: the old one leaves before it comes.
 """
 
 from __future__ import annotations
 
-import enum
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
+from kcontroller.multicluster.actions import (
+    Action,
+    Adopt,
+    Announce,
+    Close,
+    Connect,
+    Drain,
+    Engage,
+    Failed,
+    Keep,
+    Overdue,
+    Prove,
+    Relabel,
+    State,
+)
 from kcontroller.process.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -30,77 +47,11 @@ DRAIN_SECONDS: Final = 10.0
 ENGAGEMENT: Final = Backoff(initial=0.5, cap=30.0, jitter=0.5)
 """Between the tries to engage a cluster."""
 
+SYNC_SECONDS: Final = 30.0
+"""How long the caches of a cluster may fill before that is called a failure; its informers go on trying."""
+
 STABLE_SECONDS: Final = ENGAGEMENT.cap
 """A cluster that was engaged for so long begins with the shortest backoff when it fails."""
-
-
-class State(enum.Enum):
-    """Where a cluster stands.
-
-    Attributes:
-        DISCOVERED: told of, and waiting for the next try.
-        CONNECTING: being made.
-        SYNCING: its caches fill.
-        ENGAGED: every member has its first objects.
-        DRAINING: it leaves; its last reconciles end.
-        GONE: it has left, or never was there.
-    """
-
-    DISCOVERED = "discovered"
-    CONNECTING = "connecting"
-    SYNCING = "syncing"
-    ENGAGED = "engaged"
-    DRAINING = "draining"
-    GONE = "gone"
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """Make the cluster; answer with `connected` or `failed`."""
-
-    generation: int
-    spec: ClusterSpec
-
-
-@dataclass(frozen=True, slots=True)
-class Engage:
-    """Let the members take it on; answer with `synced` when all of them are, or `failed`."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drain:
-    """Let the members let go of it and stop its reconciles; answer with `idle` when nothing works on it any more."""
-
-    generation: int
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """End it, whatever still runs. Nothing is to be answered."""
-
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """Tell people; it is tried again in so many seconds."""
-
-    why: str
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Announce:
-    """The state is another one."""
-
-    state: State
-    why: str = ""
-
-
-Action: TypeAlias = Connect | Engage | Drain | Close | Failed | Announce
 
 
 class Engagement:
@@ -116,7 +67,10 @@ class Engagement:
         state: where it stands.
         spec: what is connected, or is tried next.
         due: when `tick` must be called; infinite if nothing but an event can go on.
-        retry_at: `spec` has failed and is not tried again before; also if it leaves and comes back meanwhile.
+        retry_at: what was tried has failed and is not tried again before; also if it leaves and comes back meanwhile.
+        generation: of the connection.
+        failures: how many tries have failed in a row.
+        failure: what went wrong in the last of them; "" when that is over.
     """
 
     def __init__(self, *, backoff: Backoff = ENGAGEMENT, rng: random.Random | None = None) -> None:
@@ -126,21 +80,27 @@ class Engagement:
         self.retry_at = -math.inf
         self._backoff = backoff
         self._rng = rng
+        self.generation = 0
+        self.failures = 0
+        self.failure = ""
         self._wish: ClusterSpec | None = None
-        self._generation = 0
+        self._asked: ClusterSpec | None = None  # What the connection was made of, or is being made.
+        self._trial = 0
+        self._generations = 0
         self._why = ""
-        self._failures = 0
-        self._failure = ""
         self._engaged_at = math.inf
 
     # ---- the provider's wishes -----------------------------------------------------------------------------------
 
     def present(self, spec: ClusterSpec, now: float) -> list[Action]:
-        """The cluster is there; the same again changes nothing."""
-        if spec == self._wish:
-            return []
+        """The cluster is there; the same again changes nothing, and what does not belong to its identity little."""
+        if self._wish is not None and spec.identity == self._wish.identity:
+            self._wish = spec
+            return self._describe(spec)
         self._wish = spec
         match self.state:
+            case State.ENGAGED if _goes_on(self.spec, spec) and self.spec is not None:
+                return [*self._describe(spec), *self._exchange(self.spec, spec)]
             case State.SYNCING | State.ENGAGED:
                 return self._drain(_difference(self.spec, spec), now)
             case State.DRAINING:
@@ -164,36 +124,52 @@ class Engagement:
 
     # ---- what became of the actions ------------------------------------------------------------------------------
 
-    def connected(self, generation: int, now: float) -> list[Action]:  # noqa: ARG002 - as all events
+    def connected(self, generation: int, now: float) -> list[Action]:
         """The cluster is made, and its thread runs."""
-        if generation != self._generation:
+        if generation != self.generation:
             return [Close(generation)]
-        return [self._enter(State.SYNCING), Engage(generation)]
+        announce = self._enter(State.SYNCING)
+        self.due = now + SYNC_SECONDS
+        described = [] if self.spec is None or self.spec == self._asked else [Relabel(self.spec)]
+        return [announce, *described, Engage(generation)]
 
     def synced(self, generation: int, now: float) -> list[Action]:
         """Every member has its first objects."""
-        if generation != self._generation or self.state is not State.SYNCING:
+        if generation != self.generation or self.state is not State.SYNCING:
             return []
-        self._engaged_at = now
+        self._engaged_at, self.failure = now, ""
         return [self._enter(State.ENGAGED)]
 
+    def proved(self, generation: int, now: float) -> list[Action]:  # noqa: ARG002 - as all events
+        """The configuration of a `Prove` works."""
+        if generation != self._trial or self._wish is None:
+            return []
+        self._trial, self.failures, self.failure = 0, 0, ""
+        self.spec = self._wish
+        return [Adopt(self.spec)]
+
     def failed(self, generation: int, why: str, now: float) -> list[Action]:
-        """It could not be made, a member did not take it, or its thread has died: all of it is undone."""
-        if generation != self._generation:
+        """It could not be made, a member did not take it, or its thread has died: all of it is undone.
+
+        Of a `Prove`: it does not work, and what is in use goes on.
+        """
+        if generation == self._trial:
+            seconds = self._count_failure(why)
+            self._trial, self.due = 0, now + seconds
+            return [Failed(why, seconds)]
+        if generation != self.generation:
             return []
         match self.state:
             case State.CONNECTING:
-                failure = self._count_failure(why, now)
-                return [failure, *self._begin(now)]
+                return [self._fail(why, now), *self._begin(now)]
             case State.SYNCING | State.ENGAGED:
-                failure = self._count_failure(why, now)
-                return [failure, *self._drain(why, now)]
+                return [self._fail(why, now), *self._drain(why, now)]
             case _:
                 return []
 
     def idle(self, generation: int, now: float) -> list[Action]:
         """Nothing works on it any more."""
-        if generation != self._generation or self.state is not State.DRAINING:
+        if generation != self.generation or self.state is not State.DRAINING:
             return []
         return self._close(now)
 
@@ -201,51 +177,97 @@ class Engagement:
         """Look at the time."""
         if now < self.due:
             return []
-        return self._close(now) if self.state is State.DRAINING else self._begin(now)
+        match self.state:
+            case State.DRAINING:
+                return self._close(now)
+            case State.SYNCING:
+                self.due = math.inf
+                return [Overdue()]
+            case State.ENGAGED:
+                return self._prove()
+            case _:
+                return self._begin(now)
 
     # ---- steps ---------------------------------------------------------------------------------------------------
 
+    def _describe(self, spec: ClusterSpec) -> list[Action]:
+        """Take on what does not belong to the identity."""
+        if self.spec is None or not _goes_on(self.spec, spec):
+            return []
+        described = replace(spec, config=self.spec.config)
+        if described == self.spec:
+            return []
+        self.spec = described
+        return [Relabel(described)] if self.state in {State.SYNCING, State.ENGAGED} else []
+
+    def _exchange(self, used: ClusterSpec, wanted: ClusterSpec) -> list[Action]:
+        self._trial, self.failures, self.failure, self.due = 0, 0, "", math.inf
+        return [Keep()] if used.identity == wanted.identity else self._prove()
+
+    def _prove(self) -> list[Action]:
+        assert self._wish is not None  # noqa: S101 - an engaged cluster is wished for
+        self._trial, self.due = self._next(), math.inf
+        return [Prove(self._trial, self._wish)]
+
     def _begin(self, now: float) -> list[Action]:
         assert self._wish is not None  # noqa: S101 - every caller has one
-        if self._wish != self.spec:
-            self._failures, self.retry_at = 0, -math.inf
+        if self.spec is None or self._wish.identity != self.spec.identity:
+            self.failures, self.failure, self.retry_at = 0, "", -math.inf
         self.spec = self._wish
-        self._generation += 1
+        self.generation = self._next()
         if now < self.retry_at:
-            announce = self._enter(State.DISCOVERED, self._failure)
+            announce = self._enter(State.DISCOVERED, self.failure)
             self.due = self.retry_at
             return [announce]
-        return [self._enter(State.CONNECTING), Connect(self._generation, self.spec)]
+        self._asked = self.spec
+        return [self._enter(State.CONNECTING), Connect(self.generation, self.spec)]
 
     def _drain(self, why: str, now: float) -> list[Action]:
         self._why = why
         announce = self._enter(State.DRAINING, why)
         self.due = now + DRAIN_SECONDS
-        return [announce, Drain(self._generation, why)]
+        return [announce, Drain(self.generation, why)]
 
     def _close(self, now: float) -> list[Action]:
-        close = Close(self._generation)
+        close = Close(self.generation)
         return [close, *self._end(), *(() if self._wish is None else self._begin(now))]
 
     def _end(self) -> list[Action]:
-        self._generation += 1
+        self.generation = self._next()
         return [self._enter(State.GONE, self._why)]
 
-    def _count_failure(self, why: str, now: float) -> Failed:
+    def _next(self) -> int:
+        self._generations += 1
+        return self._generations
+
+    def _fail(self, why: str, now: float) -> Failed:
         if self.state is State.ENGAGED and now - self._engaged_at >= STABLE_SECONDS:
-            self._failures = 0
-        self._why = self._failure = why
-        self._failures += 1
-        seconds = self._backoff.delay(self._failures, rng=self._rng)
+            self.failures = 0
+        self._why = why
+        seconds = self._count_failure(why)
         self.retry_at = now + seconds
         return Failed(why, seconds)
+
+    def _count_failure(self, why: str) -> float:
+        self.failure = why
+        self.failures += 1
+        return self._backoff.delay(self.failures, rng=self._rng)
 
     def _enter(self, state: State, why: str = "") -> Announce:
         self.state = state
         self.due = math.inf
+        self._trial = 0
         return Announce(state, why)
 
 
+def _goes_on(old: ClusterSpec | None, new: ClusterSpec) -> bool:
+    """Whether both are the same cluster with the same in memory, however it is reached."""
+    return old is not None and (old.uid, old.namespaces) == (new.uid, new.namespaces)
+
+
 def _difference(old: ClusterSpec | None, new: ClusterSpec) -> str:
-    another = "another uid" if old is not None and old.uid != new.uid else "another configuration"
-    return f"it was replaced by one with {another}"
+    if old is not None and old.uid != new.uid:
+        return "it was replaced by one with another uid"
+    if old is not None and old.namespaces != new.namespaces:
+        return "it was replaced by one with other namespaces"
+    return "it was replaced by one with another configuration"

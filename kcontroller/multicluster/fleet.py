@@ -1,79 +1,55 @@
 """The thread that engages clusters: it asks the `Engagement` of each name what to do, and does it.
 
 It never waits for a network, a thread or a reconcile, so that one cluster that hangs holds up nothing: what must end is
-told to, and looked at again later.
+told to, and looked at again later. What it does for one cluster costs the same whether there are ten or a thousand.
 """
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from kcontroller.multicluster.engagement import (
+from kcontroller.multicluster.actions import (
     Action,
+    Adopt,
     Announce,
     Close,
     Connect,
     Drain,
     Engage,
-    Engagement,
     Failed,
+    Keep,
+    Overdue,
+    Prove,
+    Relabel,
     State,
 )
+from kcontroller.multicluster.departed import Departed
 from kcontroller.multicluster.incarnation import Incarnation
 from kcontroller.multicluster.mailbox import Mailbox
+from kcontroller.multicluster.reports import Reports
+from kcontroller.multicluster.slots import Slot, Slots
+from kcontroller.multicluster.standings import Standings
 from kcontroller.process.descriptors import no_room
 from kcontroller.process.logs import Log, described
-from kcontroller.process.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from datetime import datetime
 
     from kcontroller.cluster import Cluster
+    from kcontroller.multicluster.checks import Checks
+    from kcontroller.multicluster.first_list import FirstList
+    from kcontroller.multicluster.listeners import Listeners
     from kcontroller.multicluster.member import Member
-    from kcontroller.multicluster.provider import ClusterSpec
+    from kcontroller.multicluster.proofs import Proofs
+    from kcontroller.multicluster.provider import Check, ClusterSpec
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
 
-V = TypeVar("V")
-
 _OPENING_SECONDS: Final = 5.0  # A cluster that was made so long ago has opened its connections.
-_LOOK_SECONDS: Final = 1.0  # Between two looks at the threads of clusters that were closed.
 
 _log: Final = Log("kcontroller.multicluster")
-
-
-class ClusterState(msgspec.Struct, frozen=True):
-    """Where a cluster stands.
-
-    Attributes:
-        name: the provider's.
-        uid: of what stands for it; "" if the provider has none.
-        state: see there.
-        since: wall time at which it came there.
-        why: what brought it there, where that needs words.
-    """
-
-    name: str
-    uid: str
-    state: State
-    since: datetime
-    why: str = ""
-
-
-class _Slot:
-    """One cluster name."""
-
-    __slots__ = ("engagement", "incarnation", "name")
-
-    def __init__(self, name: str, engagement: Engagement) -> None:
-        self.name = name
-        self.engagement = engagement
-        self.incarnation: Incarnation | None = None
 
 
 class Fleet:
@@ -83,44 +59,46 @@ class Fleet:
 
     Args:
         connect: makes the cluster of a spec; it is not started yet. Must not wait for the network.
+        first: for which of them readiness waits.
         clock: the time.
         metrics: where to count.
         on_gone: told once of each cluster that was closed. Must not block.
+        listeners: told of the clusters that come and go.
+        proofs: try configurations.
+        checks: look at clusters before they are connected.
 
     Attributes:
-        clusters: what is connected and not leaving. These dictionaries are read by any thread without a lock: they are
-            never changed, a new one takes the place of the old.
-        states: where each name stands; one that has left is not there.
-        awaited: the monotonic times at which the clusters of the first list were told, unless they have been engaged or
-            have failed since.
-        listed: whether the provider has told its first list.
+        clusters: what is connected and not leaving; changed in place, see `Standings` for what a reader may do.
+        standings: where each of them stands.
     """
 
     def __init__(
         self,
         *,
         connect: Callable[[ClusterSpec], Cluster],
+        first: FirstList,
         clock: Clock,
         metrics: Metrics,
         on_gone: Callable[[Cluster], None],
+        listeners: Listeners,
+        proofs: Proofs,
+        checks: Checks,
     ) -> None:
         self.clusters: dict[str, Cluster] = {}
-        self.states: dict[str, ClusterState] = {}
-        self.awaited: dict[str, float] = {}
-        self.listed = False
+        self.standings = Standings(first=first, clock=clock, metrics=metrics)
         self._connect = connect
         self._clock = clock
         self._metrics = metrics
         self._on_gone = on_gone
+        self._reports = Reports(self.standings, listeners, clock=clock, metrics=metrics)
+        self._proofs = proofs
+        self._checks = checks
         self._mailbox = Mailbox(clock=clock, due=self._next_due, look=self._look)
         self._members: list[Member] = []
-        self._slots: dict[str, _Slot] = {}
-        self._resting: dict[str, Engagement] = {}
+        self._slots = Slots(clock=clock)
+        self._departed = Departed()
+        self._openings: deque[float] = deque()
         self._closed = False
-        self._due: dict[str, float] = {}
-        self._departed: list[Incarnation] = []
-        self._look_at = math.inf
-        self._repeats = Repeats(clock=clock)
 
     def run(self) -> None:
         """Work until `stop`: the thread."""
@@ -140,9 +118,8 @@ class Fleet:
         """See `Sink`."""
         slot = self._slots.get(spec.name)
         if slot is None:
-            slot = self._slots[spec.name] = _Slot(spec.name, self._engagement(spec.name))
-            if not self.listed:
-                self.awaited = {**self.awaited, spec.name: self._clock.monotonic()}
+            slot = self._slots.made(spec.name)
+            self.standings.first.present(spec.name)
         self._do(slot, slot.engagement.present(spec, self._clock.monotonic()))
 
     def absent(self, name: str, why: str) -> None:
@@ -153,22 +130,29 @@ class Fleet:
 
     def all_listed(self) -> None:
         """See `Sink`."""
-        self.listed = True
+        self.standings.first.all_told()
 
     def join(self, member: Member) -> None:
         """Let a member work on every cluster from now on."""
         self._members.append(member)
-        for slot in tuple(self._slots.values()):
-            if slot.engagement.state in {State.SYNCING, State.ENGAGED}:
-                self._do(slot, self._engage(slot, member))
+        for slot in self._slots:
+            match slot.engagement.state:
+                case State.SYNCING:
+                    self._do(slot, self._engage(slot, member))
+                case State.ENGAGED:
+                    self._join(slot, member)
+
+    def listen(self, listener: object) -> None:
+        """Tell a listener of every cluster from now on, and of those that are engaged."""
+        self._reports.listen(listener, self._slots)
 
     def close(self) -> tuple[Incarnation, ...]:
         """End every cluster after `stop`; returns all whose threads may still live.
 
-        The thread may be making another one, if credentials hang: it closes that itself.
+        The thread may be making another one, if `connect` hangs: it closes that itself.
         """
         self._closed = True  # Before the look at what is there.
-        live = [slot.incarnation for slot in tuple(self._slots.values()) if slot.incarnation is not None]
+        live = [slot.incarnation for slot in self._slots if slot.incarnation is not None]
         for incarnation in live:
             incarnation.close()
         return (*live, *self._departed)
@@ -187,7 +171,7 @@ class Fleet:
         """An incarnation's thread has died."""
         self._tell(incarnation, lambda slot, now: slot.engagement.failed(incarnation.generation, why, now))
 
-    def _tell(self, incarnation: Incarnation, event: Callable[[_Slot, float], list[Action]]) -> None:
+    def _tell(self, incarnation: Incarnation, event: Callable[[Slot, float], list[Action]]) -> None:
         slot = self._slots.get(incarnation.cluster.name)
         if slot is not None and slot.incarnation is incarnation:
             self._do(slot, event(slot, self._clock.monotonic()))
@@ -195,107 +179,152 @@ class Fleet:
     # ---- what time brings ----------------------------------------------------------------------------------------
 
     def _next_due(self) -> float:
-        return min(self._look_at, min(self._due.values(), default=math.inf))
+        return min(self._slots.next_at, self._departed.next_at)
 
     def _look(self) -> None:
         now = self._clock.monotonic()
-        for name in [name for name, due in self._due.items() if due <= now]:
-            slot = self._slots[name]
+        for slot in self._slots.due(now):
             self._do(slot, slot.engagement.tick(now))
-        if now >= self._look_at:
-            self._look_at_departed(now)
-
-    def _look_at_departed(self, now: float) -> None:
-        over = [incarnation for incarnation in self._departed if incarnation.over(now)]
-        self._departed = [incarnation for incarnation in self._departed if incarnation not in over]
-        self._look_at = now + _LOOK_SECONDS if self._departed else math.inf
-        for incarnation in over:
+        for incarnation in self._departed.over(now):
             self._forget(incarnation.cluster.name)  # Its last reconcile may have counted after the first time.
 
     # ---- what an engagement answers ------------------------------------------------------------------------------
 
-    def _do(self, slot: _Slot, actions: Iterable[Action]) -> None:
+    def _do(self, slot: Slot, actions: Iterable[Action]) -> None:
         waiting = deque(actions)
         while waiting:
             waiting.extend(self._act(slot, waiting.popleft()))
-        self._due.pop(slot.name, None)
-        if slot.engagement.due < math.inf:
-            self._due[slot.name] = slot.engagement.due
-        if slot.engagement.state is State.GONE and self._slots.pop(slot.name, None) is not None:
+        if self._slots.settle(slot):
             self._forget(slot.name)
-            self._rest(slot)
 
-    def _rest(self, slot: _Slot) -> None:
-        """Keep in mind, for as long as its pause lasts, what has failed: it may leave and come back at once."""
-        now = self._clock.monotonic()
-        while self._resting and (first := next(iter(self._resting))) and self._resting[first].retry_at <= now:
-            del self._resting[first]
-        if slot.engagement.retry_at > now:
-            self._resting[slot.name] = slot.engagement
-
-    def _engagement(self, name: str) -> Engagement:
-        resting = self._resting.pop(name, None)
-        return Engagement() if resting is None or resting.retry_at <= self._clock.monotonic() else resting
-
-    def _act(self, slot: _Slot, action: Action) -> list[Action]:
+    def _act(self, slot: Slot, action: Action) -> list[Action]:
         match action:
             case Connect(generation, spec):
-                return self._make(slot, generation, spec)
+                return self._make(slot, generation, spec) if spec.check is None else self._check(slot, spec.check)
             case Engage():
                 return self._engage(slot, *self._members)
+            case Adopt(spec):
+                return self._adopt(slot, spec)
+            case _:
+                self._obey(slot, action)
+                return []
+
+    def _obey(self, slot: Slot, action: Action) -> None:
+        """Do what asks for no answer, or for one that comes later."""
+        match action:
+            case Prove(generation, spec):
+                self._prove(slot, generation, spec)
+            case Keep():
+                self._reports.kept(slot)
+            case Relabel(spec):
+                self._relabel(slot, spec)
             case Drain(_, why):
-                self.clusters = _without(self.clusters, slot.name)
-                if slot.incarnation is not None:
-                    slot.incarnation.drain(why)
+                self._drain(slot, why)
             case Close():
                 self._close(slot)
             case Failed(why, seconds):
-                self.awaited = _without(self.awaited, slot.name)
-                self._metrics.cluster_failures.labels(slot.name).inc()
-                self._complain(slot.name, why, seconds)
-            case Announce(state, why):
-                self._announce(slot, state, why)
+                self._reports.failed(slot, why, f"trying again in {seconds:.1f} s")
+            case Overdue():
+                self._reports.overdue(slot)
+            case Announce(_, why):
+                self._checks.forget(slot.name)
+                self._reports.entered(slot, why)
+
+    def _check(self, slot: Slot, check: Check) -> list[Action]:
+        """Look at a cluster first; it is made when it has proved to be the one that is meant."""
+        generation, spec = slot.engagement.generation, slot.engagement.spec
+        assert spec is not None  # noqa: S101 - it is being connected
+        self._checks.ask(check, spec, lambda why: self.post(lambda: self._checked(slot, generation, why)))
         return []
 
-    def _complain(self, name: str, why: str, seconds: float) -> None:
-        """Say why a cluster is not engaged."""
-        told = self._repeats.told(why)
-        say = _log.warning if told else _log.debug
-        say("not engaged: %s; trying again in %.1f s", told or why, seconds, cluster=name)
+    def _checked(self, slot: Slot, generation: int, why: str) -> None:
+        engagement = slot.engagement
+        if self._slots.get(slot.name) is not slot or engagement.generation != generation or engagement.spec is None:
+            return
+        if why:
+            self._do(slot, engagement.failed(generation, why, self._clock.monotonic()))
+        else:
+            self._do(slot, self._make(slot, generation, engagement.spec))
 
-    def _make(self, slot: _Slot, generation: int, spec: ClusterSpec) -> list[Action]:
+    def _make(self, slot: Slot, generation: int, spec: ClusterSpec) -> list[Action]:
         now = self._clock.monotonic()
-        live = (each.incarnation for each in self._slots.values() if each.incarnation is not None)
-        if why := no_room(1 + sum(each.began > now - _OPENING_SECONDS for each in live)):
+        while self._openings and self._openings[0] <= now - _OPENING_SECONDS:
+            self._openings.popleft()
+        if why := no_room(1 + len(self._openings)):
             return slot.engagement.failed(generation, why, now)
         try:
             cluster = self._connect(spec)
         except Exception as error:  # noqa: BLE001 - credentials of users may raise anything
             return slot.engagement.failed(generation, described(error), now)
-        incarnation = Incarnation(cluster, generation, owner=self, clock=self._clock)
-        try:
-            incarnation.start()
-        except RuntimeError as error:  # The system gives no more threads.
-            incarnation.close()
-            return slot.engagement.failed(generation, described(error), now)
-        slot.incarnation = incarnation
+        slot.incarnation = Incarnation(cluster, generation, owner=self, clock=self._clock)
         if self._closed:  # While this one was made, and `close` may not have seen it.
-            incarnation.close()
+            slot.incarnation.close()
             return []
-        self.clusters = {**self.clusters, slot.name: cluster}
+        self._openings.append(now)
+        self.clusters[slot.name] = cluster
         return slot.engagement.connected(generation, now)
 
-    def _engage(self, slot: _Slot, *members: Member) -> list[Action]:
+    def _engage(self, slot: Slot, *members: Member) -> list[Action]:
         incarnation, now = slot.incarnation, self._clock.monotonic()
         if incarnation is None:
             return []
         try:
             incarnation.engage(*members)
-        except Exception as error:  # noqa: BLE001 - all or nothing
+            incarnation.start()  # What they want is asked for in one turn of its thread then.
+        except Exception as error:  # noqa: BLE001 - all or nothing; the system may have no more threads
             return slot.engagement.failed(incarnation.generation, described(error), now)
         return slot.engagement.synced(incarnation.generation, now) if incarnation.synced else []
 
-    def _close(self, slot: _Slot) -> None:
+    def _join(self, slot: Slot, member: Member) -> None:
+        """Let a member take on a cluster that others work on; if it cannot, they must not pay for it."""
+        incarnation = slot.incarnation
+        if incarnation is None:
+            return
+        try:
+            incarnation.engage(member)
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            incarnation.refuse(member)
+            self._reports.refused(slot, member.name, error)
+
+    def _prove(self, slot: Slot, generation: int, spec: ClusterSpec) -> None:
+        incarnation = slot.incarnation
+        if incarnation is None:
+            return
+
+        def answer(slot: Slot, now: float, why: str) -> list[Action]:
+            if why:
+                return slot.engagement.failed(generation, why, now)
+            return slot.engagement.proved(generation, now)
+
+        self._proofs.ask(
+            incarnation.cluster,
+            spec,
+            lambda why: self.post(lambda: self._tell(incarnation, partial(answer, why=why))),
+        )
+
+    def _adopt(self, slot: Slot, spec: ClusterSpec) -> list[Action]:
+        incarnation, now = slot.incarnation, self._clock.monotonic()
+        if incarnation is None:
+            return []
+        try:
+            incarnation.cluster.adopt(spec.config)
+        except Exception as error:  # noqa: BLE001 - nobody knows what it uses now
+            return slot.engagement.failed(incarnation.generation, described(error), now)
+        self._reports.adopted(slot)
+        return []
+
+    def _relabel(self, slot: Slot, spec: ClusterSpec) -> None:
+        if slot.incarnation is not None:
+            slot.incarnation.relabel(spec)
+        self._reports.relabelled(slot)
+
+    def _drain(self, slot: Slot, why: str) -> None:
+        self.clusters.pop(slot.name, None)
+        if slot.incarnation is not None:
+            self._reports.leaves(slot.incarnation, why)
+            slot.incarnation.drain(why)
+
+    def _close(self, slot: Slot) -> None:
         incarnation, slot.incarnation = slot.incarnation, None
         if incarnation is None:
             return
@@ -303,32 +332,10 @@ class Fleet:
             busy = ", ".join(incarnation.busy)
             _log.warning("closed while reconciles still run: %s", busy, cluster=slot.name)
         incarnation.close()
-        self._departed.append(incarnation)
-        self._look_at = min(self._look_at, self._clock.monotonic() + _LOOK_SECONDS)
-        _log.info("left: %s", incarnation.why, cluster=slot.name)
+        self._departed.add(incarnation, self._clock.monotonic())
         self._on_gone(incarnation.cluster)
-
-    def _announce(self, slot: _Slot, state: State, why: str) -> None:
-        before = self.states.get(slot.name)
-        if before is not None:
-            self._metrics.clusters.labels(before.state.value).dec()
-        if state is State.GONE:
-            self.states = _without(self.states, slot.name)
-            self.awaited = _without(self.awaited, slot.name)
-            return
-        self._metrics.clusters.labels(state.value).inc()
-        uid = "" if slot.engagement.spec is None else slot.engagement.spec.uid
-        now = ClusterState(slot.name, uid, state, self._clock.now(), why)
-        self.states = {**self.states, slot.name: now}
-        if state is State.ENGAGED and slot.incarnation is not None:
-            self.awaited = _without(self.awaited, slot.name)
-            seconds = self._clock.monotonic() - slot.incarnation.began
-            _log.info("engaged", cluster=slot.name, seconds=round(seconds, 3))
+        self._reports.left(incarnation)
 
     def _forget(self, name: str) -> None:
         if name not in self._slots:
             self._metrics.forget_cluster(name)
-
-
-def _without(values: dict[str, V], name: str) -> dict[str, V]:
-    return {key: value for key, value in values.items() if key != name} if name in values else values

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from kcontroller.cluster import Cluster
     from kcontroller.multicluster.member import Member
+    from kcontroller.multicluster.provider import ClusterSpec
     from kcontroller.process.clock import Clock
 
 _SETTLE_SECONDS: Final = 1.0  # A worker that has given its last item back still counts it.
@@ -50,6 +51,9 @@ class Incarnation:
         generation: of its `Engagement`.
         owner: told what happens.
         clock: the time.
+
+    Attributes:
+        told: whether listeners were told that it is engaged.
     """
 
     def __init__(self, cluster: Cluster, generation: int, *, owner: Owner, clock: Clock) -> None:
@@ -57,6 +61,8 @@ class Incarnation:
         self.generation = generation
         self.began = clock.monotonic()
         self.why = ""
+        self.told = False
+        self._started = False
         self._owner = owner
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)
         self._members: list[Member] = []
@@ -65,8 +71,14 @@ class Incarnation:
         self._ended_at: float | None = None
 
     def start(self) -> None:
-        """Start the cluster's thread."""
-        self.cluster.start(self._threads)
+        """Start the cluster's thread, unless it runs.
+
+        Raises:
+            RuntimeError: the system gives no more threads.
+        """
+        if not self._started:
+            self.cluster.start(self._threads)
+            self._started = True
 
     def engage(self, *members: Member) -> None:
         """Let members take the cluster on.
@@ -80,6 +92,13 @@ class Incarnation:
             on_synced = partial(self._owner.post, partial(self._member_synced, member.name))
             member.engage(self.cluster, on_synced=on_synced)
 
+    def refuse(self, member: Member) -> None:
+        """Undo what a member has begun that could not take the cluster on."""
+        self._members.remove(member)
+        self._unsynced.discard(member.name)
+        self._idle.discard(member.name)
+        self._let_go(member, lambda: None)
+
     def drain(self, why: str) -> None:
         """Let every member let go of the cluster, and stop the reconciles that work on it."""
         self.why = why
@@ -90,6 +109,16 @@ class Incarnation:
             self._owner.post(self._tell_idle)
             return
         self._threads.apart("leave", self.cluster.name, lambda: self.cluster.leaving.stop(why))
+
+    def relabel(self, spec: ClusterSpec) -> None:
+        """Let every member look at what is said of the cluster now."""
+        self.cluster.labels, self.cluster.source, self.cluster.weight = dict(spec.labels), spec.source, spec.weight
+        for member in self._members:
+            try:
+                member.relabel(self.cluster)
+            except Exception as error:  # noqa: BLE001 - the others must look too
+                why = described(error)
+                _log.exception_of(error, "%s cannot look at labels: %s", member.name, why, cluster=self.cluster.name)
 
     def close(self) -> None:
         """End the cluster's thread and all requests; does not wait for them."""
@@ -126,6 +155,9 @@ class Incarnation:
             self._idle.add(member.name)
             self._owner.post(self._tell_idle)
 
+        self._let_go(member, on_idle)
+
+    def _let_go(self, member: Member, on_idle: Callable[[], None]) -> None:
         try:
             member.disengage(self.cluster.name, on_idle=on_idle)
         except Exception as error:  # noqa: BLE001 - the others must let go too

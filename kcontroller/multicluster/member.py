@@ -11,9 +11,18 @@ if TYPE_CHECKING:
 
 
 class Member(Protocol):
-    """Works on every engaged cluster: a controller."""
+    """Works on every engaged cluster: a controller.
+
+    Attributes:
+        name: for logs.
+        wants_hub: whether it works on the hub too, where a provider finds the clusters.
+    """
 
     name: str
+
+    @property
+    def wants_hub(self) -> bool:  # noqa: D102 - see above
+        ...
 
     def engage(self, cluster: Cluster, *, on_synced: Callable[[], None]) -> None:
         """Take a cluster on; `on_synced` is called once its first objects are known. Must not block."""
@@ -24,4 +33,8 @@ class Member(Protocol):
 
         Harmless for a cluster that was not engaged, or only in part.
         """
+        ...
+
+    def relabel(self, cluster: Cluster) -> None:
+        """Look again at the labels of a cluster that it has engaged. Must not block."""
         ...

@@ -6,8 +6,13 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster import Pending
-from kcontroller.errors import ClusterNotFound
+from kcontroller.errors import ClusterNotFound, ConfigError
+from kcontroller.multicluster.checks import Checks
+from kcontroller.multicluster.errands import Errands
+from kcontroller.multicluster.first_list import FirstList
 from kcontroller.multicluster.fleet import Fleet
+from kcontroller.multicluster.listeners import Listeners
+from kcontroller.multicluster.proofs import Proofs
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
 
@@ -15,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster.fleet import ClusterState
+    from kcontroller.multicluster.first_list import ReadyWhen
     from kcontroller.multicluster.member import Member
     from kcontroller.multicluster.provider import ClusterSpec
+    from kcontroller.multicluster.standings import ClusterState
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.threads import ThreadGroup
+
+_HOOK_THREADS: Final = 16  # So many listeners may hang before others wait for them.
 
 _log: Final = Log("kcontroller.multicluster")
 
@@ -33,8 +41,10 @@ class Registry:
         clock: the time.
         metrics: where to count.
         hub: the manager's own cluster, found under its name "" and started and stopped here.
-        engages_hub: whether members work on the hub, and on nothing else.
+        engages_hub: whether members work on the hub, and on nothing else; otherwise those do that want it. The hub does
+            not come and go: nobody is told of it, and if its thread dies, the process ends.
         patience: see `Provider.patience`.
+        ready_when: how many clusters readiness waits for.
         on_gone: told once of each cluster that was closed, on the fleet thread. Must not block.
     """
 
@@ -47,13 +57,27 @@ class Registry:
         hub: Cluster | None = None,
         engages_hub: bool = False,
         patience: float | None = None,
+        ready_when: ReadyWhen = "first-list",
         on_gone: Callable[[Cluster], None] = lambda _cluster: None,
     ) -> None:
         self._clock = clock
         self._hub = hub
-        self._engages_hub = engages_hub
-        self._patience = patience
-        self._fleet = Fleet(connect=connect, clock=clock, metrics=metrics, on_gone=on_gone)
+        self._engages_hub = self._hub_engaged = engages_hub
+        self._patient = patience is not None
+        self._first = FirstList(clock=clock, policy=ready_when, patience=patience)
+        self._hooks = Errands("hook", limit=_HOOK_THREADS)
+        self._proofs = Proofs()
+        self._checks = Checks(clock=clock)
+        self._fleet = Fleet(
+            connect=connect,
+            first=self._first,
+            clock=clock,
+            metrics=metrics,
+            on_gone=on_gone,
+            listeners=Listeners(self._hooks),
+            proofs=self._proofs,
+            checks=self._checks,
+        )
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._joining = 0
@@ -77,48 +101,69 @@ class Registry:
 
     def __iter__(self) -> Iterator[Cluster]:
         """The clusters that members work on, as they are now."""
-        hub = (self._hub,) if self._hub is not None and self._engages_hub else ()
-        return iter((*hub, *self._fleet.clusters.values()))
+        hub = (self._hub,) if self._hub is not None and self._hub_engaged else ()
+        return iter((*hub, *self._fleet.clusters.copy().values()))
 
     def states(self) -> tuple[ClusterState, ...]:
         """Where each cluster that the provider found stands, by name."""
-        return tuple(state for _name, state in sorted(self._fleet.states.items()))
+        return tuple(state for _name, state in sorted(self._fleet.standings.states.copy().items()))
 
     def pending(self) -> tuple[Pending, ...]:
         """What keeps the process from being ready.
 
-        Of the hub: each kind that is not synced. Of a provider without `patience`: each kind of each cluster, and each
-        cluster that is not connected. Of one that has it: only the clusters of its first list, each until it was
-        engaged once, has failed, has troubles, or has been tried for that long.
+        Of the hub: each kind that is not synced. Of the clusters that `ReadyWhen` names: each kind, and each cluster
+        that is not connected.
         """
-        found = [] if self._hub is None else [*self._hub.pending()]
-        clusters = self._fleet.clusters
-        for state in self.states():
-            if self.awaits(state.name):
-                cluster = clusters.get(state.name)
-                absent = Pending(state.name, "", state.why or state.state.value)
-                found += (absent,) if cluster is None else cluster.pending()
-        return tuple(found)
+        return tuple(self.missing())
+
+    def missing(self) -> Iterator[Pending]:
+        """What `pending` gives, looked for as it is asked for: of a thousand clusters the first few may be enough."""
+        if self._hub is not None:
+            yield from self._hub.pending()
+        states = self._fleet.standings.states.copy()
+        for name in sorted(self._first.awaited(states)):
+            state = states.get(name)
+            if state is not None:
+                yield from self._missing_of(state)
+
+    def _missing_of(self, state: ClusterState) -> tuple[Pending, ...]:
+        cluster = self._fleet.clusters.get(state.name)
+        if cluster is None:
+            return (Pending(state.name, "", state.last_error or state.why or state.state.value),)
+        if self._is_excused(cluster):
+            return ()
+        kinds = cluster.pending()
+        # Its caches are full and its map functions have not ended, for example.
+        return kinds if kinds or self._first.lenient else (Pending(state.name, "", state.last_error or "syncing"),)
 
     def awaits(self, name: str) -> bool:
-        """Whether readiness waits for a cluster; `pending` has the rules."""
-        if self._patience is None or (self._hub is not None and name == self._hub.name):
+        """Whether readiness waits for a cluster; `ReadyWhen` has the rules."""
+        if self._hub is not None and name == self._hub.name:
             return True
-        since = self._fleet.awaited.get(name)
-        if since is None or self._clock.monotonic() - since >= self._patience:
-            return False
         cluster = self._fleet.clusters.get(name)
-        return cluster is None or not cluster.troubles()
+        return self._first.awaits(name) and (cluster is None or not self._is_excused(cluster))
+
+    def _is_excused(self, cluster: Cluster) -> bool:
+        return self._patient and self._first.lenient and bool(cluster.troubles())
 
     @property
     def complete(self) -> bool:
         """Whether all clusters that there were at the start have been told, and every member works on them."""
-        return self._engages_hub or (self._fleet.listed and not self._joining)
+        return self._engages_hub or (self._first.told and not self._joining)
 
     def join(self, member: Member) -> None:
-        """Let a member work on every cluster from now on."""
-        if self._engages_hub and self._hub is not None:
+        """Let a member work on every cluster from now on.
+
+        Raises:
+            ConfigError: it wants the hub, and there is none.
+        """
+        if member.wants_hub and self._hub is None:
+            msg = f"{member.name} watches the hub, and a manager of several clusters has none; leave clusters=HUB out"
+            raise ConfigError(msg)
+        if self._hub is not None and (self._engages_hub or member.wants_hub):
+            self._hub_engaged = True
             member.engage(self._hub, on_synced=lambda: None)
+        if self._engages_hub:
             return
         with self._lock:
             self._joining += 1
@@ -129,11 +174,22 @@ class Registry:
         with self._lock:
             self._joining -= 1
 
+    def listen(self, listener: object) -> None:
+        """Tell somebody of the clusters that come and go from now on, and of those that are engaged.
+
+        Args:
+            listener: has some or all methods of a `ClusterListener`.
+        """
+        self._fleet.post(lambda: self._fleet.listen(listener))
+
     def start(self, threads: ThreadGroup) -> None:
         """Begin: the hub's thread and, unless the hub is all there is, the fleet's."""
         if self._hub is not None:
             self._hub.start(threads)
         if not self._engages_hub:
+            self._hooks.start(threads)
+            self._proofs.start(threads)
+            self._checks.start(threads)
             self._thread = threads.spawn("fleet", "", self._fleet.run)
 
     def stop(self, timeout: float) -> tuple[str, ...]:
@@ -146,11 +202,14 @@ class Registry:
             The names of those that are left. The hub's thread belongs to the group that `start` was given.
         """
         deadline = Deadline.after(timeout, clock=self._clock)
+        self._hooks.stop()
+        self._proofs.stop()
         self._fleet.stop()
         if self._hub is not None:
             self._hub.stop()
         if self._thread is not None:
             self._thread.join(deadline.remaining())
+        self._checks.stop()
         return tuple(name for each in self._fleet.close() for name in each.join(deadline.remaining()))
 
     # ---- the sink ------------------------------------------------------------------------------------------------

@@ -29,12 +29,19 @@ class FakeCluster:
         self.name = wanted.name
         self.spec = wanted
         self.config = wanted.config
+        self.uid = wanted.uid
+        self.labels = dict(wanted.labels)
+        self.source = wanted.source
+        self.weight = wanted.weight
         self.leaving = StopToken()
         self.stops = 0
         self.kinds: list[str] = []
         self.trouble: dict[str, str] = {}
         self.may_end = threading.Event()
         self.fails: Exception | None = None
+        self.unfit: Exception | None = None
+        self.proving: threading.Event | None = None
+        self.proved: list[str] = []
         self._end = threading.Event()
 
     def start(self, threads: ThreadGroup) -> None:
@@ -48,6 +55,16 @@ class FakeCluster:
     def die(self, error: Exception) -> None:
         self.fails = error
         self._end.set()
+
+    def prove(self, config: Config) -> None:
+        if self.proving is not None:
+            self.proving.wait(10)
+        self.proved.append(config.server)
+        if self.unfit is not None:
+            raise self.unfit
+
+    def adopt(self, config: Config) -> None:
+        self.config = config
 
     def pending(self) -> tuple[Pending, ...]:
         return tuple(Pending(self.name, kind, "the first list is under way") for kind in self.kinds)
@@ -71,6 +88,7 @@ class FakeMember:
         self.syncs = syncs
         self.ends = ends
         self.refuse: Exception | None = None
+        self.wants_hub = False
         self.asked: list[str] = []
         self.threads: set[str] = set()
         self.on_synced: dict[str, Callable[[], None]] = {}
@@ -90,6 +108,42 @@ class FakeMember:
         self.on_idle[name] = on_idle
         if self.ends:
             on_idle()
+
+    def relabel(self, cluster: Any) -> None:
+        self.asked.append(f"relabel {cluster.name} {dict(cluster.labels)}")
+
+
+class FakeListener:
+    """Notes what it hears, by cluster."""
+
+    def __init__(self) -> None:
+        self.heard: dict[str, list[str]] = {}
+        self.threads: set[str] = set()
+        self.hold: dict[str, threading.Event] = {}
+        self.fails: Exception | None = None
+
+    def on_engaged(self, cluster: Any) -> None:
+        self._note(cluster.name, f"engaged {cluster.uid}")
+
+    def on_draining(self, cluster: Any, why: str) -> None:
+        self._note(cluster.name, f"draining {cluster.uid}: {why}")
+
+    def on_gone(self, name: str, uid: str) -> None:
+        self._note(name, f"gone {uid}")
+
+    def on_failed(self, state: Any) -> None:
+        self._note(state.name, f"failed {state.state.value}: {state.last_error}")
+
+    def _note(self, name: str, text: str) -> None:
+        self.threads.add(threading.current_thread().name)
+        if name in self.hold:
+            self.hold[name].wait(10)
+        self.heard.setdefault(name, []).append(text)
+        if self.fails is not None:
+            raise self.fails
+
+    def of(self, name: str = "p1") -> list[str]:
+        return self.heard.get(name, [])
 
 
 class FakeFleet:

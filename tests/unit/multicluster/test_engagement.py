@@ -12,19 +12,22 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from kcontroller.multicluster import ClusterSpec
-from kcontroller.multicluster.engagement import (
-    DRAIN_SECONDS,
-    ENGAGEMENT,
+from kcontroller.multicluster.actions import (
     Action,
+    Adopt,
     Announce,
     Close,
     Connect,
     Drain,
     Engage,
-    Engagement,
     Failed,
+    Keep,
+    Overdue,
+    Prove,
+    Relabel,
     State,
 )
+from kcontroller.multicluster.engagement import DRAIN_SECONDS, ENGAGEMENT, SYNC_SECONDS, Engagement
 from kcontroller.process.backoff import Backoff
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
@@ -34,15 +37,30 @@ PLAIN = Backoff(initial=0.5, cap=30.0)
 
 
 def spec(text: str) -> ClusterSpec:
-    return ClusterSpec("p", Config(f"https://{text[0]}.test", StaticCredentials()), text[1:])
+    identity, _, label = text.partition("/")
+    labels = (("env", label),) if label else ()
+    return ClusterSpec("p", Config(f"https://{identity[0]}.test", StaticCredentials()), identity[1:], labels)
+
+
+def shown(wanted: ClusterSpec) -> str:
+    labels = "".join(f"/{value}" for _key, value in wanted.labels)
+    return f"{wanted.config.server.removeprefix('https://')[0]}{wanted.uid}{labels}"
 
 
 def said(action: Action) -> str:
     match action:
         case Connect(generation, wanted):
-            return f"connect #{generation} {wanted.config.server.removeprefix('https://')[0]}{wanted.uid}"
+            return f"connect #{generation} {shown(wanted)}"
         case Engage(generation):
             return f"engage #{generation}"
+        case Prove(generation, wanted):
+            return f"prove #{generation} {shown(wanted)}"
+        case Adopt(wanted):
+            return f"adopt {shown(wanted)}"
+        case Relabel(wanted):
+            return f"relabel {shown(wanted)}"
+        case Keep() | Overdue():
+            return type(action).__name__.lower()
         case Drain(generation, why):
             return f"drain #{generation}: {why}"
         case Close(generation):
@@ -105,14 +123,17 @@ class Made:
     engaged: bool = False
     draining: bool = False
     closed: int = 0
+    told: str = ""
 
 
 @dataclass
 class World:
-    """What a shell would hold: the connections, by generation."""
+    """What a shell would hold: the connections and the proofs, by generation."""
 
     made: dict[int, Made] = field(default_factory=dict)
     asked: list[int] = field(default_factory=list)
+    proofs: dict[int, ClusterSpec] = field(default_factory=dict)
+    proved: ClusterSpec | None = None
 
     def act(self, action: Action) -> None:
         match action:
@@ -133,9 +154,33 @@ class World:
                 assert not made.draining
                 assert not made.closed
                 made.draining = True
+                made.told += "draining " if made.told else ""
             case Close(generation):
-                assert self.made[generation].connected, "closes what was never there"
-                self.made[generation].closed += 1
+                made = self.made[generation]
+                assert made.connected, "closes what was never there"
+                made.closed += 1
+                made.told += "gone " if made.told else ""
+            case Announce(State.ENGAGED):
+                self.live()[0].told += "engaged "
+            case Prove(generation, wanted):
+                (used,) = self.live()
+                assert used.engaged
+                assert not used.draining
+                assert used.spec.uid == wanted.uid, "another uid is another cluster"
+                assert generation not in self.proofs
+                assert generation not in self.made
+                self.proofs[generation] = wanted
+            case Adopt(wanted):
+                (used,) = self.live()
+                assert not used.draining
+                assert self.proved is not None
+                assert wanted.identity == self.proved.identity, "adopts what nobody has proved"
+                used.spec = wanted
+            case Relabel(wanted):
+                (used,) = self.live()
+                assert used.spec.identity == wanted.identity
+                assert used.spec.labels != wanted.labels
+                used.spec = wanted
             case Failed(seconds=seconds):
                 assert 0.5 <= seconds <= 30.0
 
@@ -165,7 +210,7 @@ class EngagementModel(RuleBasedStateMachine):
         """The generation, if it is not the newest."""
         return generation if generation != self.world.asked[-1] else None
 
-    @rule(text=st.sampled_from(["a1", "a2", "b1"]))
+    @rule(text=st.sampled_from(["a1", "a1/x", "a2", "b1", "b1/x", "c1"]))
     def present(self, text: str) -> None:
         said_before = self.wish == spec(text)
         self.wish = spec(text)
@@ -210,6 +255,21 @@ class EngagementModel(RuleBasedStateMachine):
         assert not (late and actions), "an old generation touched the new one"
         self.do(actions)
 
+    @precondition(lambda self: self.world.proofs)
+    @rule(data=st.data(), works=st.booleans())
+    def proof_ends(self, data: st.DataObject, *, works: bool) -> None:
+        """Any proof that was asked for; also twice, and too late."""
+        generation = data.draw(st.sampled_from(list(self.world.proofs)))
+        if works:
+            self.world.proved = self.world.proofs[generation]
+            actions = self.machine.proved(generation, self.now)
+            assert all(isinstance(action, Adopt) for action in actions)
+        else:
+            actions = self.machine.failed(generation, "x", self.now)
+            assert all(isinstance(action, Failed) for action in actions), "what is in use goes on"
+        self.do(actions)
+        self.world.proved = None
+
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 10.0, 40.0]))
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
@@ -231,10 +291,20 @@ class EngagementModel(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_has_an_end(self) -> None:
-        if self.machine.state in {State.DRAINING, State.DISCOVERED}:
-            assert self.machine.due <= self.now + max(DRAIN_SECONDS, PLAIN.cap)
-        else:
-            assert self.machine.due == math.inf
+        longest = {
+            State.DISCOVERED: PLAIN.cap,
+            State.SYNCING: SYNC_SECONDS,
+            State.ENGAGED: PLAIN.cap,
+            State.DRAINING: DRAIN_SECONDS,
+        }.get(self.machine.state, -math.inf)
+        may_wait = self.machine.state not in {State.DISCOVERED, State.DRAINING}
+        assert self.machine.due <= self.now + longest or (may_wait and self.machine.due == math.inf)
+
+    @invariant()
+    def listeners_hear_each_step_once_and_in_order(self) -> None:
+        for made in self.world.made.values():
+            assert "engaged draining gone ".startswith(made.told)
+            assert not (made.closed and made.told and not made.told.endswith("gone "))
 
     def teardown(self) -> None:
         """Whatever happened: when nothing more comes from outside, all is as the last wish says."""
@@ -245,6 +315,9 @@ class EngagementModel(RuleBasedStateMachine):
                     self.do(self.machine.connected(generation, self.now))
             if self.world.asked:
                 self.do(self.machine.synced(self.world.asked[-1], self.now))
+            for generation, wanted in list(self.world.proofs.items()):
+                self.world.proved = wanted
+                self.do(self.machine.proved(generation, self.now))
             self.now = max(self.now, min(self.machine.due, self.now + 60))
             self.do(self.machine.tick(self.now))
         live = self.world.live()

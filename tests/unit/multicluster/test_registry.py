@@ -1,15 +1,16 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from kcontroller.errors import ClusterNotFound
+from kcontroller.errors import ClusterNotFound, ConfigError
 from kcontroller.multicluster import State
 from kcontroller.process.repeats import NAMED
 from kcontroller.testing.polling import eventually
-from tests.unit.multicluster.fakes import FakeCluster, FakeFleet, FakeMember, spec
+from tests.unit.multicluster.fakes import FakeCluster, FakeFleet, FakeListener, FakeMember, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,11 +137,14 @@ def test_a_system_without_threads_to_give_ends_nothing_but_the_cluster(
     monkeypatch.setattr(threading.Thread, "start", start)
     fleet.registry.absent("p1", "gone")
     fleet.registry.present(spec("p2"))
-
-    assert fleet.state("p2") is State.DISCOVERED
+    fleet.settle()
     assert fleet.made[0].leaving.stopped, "its reconciles must hear of it all the same"
     member.on_idle["p1"]()
+    member.on_idle["p2"]()
+
     assert fleet.state() is None
+    assert fleet.state("p2") is State.DISCOVERED
+    assert fleet.registry.states()[0].why == "RuntimeError: can't start new thread"
 
 
 def test_one_under_the_same_name_waits_for_the_old_one_ten_seconds_at_most(
@@ -312,7 +316,7 @@ def test_nor_is_the_pause_kept_for_longer_than_it_lasts(fleet: FakeFleet) -> Non
     fleet.registry.present(spec("p2"))
     fleet.registry.absent("p2", "not ready")
     fleet.settle()
-    assert list(fleet.registry._fleet._resting) == ["p2"]
+    assert list(fleet.registry._fleet._slots._resting) == ["p2"]
     fleet.registry.present(spec())
     fleet.settle()
     assert fleet.tries == 3
@@ -331,6 +335,48 @@ def test_if_one_member_cannot_take_a_cluster_on_all_let_go_of_it(fleet: FakeFlee
     bad.refuse = None
     fleet.advance(1.0)
     assert fleet.state() is State.ENGAGED
+
+
+def test_19_a_hundred_engagements_that_fail_leave_nothing(fleet: FakeFleet) -> None:
+    good, bad = FakeMember("good"), FakeMember("bad")
+    bad.refuse = ValueError("no such index")
+    fleet.registry.join(good)
+    fleet.registry.join(bad)
+    fleet.registry.present(spec())
+    fleet.settle()
+    for _ in range(99):
+        fleet.advance(60.0)
+
+    assert len(fleet.made) == len(good.asked) / 2 == 100
+    assert all(each.stops for each in fleet.made)
+    eventually(lambda: fleet.threads.alive() == ("kc-fleet",))
+    fleet.advance(60.0)
+    fleet.registry.absent("p1", "gone")
+    for _ in range(3):
+        fleet.advance(60.0)
+    inside = fleet.registry._fleet
+    assert (len(inside._slots), len(inside._departed), inside.clusters) == (0, 0, {})
+
+
+def test_a_member_that_comes_later_and_fails_costs_the_others_nothing(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, bad = FakeMember("good"), FakeMember("bad")
+    bad.refuse = ValueError("no such index")
+    fleet.registry.join(good)
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.registry.join(bad)
+    assert fleet.state() is State.ENGAGED
+    assert good.asked == ["engage p1"]
+    assert bad.asked == ["engage p1", "disengage p1"]
+    assert fleet.registry.states()[0].last_error == "bad: ValueError: no such index"
+    assert "bad cannot take it on, and will try when it is engaged anew: ValueError: no such index" in caplog.text
+
+    bad.refuse = None
+    fleet.registry.present(spec(uid="2"))
+    assert fleet.state() is State.ENGAGED
+    assert bad.asked[2:] == ["engage p1"]
 
 
 def test_a_member_that_cannot_let_go_does_not_keep_the_others(
@@ -366,6 +412,191 @@ def test_a_cluster_whose_thread_hangs_on_its_way_out_holds_up_neither_its_succes
     assert fleet.registry.stop(0.1) == ("kc-cluster-stuck", "kc-cluster-stuck")
 
 
+# ---- another configuration of the same cluster -----------------------------------------------------------------------
+
+
+def test_another_configuration_is_adopted_when_it_is_proved_and_no_member_hears_of_it(fleet: FakeFleet) -> None:
+    member, listener = FakeMember(), FakeListener()
+    fleet.registry.join(member)
+    fleet.registry.listen(listener)
+    fleet.registry.present(spec())
+    fleet.settle()
+    cluster = fleet.made[0]
+    cluster.proving = threading.Event()
+    fleet.registry.present(spec(server="https://other.test"))
+    assert fleet.state() is State.ENGAGED
+    assert cluster.config.server == "https://milo.test/p1", "what is in use goes on until then"
+    cluster.proving.set()
+
+    eventually(lambda: cluster.config.server == "https://other.test/p1")
+    assert fleet.state() is State.ENGAGED
+    assert (member.asked, listener.of(), cluster.stops) == (["engage p1"], ["engaged 1"], 0)
+    assert fleet.made == [cluster]
+    eventually(lambda: fleet.threads.alive() == ("kc-fleet",))
+
+
+def test_one_that_does_not_work_leaves_the_one_in_use_and_says_so_until_it_works(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = FakeListener()
+    fleet.registry.listen(listener)
+    fleet.registry.present(spec())
+    fleet.settle()
+    cluster = fleet.made[0]
+    cluster.unfit = PermissionError("401")
+    fleet.registry.present(spec(server="https://other.test"))
+    eventually(lambda: fleet.registry.states()[0].attempts == 1)
+    state = fleet.registry.states()[0]
+    assert (state.state, state.last_error) == (State.ENGAGED, "PermissionError: 401")
+    assert cluster.config.server == "https://milo.test/p1"
+    assert "its new configuration does not work, the one in use goes on: PermissionError: 401" in caplog.text
+    eventually(lambda: listener.of() == ["engaged 1", "failed engaged: PermissionError: 401"])
+
+    cluster.unfit = None
+    fleet.advance(1.0)
+    eventually(lambda: cluster.config.server == "https://other.test/p1")
+    state = fleet.registry.states()[0]
+    assert (state.state, state.last_error, state.attempts) == (State.ENGAGED, "", 0)
+    assert len(cluster.proved) == 2
+
+
+def test_proofs_that_hang_hold_up_neither_the_fleet_nor_each_other(fleet: FakeFleet) -> None:
+    for number in range(3):
+        fleet.registry.present(spec(f"p{number}"))
+    fleet.settle()
+    hung = fleet.made[0].proving = threading.Event()
+    for number in range(3):
+        fleet.registry.present(spec(f"p{number}", server="https://other.test"))
+    fleet.registry.present(spec("p3"))
+
+    assert fleet.state("p3") is State.ENGAGED
+    eventually(lambda: all("other.test" in each.config.server for each in fleet.made[1:3]))
+    fleet.registry.absent("p0", "gone")
+    assert fleet.state("p0") is None
+    hung.set()
+    eventually(lambda: fleet.threads.alive() == ("kc-fleet",))
+    assert "milo.test" in fleet.made[0].config.server
+
+
+def test_other_labels_are_told_to_the_members_and_reconnect_nothing(fleet: FakeFleet) -> None:
+    member = FakeMember()
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.registry.present(replace(spec(), labels=(("tier", "gold"), ("env", "a")), weight=3))
+    fleet.settle()
+
+    (cluster,) = fleet.made
+    assert (cluster.labels, cluster.weight, cluster.stops) == ({"env": "a", "tier": "gold"}, 3, 0)
+    assert member.asked == ["engage p1", "relabel p1 {'env': 'a', 'tier': 'gold'}"]
+    assert fleet.registry.states()[0].labels == (("env", "a"), ("tier", "gold"))
+
+
+def test_other_namespaces_want_other_caches_and_so_another_engagement(fleet: FakeFleet) -> None:
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.registry.present(replace(spec(), namespaces=("a",)))
+    fleet.settle()
+
+    assert [(each.spec.namespaces, each.stops) for each in fleet.made] == [(None, 1), (("a",), 0)]
+
+
+def test_a_cluster_whose_caches_do_not_fill_is_a_failure_that_undoes_nothing(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    member = FakeMember(syncs=False)
+    fleet.registry.join(member)
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.made[0].trouble = {"v1 ConfigMap": "no route to host"}
+    fleet.advance(30.0)
+    state = fleet.registry.states()[0]
+    assert (state.state, state.last_error) == (State.SYNCING, "v1 ConfigMap: no route to host")
+    assert fleet.value(FAILURES, cluster="p1") == 1
+    assert "not engaged: v1 ConfigMap: no route to host" in caplog.text
+
+    member.on_synced["p1"]()
+    assert fleet.state() is State.ENGAGED
+    assert fleet.registry.states()[0].last_error == ""
+    assert fleet.made[0].stops == 0
+
+
+# ---- those who listen ------------------------------------------------------------------------------------------------
+
+
+def test_a_listener_hears_of_each_incarnation_once_and_in_order(fleet: FakeFleet) -> None:
+    listener = FakeListener()
+    fleet.registry.listen(listener)
+    fleet.registry.present(spec(uid="1"))
+    fleet.settle()
+    fleet.registry.present(spec(uid="2"))
+    fleet.settle()
+    fleet.made[1].die(RuntimeError("broken"))
+    eventually(lambda: fleet.state() is State.DISCOVERED)
+    fleet.advance(1.0)
+    fleet.registry.absent("p1", "gone")
+    fleet.settle()
+
+    eventually(lambda: len(listener.of()) == 10)
+    another, died = "it was replaced by one with another uid", "thread kc-cluster-p1 failed: RuntimeError: broken"
+    assert listener.of() == [
+        *("engaged 1", f"draining 1: {another}", "gone 1"),
+        *("engaged 2", f"failed draining: {died}", f"draining 2: {died}", "gone 2"),
+        *("engaged 2", "draining 2: gone", "gone 2"),
+    ]
+    assert all(name.startswith("kc-hook-") for name in listener.threads)
+
+
+def test_of_a_cluster_that_was_never_engaged_nobody_is_told(fleet: FakeFleet) -> None:
+    listener = FakeListener()
+    fleet.registry.listen(listener)
+    fleet.registry.join(FakeMember(syncs=False))
+    fleet.registry.present(spec())
+    fleet.registry.absent("p1", "gone")
+    assert fleet.state() is None
+    assert fleet.threads.alive() in {("kc-fleet",), ("kc-fleet", "kc-cluster-p1")}
+    assert listener.heard == {}
+
+
+def test_a_listener_that_comes_later_is_told_of_what_is_engaged(fleet: FakeFleet) -> None:
+    first, late = FakeListener(), FakeListener()
+    fleet.registry.listen(first)
+    fleet.registry.present(spec("p1"))
+    fleet.registry.listen(late)
+    fleet.registry.absent("p1", "gone")
+    fleet.settle()
+
+    told = ["engaged 1", "draining 1: gone", "gone 1"]
+    eventually(lambda: first.of() == late.of() == told)
+
+
+def test_a_listener_that_hangs_delays_its_own_cluster_only(fleet: FakeFleet) -> None:
+    listener, other = FakeListener(), FakeListener()
+    hung = listener.hold["p1"] = threading.Event()
+    fleet.registry.listen(listener)
+    fleet.registry.listen(other)
+    for name in ("p1", "p2"):
+        fleet.registry.present(spec(name))
+        fleet.registry.absent(name, "gone")
+    assert fleet.state("p1") is None, "nothing waits for it"
+    eventually(lambda: len(listener.of("p2")) == len(other.of("p1")) == len(other.of("p2")) == 3)
+    assert listener.of("p1") == []
+    hung.set()
+
+    eventually(lambda: [each.partition(" ")[0] for each in listener.of("p1")] == ["engaged", "draining", "gone"])
+
+
+def test_what_a_listener_raises_is_logged_and_ends_nothing(fleet: FakeFleet, caplog: pytest.LogCaptureFixture) -> None:
+    listener = FakeListener()
+    listener.fails = ValueError("no")
+    fleet.registry.listen(listener)
+    fleet.registry.present(spec())
+    fleet.registry.absent("p1", "gone")
+    fleet.settle()
+
+    eventually(lambda: len(listener.of()) == 3)
+    eventually(lambda: "FakeListener.on_gone failed: ValueError: no" in caplog.text)
+
+
 # ---- metrics ---------------------------------------------------------------------------------------------------------
 
 
@@ -388,8 +619,7 @@ def test_the_series_of_a_cluster_leave_with_it_also_what_its_last_reconcile_coun
 
     fleet.registry.present(spec())
     fleet.settle()
-    fleet.metrics.stale_reads.labels("p1").inc()
-    fleet.metrics.informer_objects.labels("p1", "v1 ConfigMap").set(3)
+    fleet.metrics.informer_objects.labels("p1", "").set(3)
     fleet.metrics.cluster_reconciles.labels("p1", "success").inc()
     fleet.registry.absent("p1", "gone")
     fleet.settle()
@@ -502,6 +732,31 @@ def test_the_hub_is_found_by_its_empty_name_and_worked_on_only_where_it_is_all_t
         assert fleet.made == []
         assert member.asked == []
     fleet.end()
+
+
+def test_a_member_that_wants_the_hub_works_on_it_besides_the_fleet() -> None:
+    hub = FakeCluster(spec(""))
+    fleet = FakeFleet(hub=hub)
+    both, plain = FakeMember("both"), FakeMember("plain")
+    both.wants_hub = True
+    fleet.registry.join(plain)
+    assert list(fleet.registry) == []
+    fleet.registry.join(both)
+    fleet.registry.present(spec("p1"))
+    fleet.settle()
+
+    assert (both.asked, plain.asked) == (["engage ", "engage p1"], ["engage p1"])
+    assert list(fleet.registry) == [hub, *fleet.made]
+    assert [each.name for each in fleet.registry.states()] == ["p1"]
+    fleet.end()
+
+
+def test_a_member_that_wants_a_hub_where_there_is_none_is_refused(fleet: FakeFleet) -> None:
+    member = FakeMember("both")
+    member.wants_hub = True
+
+    with pytest.raises(ConfigError, match="both watches the hub, and a manager of several clusters has none"):
+        fleet.registry.join(member)
 
 
 # ---- stopping --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+"""Says what happens to clusters: in the log and the metrics, to who asks where they stand, and to who listens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from kcontroller.multicluster import listeners as hooks
+from kcontroller.multicluster.actions import State
+from kcontroller.process.logs import Log, described
+from kcontroller.process.repeats import Repeats
+
+if TYPE_CHECKING:
+    from kcontroller.multicluster.incarnation import Incarnation
+    from kcontroller.multicluster.listeners import Listeners
+    from kcontroller.multicluster.slots import Slot, Slots
+    from kcontroller.multicluster.standings import Standings
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.metrics import Metrics
+
+_log: Final = Log("kcontroller.multicluster")
+
+
+class Reports:
+    """For the fleet thread.
+
+    Args:
+        standings: where each cluster stands.
+        listeners: told of those that come and go.
+        clock: the time.
+        metrics: where to count.
+    """
+
+    def __init__(self, standings: Standings, listeners: Listeners, *, clock: Clock, metrics: Metrics) -> None:
+        self._standings = standings
+        self._listeners = listeners
+        self._clock = clock
+        self._metrics = metrics
+        self._repeats = Repeats(clock=clock)
+
+    def listen(self, listener: object, slots: Slots) -> None:
+        """Tell a listener of every cluster from now on, and of those that are engaged."""
+        self._listeners.add(listener)
+        for slot in slots:
+            incarnation = slot.incarnation
+            if incarnation is not None and incarnation.told and slot.engagement.state is State.ENGAGED:
+                self._listeners.tell(hooks.ENGAGED, slot.name, incarnation.cluster, only=listener)
+
+    def entered(self, slot: Slot, why: str) -> None:
+        """It has come to another state."""
+        self._standings.enter(slot.name, slot.engagement, why)
+        incarnation = slot.incarnation
+        if slot.engagement.state is State.ENGAGED and incarnation is not None:
+            seconds = self._clock.monotonic() - incarnation.began
+            self._metrics.cluster_sync_seconds.labels(slot.name).set(seconds)
+            _log.info("engaged", cluster=slot.name, seconds=round(seconds, 3))
+            incarnation.told = True
+            self._listeners.tell(hooks.ENGAGED, slot.name, incarnation.cluster)
+
+    def failed(self, slot: Slot, why: str, then: str) -> None:
+        """Something goes wrong with it."""
+        state = self._standings.failed(slot.name, why, attempts=slot.engagement.failures)
+        told = self._repeats.told(why)
+        say = _log.warning if told else _log.debug
+        goes_on = slot.engagement.state is State.ENGAGED and slot.incarnation is not None
+        what = "its new configuration does not work, the one in use goes on" if goes_on else "not engaged"
+        say("%s: %s; %s", what, told or why, then, cluster=slot.name)
+        if state is not None:
+            self._listeners.tell(hooks.FAILED, slot.name, replace(state, state=slot.engagement.state))
+
+    def overdue(self, slot: Slot) -> None:
+        """Its caches do not fill."""
+        troubles = {} if slot.incarnation is None else slot.incarnation.cluster.troubles()
+        why = next((f"{kind}: {text}" for kind, text in troubles.items()), "its first lists are under way")
+        self.failed(slot, why, "its informers go on trying")
+
+    def refused(self, slot: Slot, member: str, error: Exception) -> None:
+        """A member that came later cannot take it on."""
+        why = described(error)
+        self._standings.failed(slot.name, f"{member}: {why}", attempts=slot.engagement.failures)
+        text = "%s cannot take it on, and will try when it is engaged anew: %s"
+        _log.exception_of(error, text, member, why, cluster=slot.name)
+
+    def adopted(self, slot: Slot) -> None:
+        """Its configuration is another one."""
+        self.kept(slot)
+        _log.info("its configuration is another one from now on", cluster=slot.name)
+
+    def kept(self, slot: Slot) -> None:
+        """The configuration in use is the one that is wished for."""
+        self._standings.note(slot.name, last_error="", attempts=0)
+
+    def relabelled(self, slot: Slot) -> None:
+        """What is said of it is other."""
+        spec = slot.engagement.spec
+        if spec is not None:
+            self._standings.note(slot.name, labels=spec.labels, source=spec.source)
+
+    def leaves(self, incarnation: Incarnation, why: str) -> None:
+        """It drains."""
+        if incarnation.told:
+            self._listeners.tell(hooks.DRAINING, incarnation.cluster.name, incarnation.cluster, why)
+
+    def left(self, incarnation: Incarnation) -> None:
+        """It was closed."""
+        cluster = incarnation.cluster
+        _log.info("left: %s", incarnation.why, cluster=cluster.name)
+        if incarnation.told:
+            self._listeners.tell(hooks.GONE, cluster.name, cluster.name, cluster.uid)
