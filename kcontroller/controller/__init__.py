@@ -8,10 +8,15 @@
     children.py     what the request's object owns, as a set
     desired.py      what a child should be, and whether it is
     ledger.py       what the server made of what was applied
-    builder.py      what `setup` declares: kinds (declarations.py), options (options.py)
+    builder.py      what `setup` declares: kinds (declarations.py), options (options.py); collected.py puts it together
+    plan.py         what a controller goes by of it
     predicates.py   which changes count
     handlers.py     a change -> requests (the object itself, its owner, or what a map function says)
-    sources.py      binds a declaration to the informers of one cluster
+    selecting.py    in which clusters a source works: the hub, the fleet, some of the fleet
+    sources.py      binds a declaration to the informers of one cluster; cluster_sources.py all, as labels change
+    inlet.py        what all sources of a controller share, and which of them are to tell again
+    retelling.py    tells of a source's objects again when requests were refused or lost
+    joining.py      whom a cluster concerns that joins, leaves or gets other labels
     raw.py          sources that are no kinds: channels, and what feeds the queue from them
     timers.py       raw sources that ask from time to time
     mapping.py      runs user functions of sources off the cluster's thread
@@ -20,6 +25,7 @@
     worker.py       takes an item, calls the Reconciler, reports the outcome
     safety.py       the rails of a controller, and how they make themselves heard
     pauses.py       who is left alone because somebody said so
+    canary.py       some clusters go first, and trial.py says when the others follow
     loops.py        finds requests that a controller keeps busy by itself
     host.py         what a controller asks of whoever runs it
     controller.py   one Reconciler with its queue, its sources in every cluster, its workers
@@ -40,11 +46,15 @@ from kcontroller.controller.finalizing import FinalizerRegistry
 from kcontroller.controller.host import Host
 from kcontroller.controller.raw import Channel
 from kcontroller.controller.reconciler import ObjectReconciler, Reconciler, Result
+from kcontroller.controller.selecting import FLEET, HUB, ClusterInfo
 from kcontroller.controller.timers import Cron, Every
 
 __all__ = [
+    "FLEET",
+    "HUB",
     "Builder",
     "Channel",
+    "ClusterInfo",
     "Context",
     "Controller",
     "Cron",

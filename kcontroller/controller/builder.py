@@ -8,41 +8,46 @@ from msgspec.structs import replace
 
 from kcontroller.api.codec import gvk_of, mapping_of
 from kcontroller.cache.scope import Holding
-from kcontroller.controller.declarations import Declaration, Owned, checked, resync_seconds
-from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
-from kcontroller.controller.marks import OWNER_INDEX
-from kcontroller.controller.options import ControllerOptions
+from kcontroller.controller.collected import Collected
+from kcontroller.controller.declarations import Declaration, Owned, checked, function_of, resync_seconds
+from kcontroller.controller.handlers import ForObject, Mapped
+from kcontroller.controller.joining import JoinDeclaration
 from kcontroller.controller.raw import RawDeclaration, RawSource
+from kcontroller.controller.selecting import FLEET, selected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from typing import Self
 
     from kcontroller.api.codec import KindRef
-    from kcontroller.api.keys import GVK, Key, Request
+    from kcontroller.api.keys import Key, Request
     from kcontroller.api.selectors import FieldSelector, LabelSelector
     from kcontroller.cluster.budgets import Budget
-    from kcontroller.cluster.cluster import Cluster
+    from kcontroller.cluster.view import ClusterView
     from kcontroller.controller.handlers import Handler
     from kcontroller.controller.predicates import Predicate
+    from kcontroller.controller.selecting import ClusterSelector
     from kcontroller.process.backoff import Backoff
 
 
-class Builder:
-    """Collects what a Reconciler watches. Every method returns the builder."""
+class Builder(Collected):
+    """Collects what a Reconciler watches. Every method returns the builder.
 
-    def __init__(self) -> None:
-        self._for: KindRef | None = None
-        self._declarations: list[Declaration] = []
-        self._owned: list[Owned] = []
-        self._holdings: dict[GVK, Holding] = {}
-        self._kept: dict[GVK, KindRef] = {}  # As they were named.
-        self._indexes: list[tuple[KindRef, str]] = []
-        self._raw: list[RawDeclaration] = []
-        self._predicates: tuple[Predicate, ...] = ()
-        self._options = ControllerOptions()
+    Where it watches is said by ``clusters``: `HUB` is the manager's own cluster, `FLEET` all that its provider finds
+    (without a provider: all that it has). A label selector such as ``tier=prod``, in any form that `Client.list` takes,
+    or a function of a `ClusterInfo`, chooses among the fleet, and is asked again when a cluster's labels change: a
+    source begins there with all objects that there are, or ends and gives its memory back. What it has queued by then
+    is still worked on. A function runs on the thread that engages clusters and must not block.
+    """
 
-    def for_(self, kind: KindRef, *, predicates: Iterable[Predicate] = (), resync: float | None = None) -> Self:
+    def for_(
+        self,
+        kind: KindRef,
+        *,
+        predicates: Iterable[Predicate] = (),
+        resync: float | None = None,
+        clusters: ClusterSelector = FLEET,
+    ) -> Self:
         """Reconcile this kind; once per Reconciler.
 
         Args:
@@ -50,15 +55,17 @@ class Builder:
             predicates: which changes count.
             resync: after so many seconds (10 % more or less) every object counts as if it were new, and so on, without
                 a request to the server; None for never. It is for what changes outside of the cluster.
+            clusters: where.
 
         Raises:
-            ValueError: it was called before, the kind is malformed, or `resync` is shorter than a second.
+            ValueError: it was called before, the kind or a selector is malformed, or `resync` is shorter than a second.
         """
         if self._for is not None:
             msg = f"for_ was called twice: {gvk_of(self._for)} and {gvk_of(kind)}; use watches for further kinds"
             raise ValueError(msg)
-        self._for = kind
-        return self._declare(kind, predicates, ForObject(), resync)
+        self._declare(kind, predicates, ForObject(), resync, clusters)
+        self._for, self._at = kind, selected(clusters)
+        return self
 
     def owns(
         self,
@@ -67,6 +74,7 @@ class Builder:
         predicates: Iterable[Predicate] = (),
         every_owner: bool = False,
         resync: float | None = None,
+        clusters: ClusterSelector | None = None,
     ) -> Self:
         """Reconcile the owner when an object of this kind changes.
 
@@ -75,38 +83,60 @@ class Builder:
             predicates: which changes count.
             every_owner: also owners that are not the controller.
             resync: as for `for_`.
+            clusters: where; by default where `for_` is.
 
         Raises:
-            ValueError: the kind is malformed, or `resync` is shorter than a second.
+            ValueError: the kind or a selector is malformed, or `resync` is shorter than a second.
         """
         gvk_of(kind)
-        self._owned.append(Owned(kind, checked(predicates), every_owner, resync_seconds(resync)))
+        at = None if clusters is None else selected(clusters)
+        self._owned.append(Owned(kind, checked(predicates), every_owner, resync_seconds(resync), at))
         return self
 
     def watches(
         self,
         kind: KindRef,
-        to: Callable[[Cluster, Any], Iterable[Key | Request]],
+        to: Callable[[ClusterView, Any], Iterable[Key | Request]],
         *,
         predicates: Iterable[Predicate] = (),
         resync: float | None = None,
+        clusters: ClusterSelector = FLEET,
     ) -> Self:
         """Reconcile what a function names when an object of this kind changes.
 
         Args:
             kind: of the objects.
             to: gets the cluster and an object, and returns keys in that cluster, or requests in any. It runs on a
-                mapper thread for the object before and after the change, and should read from the cache only.
+                mapper thread for the object before and after the change, and should read from the cache only. It finds
+                the other clusters as ``cluster.clusters``. A request of one on which this controller does not work is
+                dropped, and made again when that one joins.
             predicates: which changes count.
             resync: as for `for_`.
+            clusters: where.
 
         Raises:
-            ValueError: the kind is malformed, or `resync` is shorter than a second.
+            ValueError: the kind or a selector is malformed, or `resync` is shorter than a second.
         """
-        if not callable(to):
-            msg = f"watches needs a function that names what to reconcile, got {type(to).__name__}"
-            raise TypeError(msg)
-        return self._declare(kind, predicates, Mapped(to), resync)
+        return self._declare(kind, predicates, Mapped(function_of(to, "watches")), resync, clusters)
+
+    def watches_clusters(
+        self, to: Callable[[ClusterView], Iterable[Key | Request]], *, clusters: ClusterSelector = FLEET
+    ) -> Self:
+        """Reconcile what a function names when a cluster joins, leaves, or gets other labels.
+
+        It is how a hub's objects come to a cluster that joins later.
+
+        Args:
+            to: gets the cluster, and returns keys in that cluster, or requests in any. It runs on a mapper thread when
+                this controller knows the cluster's first objects, when labels have changed, and when the cluster has
+                left: then its own requests are dropped, and those of others count.
+            clusters: about which it is asked, before or after the change.
+
+        Raises:
+            ValueError: a selector is malformed.
+        """
+        self._joins.append(JoinDeclaration(function_of(to, "watches_clusters"), clusters=selected(clusters)))
+        return self
 
     def cache(
         self,
@@ -119,6 +149,7 @@ class Builder:
         drop: Iterable[str] = (),
         any_version: bool = False,
         compress: bool | None = None,
+        clusters: ClusterSelector | None = None,
     ) -> Self:
         r"""Say what of a kind this controller keeps in memory, if it is not everything; once for each kind.
 
@@ -137,6 +168,8 @@ class Builder:
                 write by `patch`, never by `update`.
             any_version: let the first list be of any age, which spares etcd; the cache may start in the past.
             compress: keep objects compressed; None decides by their number and size.
+            clusters: where to keep a kind that nothing else declares; by default where `for_` is. What declares it says
+                where otherwise.
 
         Raises:
             ValueError: the kind was given before or is cluster-scoped and has namespaces, or a selector or path is
@@ -161,6 +194,8 @@ class Builder:
             raise ValueError(msg)
         self._holdings[gvk] = holding
         self._kept[gvk] = kind
+        if clusters is not None:
+            self._kept_in[gvk] = selected(clusters)
         return self
 
     def index(self, kind: KindRef, path: str) -> Self:
@@ -175,7 +210,13 @@ class Builder:
         self._indexes.append((kind, path))
         return self
 
-    def source(self, source: RawSource, *, predicates: Iterable[Predicate] = ()) -> Self:
+    def source(
+        self,
+        source: RawSource,
+        *,
+        predicates: Iterable[Predicate] = (),
+        clusters: ClusterSelector | None = None,
+    ) -> Self:
         """Reconcile what something asks for that is no kind: a `Channel`, or a timer, `Every` or `Cron`.
 
         It begins when the kinds of this controller are synced.
@@ -183,11 +224,16 @@ class Builder:
         Args:
             source: `Channel`, `Every` or `Cron` of `kcontroller.controller`.
             predicates: which of its words count; see `Event.request`.
+            clusters: where; by default where `for_` is.
+
+        Raises:
+            ValueError: a selector is malformed.
         """
         if not isinstance(source, RawSource):
             msg = f"source takes a Channel, an Every or a Cron, got {source!r:.80}"
             raise TypeError(msg)
-        self._raw.append(RawDeclaration(source, checked(predicates)))
+        at = None if clusters is None else selected(clusters)
+        self._raw.append((RawDeclaration(source, checked(predicates)), at))
         return self
 
     def predicates(self, *each: Predicate) -> Self:
@@ -241,78 +287,15 @@ class Builder:
         self._options = replace(self._options, **said)
         return self
 
-    # ---- for the controller --------------------------------------------------------------------------------------
-
-    @property
-    def reconciled(self) -> GVK | None:
-        """The kind of `for_`."""
-        return None if self._for is None else gvk_of(self._for)
-
-    @property
-    def for_kind(self) -> KindRef | None:
-        """The kind of `for_` as it was given."""
-        return self._for
-
-    @property
-    def owned_kinds(self) -> tuple[KindRef, ...]:
-        """The kinds of `owns`, as they were given."""
-        return tuple(each.kind for each in self._owned)
-
-    @property
-    def read_only_kinds(self) -> tuple[KindRef, ...]:
-        """The kinds that are kept for reads: `index` or `cache` names them, and nothing hears of their changes."""
-        heard = {gvk_of(kind) for kind in (*(each.kind for each in self._declarations), *self.owned_kinds)}
-        named = {gvk_of(kind): kind for kind in (*self._kept.values(), *(kind for kind, _path in self._indexes))}
-        return tuple(kind for gvk, kind in named.items() if gvk not in heard)
-
-    @property
-    def raw_sources(self) -> tuple[RawDeclaration, ...]:
-        """What `source` said, with the predicates of all sources."""
-        return tuple(replace(each, predicates=self._predicates + each.predicates) for each in self._raw)
-
-    @property
-    def holdings(self) -> Mapping[GVK, Holding]:
-        """What `cache` said."""
-        return dict(self._holdings)
-
-    def build(self) -> tuple[tuple[Declaration, ...], tuple[tuple[KindRef, str], ...], ControllerOptions]:
-        """Give all declarations, indexes and options.
-
-        Raises:
-            ValueError: nothing is watched, `owns` was used without `for_`, or an index or a predicate is of what is not
-                kept.
-        """
-        owner = self.reconciled
-        if self._owned and owner is None:
-            msg = "owns needs for_: it reconciles the owner of what changed"
-            raise ValueError(msg)
-        if not self._declarations and not self._owned and not self._raw:
-            msg = "setup watches nothing; call builder.for_(kind), builder.watches(kind, to=...) or builder.source(...)"
-            raise ValueError(msg)
-        owned = tuple(
-            Declaration(each.kind, each.predicates, ForOwner(owner, every_owner=each.every_owner), each.resync)
-            for each in self._owned
-            if owner is not None
-        )
-        indexes = (*self._indexes, *((kind, OWNER_INDEX) for kind in self.owned_kinds))
-        for kind, path in self._indexes:
-            self._require(kind, path, "indexed by")
-        declarations = tuple(
-            replace(each, predicates=self._predicates + each.predicates) for each in (*self._declarations, *owned)
-        )
-        for each in declarations:
-            for path in (path for predicate in each.predicates for path in predicate.paths):
-                self._require(each.kind, path, "filtered by")
-        return declarations, indexes, self._options
-
-    def _require(self, kind: KindRef, path: str, what_for: str) -> None:
-        gvk = gvk_of(kind)
-        holding = self._holdings.get(gvk)
-        if holding is not None and not holding.keeps(path):
-            msg = f"{gvk} is {what_for} {path!r}, which cache leaves out of it; drop one or the other"
-            raise ValueError(msg)
-
-    def _declare(self, kind: KindRef, predicates: Iterable[Predicate], handler: Handler, resync: float | None) -> Self:
+    def _declare(
+        self,
+        kind: KindRef,
+        predicates: Iterable[Predicate],
+        handler: Handler,
+        resync: float | None,
+        clusters: ClusterSelector,
+    ) -> Self:
         gvk_of(kind)
-        self._declarations.append(Declaration(kind, checked(predicates), handler, resync_seconds(resync)))
+        at = selected(clusters)
+        self._declarations.append(Declaration(kind, checked(predicates), handler, resync_seconds(resync), at))
         return self

@@ -27,7 +27,8 @@ class Context(msgspec.Struct, frozen=True):
         request: what it is about.
         cluster: the cluster of the request: ``name``, ``client``, ``api_reader`` (always asks the server). The clients
             of this and of all `clusters` end with the reconcile and write only while its lease is held.
-        clusters: the other clusters.
+        clusters: finds every cluster by name, the hub as "", and iterates over those of the fleet whose first objects
+            this controller knows.
         log: a logger; every line carries controller, cluster, namespace, name and reconcileID, as do the lines of plain
             ``logging`` calls.
         reasons: why this was queued, at most eight.

@@ -6,31 +6,34 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster.budgets import DELETES, Budget
-from kcontroller.cluster.view import Terms
-from kcontroller.controller.builder import Builder
+from kcontroller.cluster.view import AtWork, ClusterView, Terms
+from kcontroller.controller.availability import Availability
+from kcontroller.controller.cluster_sources import ClusterSources
 from kcontroller.controller.dependencies import Dependencies
-from kcontroller.controller.handlers import ForObject
+from kcontroller.controller.inlet import Inlet, Retellings
+from kcontroller.controller.joining import JoinSource
 from kcontroller.controller.lanes import Lane
 from kcontroller.controller.own_writes import OwnWrites
+from kcontroller.controller.plan import Plan
 from kcontroller.controller.pool import WorkerPool
-from kcontroller.controller.reconciler import refuse_metadata_only
 from kcontroller.controller.recording import Recording
 from kcontroller.controller.safety import Safety
-from kcontroller.controller.sources import ClusterSources
+from kcontroller.controller.selecting import FLEET, Wanted
 from kcontroller.controller.tally import Tally
 from kcontroller.controller.worker import Declared, Worker
-from kcontroller.errors import ConfigError
 from kcontroller.process.backoff import RECONCILE
-from kcontroller.process.logs import Log, described
+from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
 from kcontroller.workqueue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.api.keys import Request
     from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.canary import Canary
     from kcontroller.controller.host import Host
+    from kcontroller.controller.joining import JoinDeclaration
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.raw import RawDeclaration
     from kcontroller.controller.reconciler import Reconciler
@@ -41,6 +44,11 @@ _log: Final = Log("kcontroller.controller")
 
 SYNC: Final = "sync"
 """Holds a cluster's requests back in the queue until its sources are synced."""
+
+JOINED: Final = "cluster joined"
+RELABELLED: Final = "cluster relabelled"
+LEFT: Final = "cluster left"
+"""Why something is queued that a function of `Builder.watches_clusters` has named."""
 
 QUEUE_LIMIT: Final = 200_000
 """Requests of one cluster that may be ready, some 100 MB; more than the 150,000 Pods that a cluster may have.
@@ -67,6 +75,7 @@ class Controller:
         write_budget: what else it may write there, likewise.
         detect_loops: whether to look for hot loops and contested fields, and say so.
         trace: takes down what happens to each request; None for nothing.
+        canary: holds clusters back until others have been well; None for none.
 
     Raises:
         ConfigError: `setup` declares nothing, or something impossible.
@@ -85,29 +94,18 @@ class Controller:
         write_budget: Budget | None = None,
         detect_loops: bool = True,
         trace: Trace | None = None,
+        canary: Canary | None = None,
     ) -> None:
-        builder = Builder()
-        try:
-            reconciler.setup(builder)
-            refuse_metadata_only(reconciler, builder)
-            self.declarations, self._indexes, options = builder.build()
-        except (TypeError, ValueError) as error:
-            msg = f"{type(reconciler).__name__}.setup: {error}"
-            raise ConfigError(msg) from error
-        except (Exception, SystemExit) as error:
-            msg = f"{type(reconciler).__name__}.setup failed: {described(error)}"
-            raise ConfigError(msg) from error
+        self._plan = plan = Plan.of(reconciler)
+        options = plan.options
         self._host = host
         self.trace = trace
         self._recording = None if trace is None else Recording(trace, host.clusters)
         self._many_clusters = many_clusters
-        self.gvk = builder.reconciled
-        self._for = builder.for_kind
-        self._holdings = builder.holdings
-        self._read_only = builder.read_only_kinds
-        self._raw = builder.raw_sources
+        self.gvk = plan.gvk
+        self.declarations = plan.declarations
+        self.name = plan.name
         self.needs_leader_election = options.needs_leader_election
-        self.name = name_of(reconciler, builder)
         by_kind = None if self.gvk is None else (concurrency or {}).get(self.gvk.group_kind)
         self.workers = options.max_concurrent_reconciles or by_kind or max_concurrent_reconciles
         timeout = reconcile_timeout if options.reconcile_timeout is None else options.reconcile_timeout
@@ -118,11 +116,13 @@ class Controller:
             bucket=options.bucket(),
             workers=self.workers,
             reserves=many_clusters,
+            compares=many_clusters,
             relay=True,
             limit=QUEUE_LIMIT,
-            on_room=self._ask_again,
+            on_room=lambda _cluster: self._retellings.room(),
             metrics=host.metrics,
         )
+        self._clusters = AtWork(host.clusters, self._at_work)
         self._mappers = host.mappers.pool(self.name, host.metrics)
         self._dependencies = Dependencies(self.queue)
         self._own_writes = OwnWrites(host.clock, host.metrics.own_write_holds.labels(self.name).inc)
@@ -136,6 +136,7 @@ class Controller:
             leader_only=options.needs_leader_election,
             detect_loops=detect_loops,
         )
+        self._availability = Availability(self.queue)
         self._stop = StopToken(clock=host.clock)
         self._timeout = timeout
         self._tally = Tally(host.metrics, self.name, workers=self.workers, in_flight=lambda: self.queue.in_flight)
@@ -145,11 +146,12 @@ class Controller:
             reconciler,
             queue=self.queue,
             host=host,
+            clusters=self._clusters,
             declared=Declared(
-                builder.for_kind,
-                builder.owned_kinds,
+                plan.for_kind,
+                plan.owned,
                 needs_leader_election=options.needs_leader_election,
-                holdings=self._holdings,
+                holdings=self._plan.holdings,
             ),
             dependencies=self._dependencies,
             own_writes=self._own_writes,
@@ -159,43 +161,84 @@ class Controller:
             stop=self._stop,
             timeout=timeout,
         )
+        self._hear: Callable[[Request, Verdict], None] | None = None
+        self._pool: WorkerPool | None = None
+        self._canary = canary
+        if canary is not None:
+            canary.add(self)
         self._lock = threading.Lock()
         self._engaged: dict[str, ClusterSources] = {}
         self._unsynced: set[str] = set()
         self._started = False
-        self._waiting: list[tuple[Cluster, ClusterSources, RawDeclaration]] = []
+        self._waiting: list[tuple[ClusterSources, RawDeclaration]] = []
+        self._retellings = Retellings()
+        self._inlet = Inlet(
+            queue=self.queue,
+            objects=self.safety.objects,
+            retellings=self._retellings,
+            works_on=self._engaged.__contains__,
+            dropped=self._tally.dropped,
+            recording=self._recording,
+        )
 
     def engage(self, cluster: Cluster, *, on_synced: Callable[[], None] = _nothing) -> None:
         """Take a cluster on: its requests are queued at once and handed out when all of its sources are synced.
 
-        `on_synced` is called then, on a thread of the cluster or of a map function; it must not block.
+        Where no source is wanted, nothing is held; requests that others name there are worked on all the same.
+        `on_synced` is called when that is so, on a thread of the cluster or of a map function; it must not block.
+
+        Raises:
+            Exception: whatever a function raises that chooses clusters.
         """
-        sources = ClusterSources(cluster, self._terms(cluster))  # Its identity is that of the engagement.
+        wanted = self._wanted(cluster)
+        sources = ClusterSources(  # Its identity is that of the engagement.
+            cluster,
+            self._terms(self._stop.child(cluster.leaving)),
+            clusters=self._clusters,
+            paths=self._plan.paths,
+            inlet=self._inlet,
+            lane=Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}"),
+            on_synced=lambda: self._synced(sources, on_synced),
+        )
+        self.queue.weigh(cluster.name, cluster.weight)
         self.queue.pause(cluster.name, holder=SYNC)
         self.safety.engage(cluster.name)
+        self._availability.engage(cluster)
+        if self._canary is not None:
+            self._canary.engage(self, cluster)
         with self._lock:
             self._engaged[cluster.name] = sources
             self._unsynced.add(cluster.name)
-        if self._for is not None:
-            sources.keep(self._for)
-        for kind, path in self._indexes:
-            sources.keep(kind).index((path,))
-        count = len(self.declarations) + len(self._read_only) + 1  # This here, where nothing else is to wait for.
-        remaining = _Countdown(count, lambda: self._synced(cluster, sources, on_synced))
-        for kind in self._read_only:
-            sources.keep(kind).subscribe(lambda _change: None, remaining.down)
-        lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}")
-        for each in self.declarations:
-            pauses = self.safety.objects if isinstance(each.handler, ForObject) else None
-            sources.add(
-                each,
-                queue=self.queue,
-                lane=lane,
-                on_synced=remaining.down,
-                pauses=pauses,
-                recording=self._recording,
-            )
-        remaining.down()
+        sources.settle(wanted)
+
+    @property
+    def wants_hub(self) -> bool:
+        """Whether it works on the hub too, where a provider finds the clusters."""
+        return self._plan.wants_hub
+
+    def relabel(self, cluster: Cluster) -> None:
+        """Look again at the labels of a cluster that it has engaged; the thread that engages calls it.
+
+        Sources begin or end. Requests that are queued already stay: a reconcile looks at what is true.
+
+        Raises:
+            Exception: whatever a function raises that chooses clusters; all is as before then.
+        """
+        with self._lock:
+            sources = self._engaged.get(cluster.name)
+        if sources is None or sources.cluster.itself is not cluster.itself:
+            return
+        before, wanted = sources.wanted, self._wanted(cluster)
+        self.queue.weigh(cluster.name, cluster.weight)
+        sources.settle(wanted)
+        if self._canary is not None:
+            self._canary.engage(self, cluster)
+        with self._lock:
+            self._waiting = [each for each in self._waiting if each[0] is not sources or each[1] in wanted.raw]
+            synced = cluster.name not in self._unsynced
+        if synced:
+            self._begin_all(sources)
+            self._ask(sources, dict.fromkeys((*before.joins, *wanted.joins)), RELABELLED)
 
     def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
         """Let a cluster go: its events are no longer heard and its requests are forgotten.
@@ -205,13 +248,20 @@ class Controller:
         """
         with self._lock:
             sources = self._engaged.pop(name, None)
+            was_synced = name not in self._unsynced
             self._unsynced.discard(name)
-            self._waiting = [each for each in self._waiting if each[1] is not sources]
+            self._waiting = [each for each in self._waiting if each[0] is not sources]
         if sources is not None:
             sources.stop()
+            if was_synced:
+                self._ask(sources, sources.wanted.joins, LEFT)
         self._dependencies.forget(name)
+        self._availability.leave(name)
         self.queue.purge(name)
+        self.queue.weigh(name, 1)
         self.safety.leave(name)
+        if self._canary is not None:
+            self._canary.leave(self, name)
         self.queue.when_idle(name, lambda: self._let_go(name, sources, on_idle))
 
     def _let_go(self, name: str, sources: ClusterSources | None, on_idle: Callable[[], None]) -> None:
@@ -232,7 +282,12 @@ class Controller:
 
     def on_ended(self, hear: Callable[[Request, Verdict], None]) -> None:
         """Have each reconcile that was not cut short told, on its worker's thread; before the start."""
-        self._worker.on_ended = hear
+        self._hear, self._worker.on_ended = hear, self._ended
+
+    @property
+    def stuck(self) -> tuple[Request, ...]:
+        """The requests whose reconciles do not return."""
+        return () if self._pool is None else self._pool.stuck
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the workers, and the timers that waited for the process to lead."""
@@ -244,14 +299,20 @@ class Controller:
             queue=self.queue,
             tally=self._tally,
             threads=threads,
+            lends=self._many_clusters,
         )
+        self._pool = pool
+        if self._canary is not None:
+            self._worker.on_ended = self._ended
+            self._canary.start(self)
         pool.start()
         self._host.watchdog.watch(pool.look)
+        self._host.watchdog.watch(self._availability.look)
         with self._lock:
             self._started = True
             waiting, self._waiting = tuple(self._waiting), []
-        for cluster, sources, each in waiting:
-            self._begin(cluster, sources, each)
+        for sources, each in waiting:
+            self._begin(sources, each)
 
     def stop_queue(self) -> None:
         """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
@@ -266,24 +327,37 @@ class Controller:
         """Stop the tokens of the running reconciles, so that their requests and waits end."""
         self._stop.stop("the process stops")
 
-    def _terms(self, cluster: Cluster) -> Terms:
+    def _terms(self, stop: StopToken) -> Terms:
         """What map functions, function predicates and timers keep to."""
         guard = self._guard if self.needs_leader_election else None
-        stop = self._stop.child(cluster.leaving)
-        return Terms(self.name, stop=stop, guard=guard, holdings=self._holdings, rails=self.safety.rails)
+        return Terms(self.name, stop=stop, guard=guard, holdings=self._plan.holdings, rails=self.safety.rails)
+
+    def _ended(self, request: Request, verdict: Verdict) -> None:
+        if self._hear is not None:
+            self._hear(request, verdict)
+        if self._canary is not None:
+            self._canary.ended(self, request, failed=verdict.label == "error")
 
     def _guard(self) -> None:
         guard = self._host.guard
         if guard is not None:
             guard()
 
-    def _ask_again(self, _name: str) -> None:
-        with self._lock:
-            everywhere = tuple(self._engaged.values())
-        for sources in everywhere:  # A map function may have asked for requests of another cluster than its own.
-            sources.room()
+    def _wanted(self, cluster: Cluster) -> Wanted:
+        return self._plan.wanted(cluster, alone=not self._many_clusters)
 
-    def _synced(self, cluster: Cluster, sources: ClusterSources, on_synced: Callable[[], None]) -> None:
+    def _at_work(self) -> tuple[Cluster, ...]:
+        """The clusters of the fleet whose first objects are known."""
+        alone = not self._many_clusters
+        with self._lock:
+            return tuple(
+                sources.cluster
+                for name, sources in self._engaged.items()
+                if name not in self._unsynced and FLEET.admit(sources.cluster, alone=alone)
+            )
+
+    def _synced(self, sources: ClusterSources, on_synced: Callable[[], None]) -> None:
+        cluster = sources.cluster
         with self._lock:
             if self._engaged.get(cluster.name) is not sources:
                 return  # The cluster has left, or come back as another.
@@ -294,44 +368,35 @@ class Controller:
         # Of many clusters the fleet says that they are engaged.
         say = _log.debug if self._many_clusters else _log.info
         say("synced; %s", state, controller=self.name, cluster=cluster.name, workers=self.workers)
-        for each in self._raw:
-            if not each.source.acts or not self._waits(cluster, sources, each):
-                self._begin(cluster, sources, each)
-        self._ask_again(cluster.name)  # Its requests were forgotten when it left: also those of other clusters' events.
+        self._begin_all(sources)
+        self._retellings.joined(cluster.name)
+        if self._canary is not None:
+            self._canary.synced(self, cluster.name)
+        self._ask(sources, sources.wanted.joins, JOINED)
         on_synced()
 
-    def _waits(self, cluster: Cluster, sources: ClusterSources, each: RawDeclaration) -> bool:
+    def _ask(self, sources: ClusterSources, joins: Iterable[JoinDeclaration], reason: str) -> None:
+        """Ask what a change of a cluster concerns; its own clients may have ended, those of others have not."""
+        cluster = sources.cluster
+        for each in joins:
+            terms = self._terms(stop := self._stop.child())
+            view = ClusterView(cluster, terms, self._clusters)
+            JoinSource(each, view, inlet=self._inlet, lane=sources.lane).ask(reason, ended=stop.close)
+
+    def _begin_all(self, sources: ClusterSources) -> None:
+        for each in sources.wanted.raw:
+            if not each.source.acts or not self._waits(sources, each):
+                self._begin(sources, each)
+
+    def _waits(self, sources: ClusterSources, each: RawDeclaration) -> bool:
         """Whether a source is to begin when this process leads."""
         with self._lock:
             waits = self.needs_leader_election and self._host.guard is not None and not self._started
-            if waits and self._engaged.get(cluster.name) is sources:
-                self._waiting.append((cluster, sources, each))
+            waiting = (sources, each)
+            if waits and self._engaged.get(sources.cluster.name) is sources and waiting not in self._waiting:
+                self._waiting.append(waiting)
             return waits
 
-    def _begin(self, cluster: Cluster, sources: ClusterSources, each: RawDeclaration) -> None:
-        lane = Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}/{each.source}")
-        sources.begin(each, queue=self.queue, lane=lane, clock=self._host.clock)
-
-
-class _Countdown:
-    """Calls a function when it has been called so many times itself."""
-
-    def __init__(self, count: int, function: Callable[[], None]) -> None:
-        self._lock = threading.Lock()
-        self._count = count
-        self._function = function
-
-    def down(self) -> None:
-        with self._lock:
-            self._count -= 1
-            reached = self._count == 0
-        if reached:
-            self._function()
-
-
-def name_of(reconciler: Reconciler, builder: Builder) -> str:
-    """The controller's name: what the Reconciler says, else the lower-case kind of `for_`, else the class's name."""
-    if reconciler.name:
-        return reconciler.name
-    gvk = builder.reconciled
-    return gvk.kind.lower() if gvk is not None else type(reconciler).__name__.lower()
+    def _begin(self, sources: ClusterSources, each: RawDeclaration) -> None:
+        lane = Lane(self._mappers, f"{self.name}/{sources.cluster.name or 'local'}/{each.source}")
+        sources.begin(each, lane=lane, clock=self._host.clock)

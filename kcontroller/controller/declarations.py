@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from kcontroller.controller.predicates import Predicate
+from kcontroller.controller.selecting import FLEET, Clusters
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.api.codec import KindRef
     from kcontroller.controller.handlers import Handler
 
@@ -18,13 +21,17 @@ SHORTEST_RESYNC: Final = 1.0
 """Seconds; client-go's minimum."""
 
 
-class Declaration(msgspec.Struct, frozen=True):
-    """One kind to watch: which changes count, whom they concern, and after how many seconds all is told again."""
+class Declaration(msgspec.Struct, frozen=True, eq=False):
+    """One kind to watch: which changes count, whom they concern, after how many seconds all is told again, and where.
+
+    Each is itself: two that say the same are two sources.
+    """
 
     kind: KindRef
     predicates: tuple[Predicate, ...]
     handler: Handler
     resync: float = 0.0
+    clusters: Clusters = FLEET
 
     @property
     def user_code(self) -> bool:
@@ -33,12 +40,20 @@ class Declaration(msgspec.Struct, frozen=True):
 
 
 class Owned(msgspec.Struct, frozen=True):
-    """What `owns` said; whose objects they are is known when `for_` has been called."""
+    """What `owns` said; whose objects they are, and where, is known when `for_` has been called."""
 
     kind: KindRef
     predicates: tuple[Predicate, ...]
     every_owner: bool
     resync: float
+    clusters: Clusters | None
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """A kind that is kept for reads alone, and where."""
+
+    kind: KindRef
+    clusters: Clusters
 
 
 def resync_seconds(resync: float | None) -> float:
@@ -66,3 +81,16 @@ def checked(predicates: Iterable[Predicate]) -> tuple[Predicate, ...]:
         msg = f"predicates takes a list, such as [predicates.generation_changed()], got {shown}"
         raise TypeError(msg)
     return given
+
+
+def function_of(to: Any, method: str) -> Callable[..., Any]:
+    """Check what was given as a function that names requests.
+
+    Raises:
+        TypeError: it cannot be called.
+    """
+    if not callable(to):
+        msg = f"{method} needs a function that names what to reconcile, got {type(to).__name__}"
+        raise TypeError(msg)
+    function: Callable[..., Any] = to
+    return function

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.workqueue import Standing
 
+LOCAL: Final = "local"
+HUB: Final = "(hub)"
+
 _DONE: Final = "waits for nothing: its last reconcile went well"
 _NEVER: Final = "waits for nothing: it has not been reconciled since this trace began"
 _UNKNOWN: Final = "is not known here: no cache shows it, and nothing has happened to it"
@@ -50,6 +53,7 @@ class Explainer:
         clock: the time.
         leads: whether this process leads.
         holder: who holds the lease; "" if nobody or not known.
+        fleet: whether a provider finds the clusters.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class Explainer:
         clock: Clock,
         leads: Callable[[], bool] = lambda: True,
         holder: Callable[[], str] = lambda: "",
+        fleet: bool = False,
     ) -> None:
         self._controllers = controllers
         self._clusters = clusters
@@ -68,12 +73,20 @@ class Explainer:
         self._pauses = pauses
         self._leads = leads
         self._holder = holder
+        self._own_word = HUB if fleet else LOCAL
+
+    def called(self, word: str) -> str:
+        """The name of the cluster that people call so: that of the process itself is ``local``, a hub is ``(hub)``.
+
+        A cluster that a provider finds may be named ``local``, and none ``(hub)``.
+        """
+        return "" if word == self._own_word else word
 
     def explain(self, cluster: str, kind: str, key: Key) -> tuple[Explanation, ...]:
         """Explain an object to each controller that reconciles it, or reconciles something because of it.
 
         Args:
-            cluster: its name; "" or ``local`` for a single one.
+            cluster: what it is `called`; "" for a single one.
             kind: ``Widget``, ``widgets``, ``widgets.example.com`` or ``example.com/v1 Widget``.
             key: namespace and name.
 
@@ -113,8 +126,10 @@ class Explainer:
     # ---- which requests ------------------------------------------------------------------------------------------
 
     def _name_of(self, cluster: str) -> str:
-        name = "" if cluster == "local" else cluster
+        name = self.called(cluster)
         known = {*(each.name for each in self._clusters), *(state.name for state in self._clusters.states())}
+        if cluster and any(each.wants_hub for each in self._controllers):
+            known.add("")
         if name in known:
             return name
         there = ", ".join(sorted(known - {""})[:10]) or "none yet"

@@ -8,7 +8,16 @@ from typing import Final, Literal
 import msgspec
 
 from kcontroller.controller.reconciler import Result
-from kcontroller.errors import BudgetSpent, NotSynced, StaleRead, TerminalError, Wait
+from kcontroller.errors import (
+    BudgetSpent,
+    ClusterNotFound,
+    ClusterSuspended,
+    ClusterUnavailable,
+    NotSynced,
+    StaleRead,
+    TerminalError,
+    Wait,
+)
 from kcontroller.process.logs import text_of
 from kcontroller.workqueue import Outcome
 from kcontroller.workqueue.outcome import FORGET
@@ -38,6 +47,7 @@ DONE: Final = Verdict("success", FORGET)
 """How nearly every reconcile ends; made once."""
 
 _RETRY: Final = Verdict("error", Outcome.retry())
+_SOONEST: Final = 1.0  # Seconds until a cluster that could not be written to is tried again.
 
 
 def of_result(result: Result | None) -> Verdict:
@@ -72,19 +82,27 @@ def of_error(error: BaseException) -> Verdict:
 
 
 def _judged(error: BaseException) -> Verdict:
+    return _waits(error) or _fails(error)
+
+
+def _waits(error: BaseException) -> Verdict | None:
     match error:
         case Wait(after=int() | float() as after, why=why) if after < sys.float_info.max:
             if after <= 0:
                 return Verdict("requeue", Outcome.retry(), text_of(why))
             return Verdict("requeue_after", Outcome.after(float(after)), text_of(why))
-        case StaleRead() | NotSynced() | BudgetSpent():
+        case ClusterUnavailable(retry_after=seconds) | ClusterSuspended(retry_after=seconds):
+            return Verdict("requeue_after", Outcome.after(max(_SOONEST, seconds or 0.0)), text_of(error))
+        case StaleRead() | NotSynced() | BudgetSpent() | ClusterNotFound():
             return Verdict("requeue", Outcome.retry(), text_of(error))
-        case _ if _is_terminal(error):
-            return Verdict("error", FORGET, terminal=True)
-        case Exception():
-            return _RETRY
         case _:
-            return Verdict("error", Outcome.retry(), panic=True)
+            return None
+
+
+def _fails(error: BaseException) -> Verdict:
+    if _is_terminal(error):
+        return Verdict("error", FORGET, terminal=True)
+    return _RETRY if isinstance(error, Exception) else Verdict("error", Outcome.retry(), panic=True)
 
 
 def _is_terminal(error: BaseException | None, above: frozenset[int] = frozenset()) -> bool:

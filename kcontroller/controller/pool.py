@@ -33,6 +33,10 @@ GRACE_SECONDS: Final = 1.0
 UNLIMITED_SECONDS: Final = 300.0
 """After so long one without a time-out counts as stuck. It keeps its worker, since nobody said when it has to end."""
 
+LEND_SECONDS: Final = 0.1
+"""A reconcile that takes longer may be one of a cluster that is slower than the others."""
+
+_IDLE_SECONDS: Final = 0.25  # Between two looks at a pool that lends, while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
 _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
 
@@ -49,6 +53,7 @@ class Run(msgspec.Struct, eq=False):
         fields: what its log lines carry.
         late: its time is over, and that is counted.
         stuck: it did not return then.
+        aside: another worker may take the place of its worker.
     """
 
     item: Item[Request]
@@ -57,6 +62,7 @@ class Run(msgspec.Struct, eq=False):
     fields: Mapping[str, object]
     late: bool = False
     stuck: bool = False
+    aside: bool = False
 
 
 class Seat:
@@ -82,8 +88,8 @@ class Seat:
         """Take note that the reconcile has returned."""
         with self._pool.lock:
             self.run = None
-            if run.stuck:
-                self._pool.take_back_locked(self)
+            if run.stuck or run.aside:
+                self._pool.take_back_locked(self, run)
         if run.stuck:
             _log.info("the reconcile that was stuck has returned")
 
@@ -102,6 +108,8 @@ class WorkerPool:
         queue: where they take their items from.
         tally: counts what is late, and what is stuck.
         threads: where they run.
+        lends: whether workers are replaced, too, that degraded clusters hold beyond their quarter; see
+            `WorkQueue.set_aside`.
     """
 
     def __init__(
@@ -114,6 +122,7 @@ class WorkerPool:
         queue: WorkQueue[Request],
         tally: Tally,
         threads: ThreadGroup,
+        lends: bool = False,
     ) -> None:
         self._name = name
         self._work = work
@@ -127,6 +136,8 @@ class WorkerPool:
         self._seats: dict[Seat, None] = {}
         self._hired = 0
         self._stuck = 0
+        self._away = 0
+        self._lends = lends
         self._started = False
 
     def start(self) -> None:
@@ -137,11 +148,13 @@ class WorkerPool:
             self._hire(seat)
         self._started = True
 
-    def take_back_locked(self, seat: Seat) -> None:
-        """Take note that a stuck reconcile has returned; its worker goes on, unless there are enough others by now."""
-        self._stuck -= 1
-        self._tally.stuck(self._stuck)
-        seat.surplus = len(self._seats) - self._stuck > self._size
+    def take_back_locked(self, seat: Seat, run: Run) -> None:
+        """Take note that such a reconcile has returned; its worker goes on, unless there are enough others by now."""
+        if run.stuck:
+            self._stuck -= 1
+            self._tally.stuck(self._stuck)
+        self._away -= run.aside
+        seat.surplus = len(self._seats) - self._away > self._size
         if seat.surplus:
             del self._seats[seat]
 
@@ -158,12 +171,16 @@ class WorkerPool:
             running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
         # One that begins after this look has so much time at least.
         latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
+        if self._lends:
+            latest = min(latest, now + (LEND_SECONDS if running else _IDLE_SECONDS))
         times = [latest, *(self._see(seat, run, now) for seat, run in running)]
         if self._started and not self._replace():
             times.append(now + _AGAIN_SECONDS)
         return min(times)
 
     def _see(self, seat: Seat, run: Run, now: float) -> float:
+        if self._lends and not run.aside and now >= run.began + LEND_SECONDS:
+            self._lend(seat, run)
         if self._timeout and not run.late:
             if now < run.began + self._timeout:
                 return run.began + self._timeout
@@ -173,6 +190,13 @@ class WorkerPool:
         if not run.stuck:
             self._give_up(seat, run, now)
         return NEVER
+
+    def _lend(self, seat: Seat, run: Run) -> None:
+        if self._queue.set_aside(run.item):
+            with self.lock:
+                if seat.run is run:
+                    run.aside = True
+                    self._away += 1
 
     def _tell(self, seat: Seat, run: Run) -> None:
         with self.lock:
@@ -189,6 +213,9 @@ class WorkerPool:
                 return
             run.stuck = True
             self._stuck += 1
+            if self._timeout and not run.aside:
+                run.aside = True
+                self._away += 1
             self._tally.stuck(self._stuck)
             replaced = self._lacks_locked()
         if not self._timeout:
@@ -204,7 +231,7 @@ class WorkerPool:
 
     def _lacks_locked(self) -> bool:
         count = len(self._seats)
-        return bool(self._timeout) and count - self._stuck < self._size and count < 2 * self._size
+        return count - self._away < self._size and count < 2 * self._size
 
     def _replace(self) -> bool:
         """Start the workers that are missing; False if the system gives no more threads."""

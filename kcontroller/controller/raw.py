@@ -18,6 +18,7 @@ import msgspec
 from kcontroller.api.keys import Key, Request
 from kcontroller.controller.event import Event
 from kcontroller.controller.handlers import request_of
+from kcontroller.controller.selecting import FLEET, Clusters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,11 +50,12 @@ class RawSource(abc.ABC):
         """Get what a feed had taken and not yet handed to the queue when its cluster left."""
 
 
-class RawDeclaration(msgspec.Struct, frozen=True):
-    """A raw source of a controller, and which of its words count."""
+class RawDeclaration(msgspec.Struct, frozen=True, eq=False):
+    """A raw source of a controller, which of its words count, and where it begins."""
 
     source: RawSource
     predicates: tuple[Predicate, ...]
+    clusters: Clusters = FLEET
 
 
 @dataclass(slots=True, eq=False)

@@ -72,6 +72,9 @@ class Reconciler(abc.ABC):
     ``Result(requeue=True)``         again after the object's backoff
     ``Wait(after=10, why=...)``      as requeue_after; not an error
     `StaleRead`, `NotSynced`         as requeue; not an error
+    `ClusterNotFound`                likewise
+    `ClusterUnavailable`             as requeue_after; not an error
+    `ClusterSuspended`               likewise
     `TerminalError`                  counted and logged, no retry; the backoff is forgotten
     any other exception              counted, logged, retried after 5 ms, 10 ms, ... 1000 s
     ================================ ========================================================

@@ -1,4 +1,4 @@
-"""What becomes of objects that a full queue has refused: they are told of again when there is room."""
+"""What becomes of objects whose requests were refused or lost: they are told of again; `inlet` knows when."""
 
 from __future__ import annotations
 
@@ -65,6 +65,14 @@ class Retelling:
     def room(self) -> None:
         """Begin or go on if anything was refused; any thread."""
         self._soon(self._go_on)
+
+    def again(self) -> None:
+        """Have all objects told of again as soon as there is room for them; any thread."""
+        self._soon(self._all_again)
+
+    def _all_again(self) -> None:
+        self._owed = True
+        self._go_on()
 
     def _soon(self, function: Callable[[], None]) -> None:
         call = self._subscription().call

@@ -1,14 +1,11 @@
-"""What feeds a controller from one cluster: each declaration with its subscription, filter and way into the queue."""
+"""What feeds a controller with one kind of one cluster: a declaration, its subscription, its way into the queue."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.api.codec import gvk_of
-from kcontroller.cluster.view import ClusterView
 from kcontroller.controller.event import Event
-from kcontroller.controller.raw import Feed
+from kcontroller.controller.handlers import ForObject
 from kcontroller.controller.retelling import Retelling
 from kcontroller.process.logs import Log
 from kcontroller.workqueue import LOW_PRIORITY
@@ -17,17 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.api.codec import KindRef
-    from kcontroller.api.keys import GVK, Request
+    from kcontroller.api.keys import Request
     from kcontroller.cache.store import Change
     from kcontroller.cluster import CacheHandle, Cluster
-    from kcontroller.cluster.view import Terms
     from kcontroller.controller.declarations import Declaration
+    from kcontroller.controller.inlet import Inlet
     from kcontroller.controller.lanes import Lane
-    from kcontroller.controller.pauses import PausedObjects
-    from kcontroller.controller.raw import RawDeclaration, RawSource
-    from kcontroller.controller.recording import Recording
-    from kcontroller.process.clock import Clock
-    from kcontroller.workqueue import WorkQueue
 
 
 _log: Final = Log("kcontroller.controller")
@@ -39,13 +31,11 @@ class KindSource:
     Args:
         declaration: what counts and whom it concerns.
         cluster: where.
-        handle: of the kind there.
+        handle: of the kind there; closed with the source.
         read_as: what user functions get; of a kind that is kept as metadata only a class may not be able to say it.
-        queue: gets the requests.
+        inlet: gets the requests.
         lane: runs the user's functions.
-        on_synced: called once, when every object that there was at the start is in the queue.
-        pauses: takes note of the objects' pauses; None for a kind that knows none.
-        recording: takes down which changes were queued, and what dropped the others.
+        on_synced: called when every object that there was at the start is in the queue.
     """
 
     def __init__(
@@ -55,21 +45,22 @@ class KindSource:
         handle: CacheHandle,
         *,
         read_as: KindRef,
-        queue: WorkQueue[Request],
+        inlet: Inlet,
         lane: Lane,
         on_synced: Callable[[], None],
-        pauses: PausedObjects | None = None,
-        recording: Recording | None = None,
     ) -> None:
         self._declaration = declaration
         self._read_as = read_as
         self._cluster = cluster
-        self._queue = queue
+        self._handle = handle
+        self._inlet = inlet
+        self._queue = inlet.queue
+        self._recording = inlet.recording
+        self._pauses = inlet.objects if isinstance(declaration.handler, ForObject) else None
         self._lane = lane
         self._on_synced = on_synced
-        self._pauses = pauses
-        self._recording = recording
         self._stopped = False
+        self._said = False
         self._retelling = Retelling(lambda: self._subscription, lane.submit if declaration.user_code else None)
         self._subscription = handle.subscribe(self._hear, self._heard_all, resync=declaration.resync)
 
@@ -77,6 +68,11 @@ class KindSource:
         """Hear nothing more; what waits on the lane is dropped."""
         self._stopped = True
         self._subscription.close()
+        self._inlet.retellings.forget(self._retelling)
+
+    def close(self) -> None:
+        """Let the kind go."""
+        self._handle.close()
 
     def _hear(self, change: Change) -> None:
         if self._pauses is not None:
@@ -108,114 +104,43 @@ class KindSource:
                 return
         priority = LOW_PRIORITY if _is_routine(change) else 0
         for request in self._declaration.handler.requests(event, self._cluster):
+            if request.cluster != self._cluster.name and not self._is_there(request):
+                continue
             if recording is not None:
                 recording.queued(request, event)
             if not self._queue.add(request, priority=priority, reason=event.reason, may_refuse=True):
                 if recording is not None:
                     recording.refused(request)
-                self._note_refusal(change)
+                self._note_refusal(request, change)
 
-    def room(self) -> None:
-        """Ask again for what was refused; any thread."""
-        self._retelling.room()
+    def _is_there(self, request: Request) -> bool:
+        """Whether the controller works on the other cluster that a function has named; if not, it is asked again."""
+        if not request.cluster:
+            return True  # The hub neither leaves nor comes.
+        self._inlet.retellings.names(self._retelling, request.cluster)
+        if self._inlet.works_on(request.cluster):  # After the note: if it joins from now on, all is told again.
+            return True
+        self._inlet.dropped()
+        say = _log.debug if self._said else _log.info
+        self._said = True
+        say(
+            "dropped a request of cluster %r, which is not engaged; it is made again when that one joins",
+            request.cluster,
+            controller=self._queue.name,
+            cluster=self._cluster.name,
+        )
+        return False
 
-    def _note_refusal(self, change: Change) -> None:
+    def _note_refusal(self, request: Request, change: Change) -> None:
         if self._retelling.refused(change.entry.key, resync=change.resync):
             _log.warning(
                 "the queue is full: more requests will be told again when there is room",
                 controller=self._queue.name,
                 cluster=self._cluster.name,
             )
-
-
-class ClusterSources:
-    """All sources of one controller in one cluster, and the kinds that it keeps in memory there.
-
-    Args:
-        cluster: where.
-        terms: what the clients keep to that functions of the user's are given; its token is closed by `close`.
-    """
-
-    def __init__(self, cluster: Cluster, terms: Terms) -> None:
-        self._cluster = cluster
-        self._terms = terms
-        self._view = ClusterView(cluster, terms)
-        self._holdings = terms.holdings
-        self._handles: dict[GVK, CacheHandle] = {}
-        self._sources: list[KindSource] = []
-        self._lock = threading.Lock()
-        self._feeds: list[tuple[RawSource, Feed]] = []
-        self._stopped = False
-
-    def keep(self, kind: KindRef) -> CacheHandle:
-        """Keep a kind in memory; the same handle for the same kind."""
-        gvk = gvk_of(kind)
-        handle = self._handles.get(gvk)
-        if handle is None:
-            handle = self._handles[gvk] = self._cluster.cache(kind, self._holdings.get(gvk))
-        return handle
-
-    def add(
-        self,
-        declaration: Declaration,
-        *,
-        queue: WorkQueue[Request],
-        lane: Lane,
-        on_synced: Callable[[], None],
-        pauses: PausedObjects | None = None,
-        recording: Recording | None = None,
-    ) -> None:
-        """Begin to feed the queue; arguments as for `KindSource`."""
-        handle = self.keep(declaration.kind)
-        gvk = gvk_of(declaration.kind)
-        holding = self._holdings.get(gvk)
-        read_as = gvk if holding is not None and holding.metadata_only else declaration.kind
-        source = KindSource(
-            declaration,
-            self._view,
-            handle,
-            read_as=read_as,
-            queue=queue,
-            lane=lane,
-            on_synced=on_synced,
-            pauses=pauses,
-            recording=recording,
-        )
-        self._sources.append(source)
-
-    def begin(self, declaration: RawDeclaration, *, queue: WorkQueue[Request], lane: Lane, clock: Clock) -> None:
-        """Begin to feed the queue from a raw source, unless this has been stopped meanwhile."""
-        feed = Feed(declaration.source, self._view, declaration.predicates, queue=queue, lane=lane, clock=clock)
-        with self._lock:
-            if self._stopped:
-                return
-            self._feeds.append((declaration.source, feed))
-        declaration.source.start(feed)
-        if self._stopped:  # While it began.
-            declaration.source.stop(feed)
-
-    def stop(self) -> None:
-        """Feed nothing more; the kinds stay for reads."""
-        for source in self._sources:
-            source.stop()
-        with self._lock:
-            self._stopped = True
-            feeds = tuple(self._feeds)
-        for raw, feed in feeds:
-            raw.stop(feed)  # First: what comes from now on is kept, and not refused.
-            feed.stop()
-
-    def room(self) -> None:
-        """Ask again for what the queue has refused."""
-        for source in self._sources:
-            source.room()
-
-    def close(self) -> None:
-        """Let the kinds go; others may keep them."""
-        for handle in self._handles.values():
-            handle.close()
-        if self._terms.stop is not None:
-            self._terms.stop.close()
+        self._inlet.retellings.owes(self._retelling)
+        if not self._queue.is_full(request.cluster):  # There was room between the refusal and the note.
+            self._inlet.retellings.room()
 
 
 def _is_routine(change: Change) -> bool:

@@ -6,6 +6,8 @@ import threading
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from kcontroller.process.metrics import ERROR, SUCCESS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeAlias
@@ -73,8 +75,8 @@ class Tally:
         for (cluster, label, terminal, panic), count in ended.items():
             self._total[label].inc(count)
             if cluster is not None:
-                self._by_cluster.labels(cluster, label).inc(count)
-            self._errors.inc(count if label == "error" else 0)
+                self._by_cluster.labels(cluster, ERROR if label == ERROR else SUCCESS).inc(count)
+            self._errors.inc(count if label == ERROR else 0)
             self._terminal.inc(count if terminal else 0)
             self._panics.inc(count if panic else 0)
         self._active.set(self._in_flight())

@@ -46,6 +46,11 @@ def widget(**spec: object) -> dict[str, Any]:
     return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "web"}, "spec": spec}
 
 
+def original(**labels: str) -> dict[str, Any]:
+    metadata = {"name": "motd", "labels": labels or {"example.com/sync": "original"}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": "b"}}
+
+
 def deployment() -> dict[str, Any]:
     labels = {"app": "a"}
     template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "main", "image": "nginx"}]}}
@@ -84,8 +89,10 @@ EXAMPLES = (
     Example(SITES, "Rolling", (site(),), ("Site",)),
     Example(SITES, "Certified", (site(),), ("Site",)),
     Example(SITES, "Deployed", (site(),), ("Site",)),
+    Example(SITES, "Motd", (original(app="motd"),)),
     Example(SITES, "Tidy", (site(tier="web"),), ("Site",)),
     Example("examples/deployment_logger.py", "DeploymentLogger", (deployment(),)),
+    Example("examples/cross_cluster_sync/cross_cluster_sync.py", "ConfigMapSync", (original(),)),
     Example(
         "examples/widget/widget.py",
         "WidgetReconciler",

@@ -13,6 +13,7 @@ from kcontroller.cache.store import Change
 from kcontroller.cache.subscribers import SLICE
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
+from kcontroller.cluster.breaker import CLOSED
 from kcontroller.cluster.rails import RailedWriter
 from kcontroller.controller import Reconciler
 from kcontroller.controller.mapping import Mappers
@@ -26,12 +27,13 @@ from kcontroller.process.threads import ThreadGroup
 from kcontroller.testing.clock import VirtualClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import Key
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Selection, Write
+    from kcontroller.cluster.breaker import State
     from kcontroller.cluster.rails import Rail
     from kcontroller.controller import Builder, Context, Request, Result
     from kcontroller.controller.controller import Controller
@@ -117,6 +119,22 @@ class FakeSubscription:
         self.closed = True
 
 
+class FakeTimer:
+    """A function that is called when the test says so."""
+
+    def __init__(self, seconds: float, function: Callable[[], None]) -> None:
+        self.seconds = seconds
+        self.stopped = False
+        self._function = function
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def fire(self) -> None:
+        assert not self.stopped
+        self._function()
+
+
 class FakeCachedKind:
     """What is kept of a kind, and every handle of it."""
 
@@ -125,6 +143,7 @@ class FakeCachedKind:
         self.paths: list[str] = []
         self.holdings: list[Holding | None] = []
         self.resyncs: list[float] = []
+        self.timers: list[FakeTimer] = []
         self.users = 0
 
     def subscribe(
@@ -142,6 +161,10 @@ class FakeCachedKind:
 
     def index(self, paths: Sequence[str]) -> None:
         self.paths += paths
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> FakeTimer:
+        self.timers.append(FakeTimer(seconds, function))
+        return self.timers[-1]
 
     def tell(self, *changes: Change) -> None:
         for change in changes:
@@ -186,15 +209,39 @@ class FakeServer:
         return json.dumps(body).encode()
 
 
+class FakeBreaker:
+    def __init__(self) -> None:
+        self.state = CLOSED
+        self.hearers: list[Callable[[], None]] = []
+
+    def subscribe(self, hear: Callable[[], None]) -> Callable[[], None]:
+        self.hearers.append(hear)
+        return lambda: self.hearers.remove(hear)
+
+    def turn(self, state: State) -> None:
+        self.state = state
+        for hear in self.hearers:
+            hear()
+
+
 class FakeCluster:
-    def __init__(self, name: str = "", *, cluster_scoped: Sequence[str] = ()) -> None:
+    def __init__(
+        self, name: str = "", *, cluster_scoped: Sequence[str] = (), labels: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
+        self.uid = f"uid-{name}"
+        self.labels = labels or {}
+        self.weight = 1
+        self.itself = self
         self.kinds: dict[GVK, FakeCachedKind] = {}
         self.server = FakeServer()
         self.clients: list[tuple[str, StopToken | None, Deadline | None]] = []
         self.guards: list[Callable[[], None] | None] = []
         self.holdings: list[object] = []
         self.leaving = StopToken()
+        self.breaker = FakeBreaker()
+        self.troubled_since: float | None = None
+        self.weight = 1
         self.client = self.api_reader = Client(Ports(self.server, self.server, self.server, self.name))
         self._cluster_scoped = {gvk_of(kind) for kind in cluster_scoped}
         self._mapper = self  # What a view of a cluster looks at.
@@ -263,6 +310,9 @@ class FakeHost:
         if name not in self.known:
             raise ClusterNotFound(f"no cluster {name!r} is engaged")
         return self.known[name]
+
+    def __iter__(self) -> Iterator[FakeCluster]:
+        return iter(self.known.values())
 
     def run(self, controller: Controller, *, engage: bool = True) -> Controller:
         self.controllers.append(controller)

@@ -10,9 +10,9 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.models import Model, Resource
 from kcontroller.cache.scope import Holding
 from kcontroller.controller import Builder, Controller, ObjectReconciler, Reconciler, predicates
-from kcontroller.controller.controller import name_of
 from kcontroller.controller.handlers import ForObject, ForOwner, Mapped
 from kcontroller.controller.options import ControllerOptions
+from kcontroller.controller.plan import name_of
 from kcontroller.errors import ConfigError
 from tests.unit.controller.fakes import CONFIG_MAP, POD, FakeHost, Scripted
 
@@ -146,7 +146,7 @@ def test_what_is_kept_of_a_kind_is_said_once_for_each() -> None:
 def test_what_nobody_hears_of_is_kept_for_reads() -> None:
     builder = Builder().for_(POD).owns("v1 Secret").cache(POD).cache(CONFIG_MAP).index("v1 Node", "spec.x")
 
-    assert builder.read_only_kinds == (CONFIG_MAP, "v1 Node")
+    assert [each.kind for each in builder.kept] == [CONFIG_MAP, "v1 Node"]
 
 
 class Planet(Resource[Model, Model], group="example.com", version="v1", plural="planets", namespaced=False):

@@ -25,6 +25,7 @@ from tests.unit.controller.fakes import (
     POD,
     FakeCluster,
     FakeHost,
+    FakeSubscription,
     Scripted,
     added,
     deleted,
@@ -182,7 +183,7 @@ def test_an_owned_object_that_changes_hands_names_both(host: FakeHost, cluster: 
 
 
 def lane_of(controller: Controller, cluster: str = "") -> Lane:
-    return controller._engaged[cluster]._sources[0]._lane
+    return controller._engaged[cluster].lane
 
 
 def finish(lane: Lane) -> None:
@@ -548,7 +549,7 @@ def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_
     told: list[str] = []
     controller = Controller(Scripted(), host)
     controller.engage(cluster, on_synced=lambda: told.append("first"))  # type: ignore[arg-type]
-    late = controller._engaged[""]._sources[0]._on_synced
+    late = next(iter(controller._engaged[""]._sources.values()))._on_synced
     controller.disengage("")
     controller.engage(FakeCluster(), on_synced=lambda: told.append("second"))  # type: ignore[arg-type]
     controller.queue.add(Request("", "n", "x"))
@@ -556,7 +557,7 @@ def test_a_late_word_of_an_incarnation_that_left_does_not_open_the_queue_of_the_
 
     assert controller.queue.get(timeout=0) is None
     assert controller.waiting_for() == ("",)
-    controller._engaged[""]._sources[0]._on_synced()
+    next(iter(controller._engaged[""]._sources.values()))._on_synced()
     assert controller.queue.get(timeout=0) is not None
     assert controller.waiting_for() == ()
     assert told == ["second"]
@@ -669,6 +670,20 @@ def test_what_was_refused_as_a_cluster_was_full_is_asked_again_when_that_cluster
     there.synced()
     found: set[str] = set()
     eventually(lambda: found.update(taken(controller)) or len(found) == 16)  # Four were queued, and are forgotten.
+
+
+def test_a_cluster_that_syncs_wakes_no_other_unless_something_was_refused(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    call = FakeSubscription.call
+    monkeypatch.setattr(FakeSubscription, "call", lambda self, function: (calls.append("woken"), call(self, function)))
+    host.known = {f"p{number}": FakeCluster(f"p{number}") for number in range(50)}
+    engaged(host, lambda builder: builder.for_(CONFIG_MAP))
+    calls.clear()
+    for cluster in host.known.values():
+        cluster.synced()
+    assert len(calls) <= 50  # Its own thread, and not those of 1,225 others.
 
 
 def mapping_across(host: FakeHost) -> Controller:

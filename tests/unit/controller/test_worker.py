@@ -13,7 +13,17 @@ import pytest
 from kcontroller.api.keys import Request
 from kcontroller.controller import Builder, Context, Controller, Result
 from kcontroller.controller.tally import Tally
-from kcontroller.errors import ClusterNotFound, NotLeader, NotSynced, StaleRead, Stopped, TerminalError, Wait
+from kcontroller.errors import (
+    ClusterNotFound,
+    ClusterSuspended,
+    ClusterUnavailable,
+    NotLeader,
+    NotSynced,
+    StaleRead,
+    Stopped,
+    TerminalError,
+    Wait,
+)
 from kcontroller.process.backoff import RECONCILE
 from kcontroller.testing.polling import eventually
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
@@ -160,7 +170,21 @@ ROWS: dict[str, Row] = {
     "GeneratorExit": error_of(raising(GeneratorExit()), "GeneratorExit: ", "reconcile_panics"),
     "wrong type": error_of(giving("done"), "TypeError: reconcile must return a Result or None, got str"),
     "endless wait": error_of(raising(Wait(after=float("inf"))), "Wait: "),
-    "another cluster that is gone": error_of(raising(ClusterNotFound("gone")), "ClusterNotFound: gone"),
+    "another cluster that is gone": Row(
+        raising(ClusterNotFound("gone")), "requeue", 0.005, 1, lines=("info: waiting: gone",)
+    ),
+    "cluster that is away": Row(
+        raising(ClusterUnavailable("p2 is away", retry_after=7.0)),
+        "requeue_after",
+        7.0,
+        lines=("info: waiting: p2 is away",),
+    ),
+    "suspended cluster": Row(
+        raising(ClusterSuspended("p2 is suspended", status=403, retry_after=30.0)),
+        "requeue_after",
+        30.0,
+        lines=("info: waiting: 403: p2 is suspended",),
+    ),
 }
 
 
@@ -191,7 +215,8 @@ def test_what_follows_from_a_reconcile_for_the_queue_the_metrics_and_the_log(
     assert controller.queue.failures(A) == row.failures
 
     assert totals(host) == {row.label: 1.0}
-    assert host.metric("kcontroller_cluster_reconciles_total", cluster="", result=row.label) == 1
+    result = "error" if row.label == "error" else "success"
+    assert host.metric("kcontroller_cluster_reconciles_total", cluster="", result=result) == 1
     assert host.metric("controller_runtime_reconcile_time_seconds_count", controller="scripted") == 1
     assert {name for name in COUNTERS if counted(host, name)} == row.counts
     assert all(counted(host, name) in {0, 1} for name in COUNTERS)
