@@ -7,15 +7,18 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from kcontroller.api.selectors import LabelSelector
 from kcontroller.cluster.budgets import DELETES, Budget
 from kcontroller.controller.pauses import target_of
 from kcontroller.errors import ConfigError
+from kcontroller.multicluster.first_list import READY_WHEN
 from kcontroller.process.trace import FEWEST_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kcontroller.leaderelection import LeaderElection
+    from kcontroller.multicluster.first_list import ReadyWhen
 
 _GROUP_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]*(\.[a-z0-9]([a-z0-9.-]*[a-z0-9])?)?")
 
@@ -40,6 +43,10 @@ class ManagerOptions:
         reconcile_timeout: seconds one reconcile may take; then it is told to end, and if it does not, another worker
             takes its place (ADR 0020). 0 is no limit.
         namespaces: cache only these; () caches all.
+        ready_when: how many clusters of a provider readiness waits for; see `ReadyWhen`.
+        canary: the labels of the clusters of a provider that go first, such as ``tier=canary``: the others wait, while
+            their caches fill, until nothing has failed there for `canary_minutes`. "" lets all begin at once.
+        canary_minutes: how long; each failure lets the time begin anew.
         delete_budget: how many objects a controller may delete in each cluster, such as ``100/10m``, unless its `setup`
             says otherwise; one more, and it is paused there until somebody resumes it. "0" is no limit.
         write_budget: likewise for all other writes.
@@ -71,6 +78,9 @@ class ManagerOptions:
     concurrency: Mapping[str, int] = field(default_factory=dict)
     reconcile_timeout: float = 300.0
     namespaces: tuple[str, ...] = ()
+    ready_when: ReadyWhen = "first-list"
+    canary: str = ""
+    canary_minutes: float = 10.0
     delete_budget: str = str(DELETES)
     write_budget: str = "0"
     paused: tuple[str, ...] = ()
@@ -90,6 +100,9 @@ class ManagerOptions:
         if not all(self.namespaces):
             msg = "namespaces holds an empty name; () caches all"
             raise ConfigError(msg)
+        if self.ready_when not in READY_WHEN:
+            msg = f"ready_when must be one of {', '.join(READY_WHEN)}, got {self.ready_when!r}"
+            raise ConfigError(msg)
         if self.trace_keys and self.trace_keys < FEWEST_KEYS:
             msg = f"trace_keys must be at least {FEWEST_KEYS}, or 0 for no trace, got {self.trace_keys}"
             raise ConfigError(msg)
@@ -99,11 +112,22 @@ class ManagerOptions:
         if self.metrics_cert_dir and not self.metrics_secure:
             msg = "metrics_cert_dir needs metrics_secure: without it nothing is encrypted"
             raise ConfigError(msg)
+        self._check_canary()
         self._check_concurrency()
         self._check_rails()
         if not math.isfinite(self.graceful_shutdown_timeout):
             msg = f"graceful_shutdown_timeout must be a number of seconds, got {self.graceful_shutdown_timeout}"
             raise ConfigError(msg)
+
+    def _check_canary(self) -> None:
+        if not 0 < self.canary_minutes < math.inf:
+            msg = f"canary_minutes must be a positive number, got {self.canary_minutes}"
+            raise ConfigError(msg)
+        try:
+            LabelSelector.parse(self.canary)
+        except ValueError as error:
+            msg = f"canary: {error}"
+            raise ConfigError(msg) from error
 
     def _check_concurrency(self) -> None:
         if self.max_concurrent_reconciles is not None and self.max_concurrent_reconciles < 1:

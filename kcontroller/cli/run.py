@@ -57,9 +57,6 @@ def command(ctx: click.Context, /, sources: tuple[str, ...], **options: Any) -> 
     if not (sources or options["module"] or options["plugin"] or options["all_plugins"]):
         msg = f"nothing to run; name a file or a module, {_EXAMPLE}"
         raise click.UsageError(msg, ctx)
-    if options["once"] and options["canary"]:
-        msg = "--once does not go with --canary: one round is over before the others may begin"
-        raise click.UsageError(msg, ctx)
     watched = namespaces.chosen(ctx)
     provider_options = cluster_options.provider_options(ctx)
     logs.configure(

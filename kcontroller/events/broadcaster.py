@@ -6,6 +6,8 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from kcontroller.events.bodies import Names
 from kcontroller.events.lane import Lane, Occurrence
 from kcontroller.events.patience import Patience
@@ -191,20 +193,15 @@ class Broadcaster:
             self._metrics.events.labels(result).inc(number)
 
 
-class _Recorder:
+class _Recorder(msgspec.Struct, frozen=True):
     """One reconcile's way to the broadcaster."""
 
-    __slots__ = ("_broadcaster", "_component", "_guard", "_target")
-
-    def __init__(
-        self, broadcaster: Broadcaster, target: Target, component: str, guard: Callable[[], None] | None
-    ) -> None:
-        self._broadcaster = broadcaster
-        self._target = target
-        self._component = component
-        self._guard = guard
+    broadcaster: Broadcaster
+    target: Target
+    component: str
+    guard: Callable[[], None] | None
 
     def event(self, obj: KubeObject, type_: str, reason: str, message: str, *, action: str = "") -> None:
         """See `Recorder`."""
         event = recorded(obj, type_, reason, message, action=action)
-        self._broadcaster.take(self._target, event, self._component, self._guard)
+        self.broadcaster.take(self.target, event, self.component, self.guard)

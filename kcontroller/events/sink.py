@@ -8,7 +8,7 @@ from cachetools import LRUCache, TTLCache
 
 from kcontroller.api import patches
 from kcontroller.api.objects import Object
-from kcontroller.errors import AlreadyExists, ApiError, Forbidden, KindNotServed, NotFound
+from kcontroller.errors import AlreadyExists, ApiError, ClusterSuspended, Forbidden, KindNotServed, NotFound
 from kcontroller.events.bodies import CORE, EVENTS, created, instance_of, repeated
 from kcontroller.process.logs import Log
 
@@ -93,7 +93,8 @@ class Sink:
         before and the answer lost.
 
         Returns:
-            ``sent``, ``dropped`` (there is no namespace for it) or ``failed`` (it was refused for good).
+            ``sent``, ``dropped`` (there is no namespace for it, or its cluster is suspended) or ``failed`` (it was
+            refused for good).
 
         Raises:
             ApiError, TransportError, Stopped: another try may help.
@@ -108,6 +109,8 @@ class Sink:
             self._write_somewhere(client, record)
         except AlreadyExists:
             return "sent"
+        except ClusterSuspended:
+            return "dropped"
         except (NotFound, Forbidden) as error:
             self._muted[where] = result = self._explain(record, error)
             return result

@@ -28,6 +28,7 @@ def serve(parts: Parts) -> None:
         return
     # Who wants neither need not load any of it.
     from kcontroller.controller.explaining import Explainer  # noqa: PLC0415
+    from kcontroller.manager.clusters_page import page  # noqa: PLC0415
     from kcontroller.serving import debug  # noqa: PLC0415
     from kcontroller.serving.control import About, Control, ControlServer  # noqa: PLC0415
     from kcontroller.serving.http import HttpServer  # noqa: PLC0415
@@ -40,6 +41,7 @@ def serve(parts: Parts) -> None:
         clock=parts.clock,
         leads=lambda: leadership.leads,
         holder=lambda: leadership.holder,
+        fleet=parts.provider is not None,
     )
     pages = debug.DebugPages(parts.controllers, explainer)
 
@@ -50,7 +52,13 @@ def serve(parts: Parts) -> None:
         return About(os.getpid(), command, names, leadership.leads, leadership.holder)
 
     if options.control_socket != _OFF:
-        app = Control(explainer=explainer, commands=parts.commands, about=about, debug=pages.answer)
+        app = Control(
+            explainer=explainer,
+            commands=parts.commands,
+            about=about,
+            clusters=lambda: page(parts),
+            debug=pages.answer,
+        )
         parts.servers.also(ControlServer(options.control_socket, app))
     if options.debug_bind_address != _OFF:
         debug.check_local(options.debug_bind_address)

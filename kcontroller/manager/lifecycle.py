@@ -135,6 +135,8 @@ class Lifecycle:
         parts.mappers.start(self._threads)
         parts.watchdog.start(self._threads)
         parts.events.start(self._threads)
+        if parts.provider is not None:
+            parts.metrics.fold_hosts()
         parts.clusters.start(self._threads)
         for controller in parts.controllers:
             self._run(controller)

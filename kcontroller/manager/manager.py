@@ -8,10 +8,12 @@ from kcontroller.cluster.budgets import Budget
 from kcontroller.config import ManagerOptions
 from kcontroller.controller import Controller
 from kcontroller.controller.pauses import ANY
+from kcontroller.errors import ConfigError
 from kcontroller.manager import inspection
 from kcontroller.manager.lifecycle import Lifecycle
 from kcontroller.manager.once import Round
 from kcontroller.manager.parts import Parts
+from kcontroller.multicluster.listeners import listens
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.signals import SignalWait
@@ -19,7 +21,7 @@ from kcontroller.process.stop import Deadline
 from kcontroller.process.trace import Trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from types import TracebackType
     from typing import Self
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _FLEET_WORKERS: Final = 4  # One that hangs in a cluster must leave some for the others: ADR 0012.
 _LOOK_SECONDS: Final = 0.02
+_LOOK_SHARE: Final = 20  # Between two looks, in lengths of a look.
 
 _DEFAULTS: Final = ManagerOptions()
 
@@ -46,12 +49,15 @@ class Manager:
 
     Args:
         config: how to reach the server; by default what `load_config` finds. With a `provider` it is the hub: the
-            provider looks there for clusters, and ``ctx.clusters.get("")`` finds it, but no controller works on it.
+            provider looks there for clusters, ``ctx.clusters.get("")`` finds it, and nothing works on it but sources
+            that say ``clusters=HUB``.
         clusters: instead of `config`, several servers by the names that `Request.cluster` and `ctx.clusters.get` use.
         provider: finds the clusters to work on.
         options: see there.
         leader_election_config: the server that holds the Lease, if it is not that of `config`.
         metrics_config: the server that knows who reads secure metrics, if it is not that of `config`.
+        listeners: told of the clusters of `provider` that come and go, by the methods that they have of
+            `ClusterListener`.
         clock: the time.
 
     Raises:
@@ -68,6 +74,7 @@ class Manager:
         options: ManagerOptions = _DEFAULTS,
         leader_election_config: Config | None = None,
         metrics_config: Config | None = None,
+        listeners: Iterable[object] = (),
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         if clusters is not None and (config is not None or provider is not None):
@@ -77,6 +84,8 @@ class Manager:
         parts.elect(leader_election_config)
         parts.secure_metrics(metrics_config)
         inspection.serve(parts)
+        for listener in listeners:
+            parts.clusters.listen(listener)
         self._parts = parts
         self._lifecycle = Lifecycle(parts)
         self.options = options
@@ -92,6 +101,8 @@ class Manager:
 
     def add(self, *reconcilers: Reconciler) -> None:
         """Take Reconcilers; before the start or while running.
+
+        One that has methods of a `ClusterListener` is told of clusters that come and go, with a `provider`.
 
         Raises:
             ConfigError: `setup` is wrong, or two controllers have one name.
@@ -110,8 +121,11 @@ class Manager:
                 delete_budget=Budget.of(self.options.delete_budget),
                 write_budget=Budget.of(self.options.write_budget),
                 detect_loops=self.options.detect_loops,
+                canary=self._parts.canary,
             )
             self._lifecycle.add(controller)
+            if listens(reconciler):
+                self.clusters.listen(reconciler)
 
     def run(self) -> int:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.
@@ -149,9 +163,12 @@ class Manager:
             came before the end, or for what makes `run` return 1.
 
         Raises:
-            ConfigError: an address cannot be had.
+            ConfigError: an address cannot be had, or there are canaries.
             RuntimeError: this is not the main thread, or the manager was started before.
         """
+        if self._parts.canary is not None:
+            msg = "one round does not go with canaries: it is over before the other clusters may begin"
+            raise ConfigError(msg)
         with SignalWait() as signals:
             work = Round(self._parts, self._lifecycle.not_ready)
             self.start()
@@ -237,10 +254,16 @@ class Manager:
     def wait_ready(self, timeout: float) -> bool:
         """Wait until nothing is pending; False if `timeout` seconds ran out, or the manager stopped."""
         deadline = Deadline.after(timeout, clock=self.clock)
-        while self._lifecycle.not_ready() and not deadline.expired:
-            if self._parts.supervisor.stop.wait(min(_LOOK_SECONDS, deadline.remaining())):
+        while True:
+            began = self.clock.monotonic()
+            if not self._lifecycle.not_ready():
+                return True
+            if deadline.expired:
                 return False
-        return not self._lifecycle.not_ready()
+            # With a thousand clusters a look costs milliseconds, that these need to become ready.
+            pause = max(_LOOK_SECONDS, _LOOK_SHARE * (self.clock.monotonic() - began))
+            if self._parts.supervisor.stop.wait(min(pause, deadline.remaining())):
+                return False
 
     def wait_stopping(self, timeout: float | None = None) -> bool:
         """Wait until the manager stops or has to: `stop` was called, or there is a `failure`.

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from kcontroller.api.selectors import LabelSelector
+from kcontroller.client.shared_mappings import SharedMappings
 from kcontroller.cluster import Cluster
+from kcontroller.controller.canary import Canary
 from kcontroller.controller.commands import Commands
 from kcontroller.controller.controllers import Controllers
 from kcontroller.controller.leadership import Leadership
@@ -14,14 +17,17 @@ from kcontroller.controller.pauses import Pauses
 from kcontroller.controller.watchdog import Watchdog
 from kcontroller.errors import ConfigError
 from kcontroller.events import Broadcaster
+from kcontroller.manager.engagement_events import EngagementEvents
 from kcontroller.manager.supervisor import Supervisor
 from kcontroller.multicluster import ClusterSpec, Registry
 from kcontroller.multicluster.providers.static import StaticProvider
+from kcontroller.process.logs import Log
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.repeats import Repeats
 from kcontroller.serving import health
 from kcontroller.serving.servers import Servers
 from kcontroller.transport.loading import load_config
+from kcontroller.transport.shared_loops import SharedLoops
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +36,8 @@ if TYPE_CHECKING:
     from kcontroller.multicluster import Provider
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Config
+
+_log: Final = Log("kcontroller.manager")
 
 
 class Parts:
@@ -69,7 +77,10 @@ class Parts:
         self.healthz = health.Checks("healthz", threads=self.supervisor.threads, clock=clock)
         self.readyz = health.Checks("readyz", threads=self.supervisor.threads, clock=clock)
         self._repeats = Repeats(clock=clock)
-        self.hub = self._connect(ClusterSpec("", config or load_config())) if clusters is None else None
+        self._mappings = SharedMappings()
+        self._loops = SharedLoops(self.supervisor.threads, clock=clock)
+        found = _hub_config(config, provider) if clusters is None else None
+        self.hub = None if found is None else self._connect(ClusterSpec("", found))
         self.provider = provider if clusters is None else StaticProvider(clusters)
         self.clusters = Registry(
             connect=self._connect,
@@ -78,6 +89,7 @@ class Parts:
             hub=self.hub,
             engages_hub=self.provider is None,
             patience=None if self.provider is None else self.provider.patience,
+            ready_when=options.ready_when,
             on_gone=self.events.forget,
         )
         self.turns = threading.Lock()
@@ -86,6 +98,11 @@ class Parts:
         self.leadership = Leadership(
             self.controllers, self.supervisor.threads, turns=self.turns, on_lost=self.supervisor.fail
         )
+        if self.provider is not None and self.hub is not None:
+            told = EngagementEvents(self.events, self.hub, self.leadership, states=self.clusters.states, clock=clock)
+            self.clusters.listen(told)
+            self.watchdog.watch(told.look)
+        self.canary = self._new_canary()
         self.servers = Servers(
             metrics_address=options.metrics_bind_address,
             health_address=options.health_probe_bind_address,
@@ -96,6 +113,17 @@ class Parts:
             clock=clock,
         )
         self.healthz.add("threads", lambda: self.supervisor.failure or None)
+
+    def _new_canary(self) -> Canary | None:
+        if not self.options.canary:
+            return None
+        if self.provider is None:
+            msg = "canary chooses among the clusters of a provider, and there is none"
+            raise ConfigError(msg)
+        labels, seconds = LabelSelector.parse(self.options.canary), self.options.canary_minutes * 60
+        canary = Canary(labels, seconds, clock=self.clock, metrics=self.metrics)
+        self.watchdog.watch(canary.look)
+        return canary
 
     def elect(self, config: Config | None) -> None:
         """Let a Lease decide who works, if the options want it.
@@ -141,17 +169,37 @@ class Parts:
         """Bring the gauges up to date."""
         self.controllers.observe()
         hub = () if self.hub is None else (self.hub,)
+        tracked = 0
         for cluster in dict.fromkeys((*hub, *self.clusters)):
             cluster.observe()
+            tracked += cluster.tracked
             self.metrics.cluster_queue_depth.labels(cluster.name).set(self.controllers.depth(cluster.name))
+        self.metrics.tracked_objects.set(tracked)
 
     def _connect(self, spec: ClusterSpec) -> Cluster:
         return Cluster(
             spec.config,
             name=spec.name,
-            namespaces=self.options.namespaces,
+            namespaces=self.options.namespaces if spec.namespaces is None else spec.namespaces,
             clock=self.clock,
             metrics=self.metrics,
             repeats=self._repeats,
             read_own_writes=self.options.read_own_writes,
+            uid=spec.uid,
+            labels=spec.labels,
+            source=spec.source,
+            weight=spec.weight,
+            mappings=self._mappings,
+            loops=self._loops if spec.name else None,  # The hub's thread is the process's own.
         )
+
+
+def _hub_config(config: Config | None, provider: Provider | None) -> Config | None:
+    """How the hub is reached; None if nothing leads to one and the provider goes without."""
+    try:
+        return config or load_config()
+    except ConfigError as error:
+        if provider is None or getattr(provider, "needs_hub", True):
+            raise
+        _log.info("there is no hub: %s", error, provider=provider.name)
+        return None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from kcontroller.controller.controllers import Controllers
     from kcontroller.multicluster import Registry
+
+_NAMED: Final = 10  # A line of a thousand clusters helps nobody, and costs each probe.
 
 
 def missing(clusters: Registry, controllers: Controllers) -> str | None:
@@ -15,7 +18,9 @@ def missing(clusters: Registry, controllers: Controllers) -> str | None:
     What was synced once is not missed again: a watch that breaks makes a cache old, which metrics show and no restart
     would cure.
     """
-    reasons = [str(each) for each in clusters.pending()]
+    reasons = [str(each) for each in islice(clusters.missing(), _NAMED + 1)]
+    if len(reasons) > _NAMED:
+        reasons[_NAMED:] = ["and more"]
     if not reasons and not clusters.complete:
         reasons = ["the first list of clusters is under way"]
     if not reasons:

@@ -1,7 +1,8 @@
 """The metric families of one manager, on a registry of its own.
 
 Names that dashboards for controller-runtime and client-go know keep those names and labels; new facts live under
-``kcontroller_``. There is never a label per object, and no histogram per cluster.
+``kcontroller_``. There is never a label per object, no histogram per cluster, and none per host of a fleet. A cluster
+of a fleet has `CLUSTER_SERIES` series at most: what is worth more per kind is counted for all clusters together.
 """
 
 from __future__ import annotations
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
+CLUSTER_SERIES: Final = 12
+"""So many series a cluster of a fleet has at most (DESIGN 3.15)."""
+
+FLEET_HOST: Final = "fleet"
+"""The ``host`` of all requests to hosts that are those of fleet clusters alone."""
+
+SUCCESS: Final = "success"
+ERROR: Final = "error"
+"""The results of the reconciles of a cluster; whatever is no error is a success."""
+
 _QUEUE_SECONDS: Final = tuple(10.0**exponent for exponent in range(-8, 4))
 _RECONCILE_SECONDS: Final = (
     *(0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
@@ -48,6 +59,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # Go's client has no such series, and they would be a third of all.
         self._lock = threading.Lock()
         self._hosts: dict[str, set[object]] = {}
+        self._folds_hosts = False
         self._pending = _Pending()
         self.registry.register(self._pending)  # The first is collected first.
         ProcessCollector(registry=self.registry)
@@ -56,6 +68,9 @@ class Metrics:
         self._queue_families()
         self._client_families()
         self._informer_families()
+        self._cache_families()
+        self._cluster_families()
+        self._process_families()
         self._election_families()
         self._serving_families()
 
@@ -134,6 +149,11 @@ class Metrics:
         self.paused_clusters = self._gauge(
             "kcontroller_paused_clusters", "Clusters in which a controller is paused by command.", by_controller
         )
+        self.canary_held_clusters = self._gauge(
+            "kcontroller_canary_held_clusters",
+            "Clusters that wait until a new version has been well on those that go first.",
+            (),
+        )
         self.paused_objects = self._gauge(
             "kcontroller_paused_objects", "Objects that are paused by their annotation.", by_controller
         )
@@ -204,24 +224,34 @@ class Metrics:
             "Time since the server last sent an event or a bookmark.",
             labels,
         )
-        self.informer_list_seconds = self._gauge(
-            "kcontroller_informer_list_seconds", "Duration of the last complete list.", labels
-        )
         self.informer_relists = self._counter("kcontroller_informer_relists", "Lists after the first one.", labels)
+        self.informer_list_seconds = self._gauge(
+            "kcontroller_informer_list_seconds",
+            "Duration of the last complete list; for clusters of a fleet see kcontroller_cluster_sync_seconds.",
+            ("kind",),
+        )
         self.informer_resets = self._counter(
-            "kcontroller_informer_resets", "Times a server went back in time and the cache followed.", labels
+            "kcontroller_informer_resets", "Times a server went back in time and the cache followed.", ("kind",)
         )
         self.informer_stale_answers = self._counter(
-            "kcontroller_informer_stale_answers", "Answers older than the cache that were dropped.", labels
+            "kcontroller_informer_stale_answers", "Answers older than the cache that were dropped.", ("kind",)
         )
         self.informer_undecodable = self._counter(
-            "kcontroller_informer_undecodable", "Times an object could not be decoded and was skipped.", labels
+            "kcontroller_informer_undecodable", "Times an object could not be decoded and was skipped.", ("kind",)
         )
-        self.stale_reads = self._counter(
-            "kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ("cluster",)
+        self._by_informer = (
+            *(self.informer_objects, self.informer_bytes, self.informer_state, self.informer_last_event_age),
+            self.informer_relists,
         )
+        self._by_kind = (
+            *(self.informer_list_seconds, self.informer_resets, self.informer_stale_answers),
+            self.informer_undecodable,
+        )
+
+    def _cache_families(self) -> None:
+        self.stale_reads = self._counter("kcontroller_stale_reads", "Reads that gave up waiting for an own write.", ())
         self.own_write_waits = self._counter(
-            "kcontroller_own_write_waits", "Reads that waited until the cache showed an own write.", ("cluster",)
+            "kcontroller_own_write_waits", "Reads that waited until the cache showed an own write.", ()
         )
         self.own_write_wait_seconds = self._histogram(
             "kcontroller_own_write_wait_seconds", "How long reads waited for an own write.", (), _WAIT_SECONDS
@@ -232,33 +262,51 @@ class Metrics:
             ("controller",),
         )
         self.tracked_objects = self._gauge(
-            "kcontroller_tracked_objects", "Objects that reconciles have read with track=True.", ("cluster",)
+            "kcontroller_tracked_objects", "Objects that reconciles have read with track=True.", ()
+        )
+
+    def _cluster_families(self) -> None:
+        by_cluster = ("cluster",)
+        self.clusters = self._gauge("kcontroller_clusters", "Clusters that a provider found, by state.", ("state",))
+        self.cluster_state = self._gauge(
+            "kcontroller_cluster_state",
+            "0 discovered, 1 connecting, 2 syncing, 3 engaged, 4 draining.",
+            by_cluster,
+        )
+        self.cluster_sync_seconds = self._gauge(
+            "kcontroller_cluster_sync_seconds",
+            "Time from the last connection of a cluster until it was engaged.",
+            by_cluster,
+        )
+        self.cluster_failures = self._counter(
+            "kcontroller_cluster_engagement_failures",
+            "Times that a cluster could not be engaged, or broke afterwards; each is followed by another try.",
+            by_cluster,
         )
         self.cluster_reconciles = self._counter(
-            "kcontroller_cluster_reconciles", "Reconciliations per cluster and result.", ("cluster", "result")
+            "kcontroller_cluster_reconciles",
+            "Reconciliations per cluster and result, success or error.",
+            (*by_cluster, "result"),
+        )
+        self.cluster_breakers = self._gauge(
+            "kcontroller_cluster_breakers", "Clusters whose circuit breaker is not closed, by state.", ("state",)
+        )
+        self.suspended_clusters = self._gauge(
+            "kcontroller_suspended_clusters", "Clusters that have lately refused writes since they are suspended.", ()
         )
         self.cluster_queue_depth = self._gauge(
-            "kcontroller_cluster_queue_depth", "Items of a cluster that are ready, in all queues.", ("cluster",)
+            "kcontroller_cluster_queue_depth", "Items of a cluster that are ready, in all queues.", by_cluster
         )
+        self._by_cluster = (
+            *(self.cluster_state, self.cluster_sync_seconds, self.cluster_failures, self.cluster_queue_depth),
+        )
+
+    def _process_families(self) -> None:
         self.threads_failed = self._counter("kcontroller_thread_failures", "Threads that ended by an exception.", ())
         self.events = self._counter(
             "kcontroller_events",
             "Recorded events: sent, aggregated into another, filtered as spam, dropped, or failed.",
             ("result",),
-        )
-        self.clusters = self._gauge("kcontroller_clusters", "Clusters that a provider found, by state.", ("state",))
-        self.cluster_failures = self._counter(
-            "kcontroller_cluster_engagement_failures", "Times that engaging a cluster failed.", ("cluster",)
-        )
-        self._by_informer = (
-            *(self.informer_objects, self.informer_bytes, self.informer_state, self.informer_last_event_age),
-            *(self.informer_list_seconds, self.informer_relists, self.informer_resets, self.informer_stale_answers),
-            self.informer_undecodable,
-        )
-        self._by_cluster = (
-            *self._by_informer,
-            *(self.stale_reads, self.own_write_waits, self.tracked_objects),
-            *(self.cluster_reconciles, self.cluster_queue_depth, self.cluster_failures),
         )
 
     def _election_families(self) -> None:
@@ -300,32 +348,44 @@ class Metrics:
         self._pending.add(publish)
 
     def forget_cluster(self, name: str) -> None:
-        """Drop every series of a cluster that has left."""
+        """Drop every series of a cluster of a fleet that has left; costs the same however many there are."""
         self._pending.publish()  # Or what is counted but not written yet would bring its series back.
         for family in self._by_cluster:
-            family.remove_by_labels({"cluster": name})
+            family.remove(name)
+        for result in (SUCCESS, ERROR):
+            self.cluster_reconciles.remove(name, result)
+        self.forget_informers(name, "")
 
     def forget_informers(self, cluster: str, kind: str) -> None:
-        """Drop the series of a kind's informers in one cluster."""
+        """Drop the series of a kind's informers in one cluster; of a cluster of a fleet, kind "" is all of them."""
         for family in self._by_informer:
             family.remove(cluster, kind)
+        for family in () if cluster else self._by_kind:
+            family.remove(kind)
 
-    def join_host(self, host: str, user: object) -> None:
-        """Note who sends requests to a host; many clusters may share one. Any thread."""
+    def fold_hosts(self) -> None:
+        """Count requests to every host that nobody has joined yet as to `FLEET_HOST`: a fleet may have a thousand."""
         with self._lock:
-            self._hosts.setdefault(host, set()).add(user)
+            self._folds_hosts = True
 
-    def leave_host(self, host: str, user: object) -> None:
+    def join_host(self, host: str, user: object) -> str:
+        """Note who sends requests to a host, and return its label; many clusters may share one. Any thread."""
+        with self._lock:
+            label = FLEET_HOST if self._folds_hosts and host not in self._hosts else host
+            self._hosts.setdefault(label, set()).add(user)
+            return label
+
+    def leave_host(self, label: str, user: object) -> None:
         """Note that a user sends no more; with the last one go the host's series. Any thread, also more than once."""
         with self._lock:
-            users = self._hosts.get(host, set())
+            users = self._hosts.get(label, set())
             if user not in users:
                 return
             users.discard(user)
             if not users:
-                del self._hosts[host]
+                del self._hosts[label]
                 for family in self._by_host:
-                    family.remove_by_labels({"host": host})
+                    family.remove_by_labels({"host": label})
 
     def render(self) -> bytes:
         """Write all families in the Prometheus text format."""

@@ -1,5 +1,6 @@
-"""What the control socket answers: why an object is where it is, what is paused, and commands to pause and resume.
+"""What the control socket answers: why an object is where it is, where each cluster stands, and what is paused.
 
+It takes commands to pause and to resume, too.
 Pages are asked with GET, commands given with POST; both take their parameters in the query and answer with JSON. What
 is wrong with a question comes back as one line of text.
 """
@@ -61,16 +62,26 @@ class Control:
         explainer: answers why.
         commands: what `pause` and `resume` act on.
         about: tells which process this is.
+        clusters: tells where each cluster stands; it becomes JSON.
         debug: pages below ``/debug``.
     """
 
-    def __init__(self, *, explainer: Explainer, commands: Commands, about: Callable[[], About], debug: Handler) -> None:
+    def __init__(
+        self,
+        *,
+        explainer: Explainer,
+        commands: Commands,
+        about: Callable[[], About],
+        clusters: Callable[[], Any],
+        debug: Handler,
+    ) -> None:
         self._explainer = explainer
         self._commands = commands
         self._about = about
         self._pages = Application(
             {
                 "/about": lambda _question: _json(self._about()),
+                "/clusters": lambda _question: _json(clusters()),
                 "/explain": self._explain,
                 "/pauses": lambda _question: _json(self._commands.all()),
                 "/debug": debug,
@@ -103,7 +114,7 @@ class Control:
     def _act(self, question: Question, act: Callable[[str, str], tuple[str, ...] | None]) -> Answer:
         cluster = _one(question, "cluster") or ANY
         try:
-            ended = act(_one(question, "controller") or ANY, "" if cluster == "local" else cluster)
+            ended = act(_one(question, "controller") or ANY, self._explainer.called(cluster))
         except ConfigError as error:
             return refused(HTTPStatus.NOT_FOUND, error)
         return _json({"about": self._about(), "ended": ended or (), "paused": self._commands.all()})
@@ -136,7 +147,7 @@ class ControlServer:
         except ConfigError as error:
             if self._path != control_socket.AUTOMATIC:
                 raise
-            _log.warning("kcontroller explain, pause and resume cannot reach this process: %s", error)
+            _log.warning("kcontroller explain, clusters, pause and resume cannot reach this process: %s", error)
             return
         self._server = HttpServer(
             address=str(self._place),

@@ -62,7 +62,7 @@ class DebugPages:
                     return _json([_queue(each) for each in self._controllers if rest in ("", each.name)])
                 case "cache":
                     cluster, kind, key = (question.query.get(name, [""])[0] for name in ("cluster", "kind", "key"))
-                    return _json(self._cached("" if cluster == "local" else cluster, kind, Key.parse(key)))
+                    return _json(self._cached(self._explainer.called(cluster), kind, Key.parse(key)))
         except NotKnown as error:
             return Answer(HTTPStatus.NOT_FOUND, f"{error}\n".encode())
         except ValueError as error:

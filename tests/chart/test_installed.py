@@ -201,7 +201,7 @@ def path_of(obj: Object, namespace: str = "") -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_the_server_takes_every_object(case: Path, helm: Helm, plane: Plane) -> None:
-    for place in ("team-a", "team-b", "elsewhere", "leases"):
+    for place in ("team-a", "team-b", "elsewhere", "leases", "fleet"):
         plane.make_namespace(place)
     for obj in helm.render(values_of(case)):
         path = COLLECTIONS[obj["kind"]].format(obj["metadata"].get("namespace"))
@@ -350,6 +350,29 @@ def test_with_the_rights_of_the_chart_widgets_get_ready_and_nothing_is_forbidden
     assert 'rest_client_requests_total{code="403"' not in metrics
     assert installed.refused() == []
     assert unused_rights(installed, objects) <= FALLBACKS
+
+
+def test_with_the_rights_of_the_chart_a_secret_is_a_cluster(
+    installed: Installed, tmp_path: Path, eventually: Eventually
+) -> None:
+    server, namespace = installed.plane.server, installed.namespace
+    options = {"namespace": namespace, "allow-hosts": "127.0.0.1"}
+    provider = {"name": "kubeconfig", "options": options, "readyWhen": "any"}
+    objects = installed.install(at_work_values(WIDGET / "widget.py", provider=provider))
+    kubeconfig = base64.b64encode(installed.plane.kubeconfig.read_bytes()).decode()
+    metadata = {"name": "east", "labels": {"kcontroller.dev/kubeconfig": "true"}}
+    secrets = f"/api/v1/namespaces/{namespace}/secrets"
+    with daemon(installed, objects, tmp_path) as running:
+        eventually(lambda: running.probes(container_of(objects))["readiness"] == 200)
+        assert server.request("POST", secrets, {"metadata": metadata, "data": {"kubeconfig": kubeconfig}})[0] == 201
+        widget = make_widget(server, installed.plane.make_namespace(f"{namespace}-widgets"))
+        eventually(lambda: is_ready(server, widget), within=10.0)
+        assert 'kcontroller_cluster_state{cluster="east"} 3.0' in running.get("metrics", "/metrics")[1]
+        assert server.request("DELETE", widget)[0] == 200
+        eventually(lambda: server.request("GET", widget)[0] == 404)
+        assert running.stop() == 0
+    assert installed.refused() == []
+    assert unused_rights(installed, objects) <= {*FALLBACKS, ("list", "", "secrets")}
 
 
 def told(server: ApiServer, namespace: str) -> set[tuple[str, str]]:

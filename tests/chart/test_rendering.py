@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from kcontroller.cli import clusters, namespaces
+from kcontroller.cli import cluster_options, namespaces
 from kcontroller.cli.run import command
-from kcontroller.multicluster.providers import provider
+from kcontroller.multicluster.providers import catalogue, provider
 from kcontroller.version import VERSION
 from tests.chart import schemas
 from tests.chart.conftest import (
@@ -95,7 +95,7 @@ def test_the_command_line_takes_the_arguments(case: Path | None, helm: Helm, mon
     assert name == command.name
     with command.make_context("run", arguments) as ctx:
         assert namespaces.chosen(ctx) == tuple(values_of(case).get("scope", {}).get("namespaces", ()))
-        clusters.provider_options(ctx)
+        cluster_options.provider_options(ctx)
 
 
 @every_case
@@ -106,7 +106,8 @@ def test_no_role_holds_a_wildcard_lists_secrets_or_lets_anybody_become_somebody_
         reached = {*rule.get("resources", ()), *rule.get("nonResourceURLs", ())}
         assert "*" not in {*rule.get("apiGroups", ()), *reached, *rule["verbs"]}
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
-        assert not {"secrets", "serviceaccounts/token", "nodes/proxy"} & reached
+        assert not {"serviceaccounts/token", "nodes/proxy"} & reached
+        assert "secrets" not in reached or case == CHART / "ci" / "kubeconfig-secrets-values.yaml"
 
 
 @every_case
@@ -310,7 +311,7 @@ def test_kubeconfigs_come_from_secrets_read_only_and_for_the_group_of_the_user(h
 
 def test_the_options_of_a_provider_arrive_as_they_are(helm: Helm) -> None:
     with command.make_context("run", args_of(helm, case("milo"))[1:]) as ctx:
-        options = clusters.provider_options(ctx)
+        options = dict(cluster_options.provider_options(ctx))
     selector = "tier in (gold, silver),!paused"
     assert options == {
         "selector": selector,
@@ -318,6 +319,66 @@ def test_the_options_of_a_provider_arrive_as_they_are(helm: Helm) -> None:
         "project-kubeconfig": "/etc/kcontroller/project-kubeconfig/config",
     }
     assert provider("milo", {"selector": selector}).name == case("milo")["provider"]["name"]
+
+
+@pytest.mark.parametrize("case_name", ["milo", "milo-internal", "kubeconfig-secrets", "kubeconfig-files"])
+def test_a_provider_knows_the_options_that_it_is_given(helm: Helm, case_name: str) -> None:
+    with command.make_context("run", args_of(helm, case(case_name))[1:]) as ctx:
+        name, options = ctx.params["provider"], cluster_options.provider_options(ctx)
+        assert ctx.params["ready_when"] == case(case_name)["provider"].get("readyWhen", "first-list")
+    kind = catalogue.find(name)
+    assert {key for key, _value in options} <= {each.name for each in kind.options}
+
+
+def test_numbers_and_switches_among_the_options_arrive_as_they_are_written(helm: Helm) -> None:
+    args = args_of(helm, case("milo-internal"))
+    assert {"--provider-option=port=6443", "--provider-option=hub-credentials=true"} <= set(args)
+
+
+def test_kubeconfigs_of_a_secret_are_mounted_whole_so_that_they_are_renewed(helm: Helm) -> None:
+    objects = helm.render(case("kubeconfig-files"))
+    (volume,) = [each["secret"] for each in pod_of(objects)["spec"]["volumes"] if each["name"] == "kubeconfigs"]
+    assert volume == {"secretName": "fleet", "defaultMode": 0o440}
+    (mount,) = [each for each in container_of(objects)["volumeMounts"] if each["name"] == "kubeconfigs"]
+    assert (mount["readOnly"], "subPath" in mount) == (True, False)
+    assert f"--provider-option=path={mount['mountPath']}" in container_of(objects)["args"]
+
+
+def provider_roles(objects: list[Object]) -> dict[tuple[str, str], list[Any]]:
+    roles = of_kind(objects, "Role", "ClusterRole")
+    return {
+        (each["kind"], each["metadata"].get("namespace", "")): each["rules"]
+        for each in roles
+        if each["metadata"]["name"].endswith("-provider")
+    }
+
+
+def test_a_provider_may_read_secrets_in_their_namespace_and_in_no_other(helm: Helm) -> None:
+    values = case("kubeconfig-secrets")
+    ((where, rules),) = provider_roles(helm.render(values)).items()
+    assert where == ("Role", "fleet")
+    assert rules[0] == {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "watch"]}
+    del values["provider"]["options"]["namespace"]
+    assert list(provider_roles(helm.render(values))) == [("Role", "default")]
+
+
+@pytest.mark.parametrize(
+    ("mode", "group", "resource"),
+    [
+        ("external", "resourcemanager.miloapis.com", "projects"),
+        ("internal", "infrastructure.miloapis.com", "projectcontrolplanes"),
+    ],
+)
+def test_where_the_pod_itself_looks_for_projects_it_may_see_them(
+    helm: Helm, mode: str, group: str, resource: str
+) -> None:
+    roles = provider_roles(helm.render({"provider": {"name": "milo", "options": {"mode": mode}}}))
+    assert roles == {("ClusterRole", ""): [{"apiGroups": [group], "resources": [resource], "verbs": ["list", "watch"]}]}
+
+
+@pytest.mark.parametrize("name", ["milo", "kubeconfig"])
+def test_the_user_of_a_kubeconfig_brings_what_a_provider_needs(helm: Helm, name: str) -> None:
+    assert provider_roles(helm.render({"provider": {"name": name}, "kubeconfig": {"secretName": "hub"}})) == {}
 
 
 def test_trial_files_are_mounted_run_and_roll_the_pods(helm: Helm) -> None:

@@ -72,7 +72,7 @@ def test_every_case_says_what_it_is_for(case: Path) -> None:
 
 def test_the_values_that_the_readme_shows_are_taken(helm: Helm) -> None:
     shown = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(shown) == 3
+    assert len(shown) == 6
     for text in shown:
         helm.render(yaml.safe_load(text))
 
@@ -146,6 +146,9 @@ def test_a_value_of_another_type_is_refused(way: Way) -> None:
         ("plugins.trialFiles", {"../widget.py": "x"}),
         ("plugins.trialFiles", {"widget.txt": "x"}),
         ("provider.options", {"selector": ["a"]}),
+        ("provider.options", {"unready_grace": "1s"}),
+        ("provider.readyWhen", "most"),
+        ("provider.kubeconfigs", {"secretName": "A b"}),
         ("kubeconfig.key", "a/b"),
         ("kubeconfig.key", ".."),
         ("kubeconfig.key", ""),
@@ -221,6 +224,22 @@ def test_helm_goes_by_the_schema_and_names_the_place(helm: Helm) -> None:
         ({"metrics": {"certSecretName": "a"}}, "need metrics.secure: without it metrics are open to everybody"),
         ({"metrics": {"readerRole": True}}, "need metrics.secure: without it metrics are open to everybody"),
         ({"provider": {"options": {"selector": "a=b"}}}, "need provider.name; set it, for example to milo"),
+        ({"provider": {"kubeconfigs": {"secretName": "a"}}}, "need provider.name; set it, for example to milo"),
+        (
+            {"provider": {"name": "static", "projectKubeconfig": {"secretName": "a"}}},
+            "provider.projectKubeconfig is for provider milo, not static",
+        ),
+        (
+            {"provider": {"name": "milo", "kubeconfigs": {"secretName": "a"}}},
+            "provider.kubeconfigs is for provider file, not milo",
+        ),
+        ({"provider": {"name": "file"}}, "provider file needs its kubeconfigs from one place"),
+        (
+            {"provider": {"name": "file", "options": {"path": "/a"}, "kubeconfigs": {"secretName": "b"}}},
+            "provider file needs its kubeconfigs from one place",
+        ),
+        ({"provider": {"name": "static"}}, "provider static needs provider.options.contexts"),
+        ({"provider": {"name": "kubeconfig", "options": {"selector": " "}}}, "every Secret would be read"),
         (
             {
                 "provider": {
@@ -293,6 +312,7 @@ def rule(*verbs: str, resources: tuple[str, ...] = ("secrets",)) -> dict[str, An
             {"metrics": {"secure": True, "certSecretName": "a"}, "scope": {"namespaces": ["team-a"]}},
             "* metrics.secure: who may read them is asked of the whole cluster",
         ),
+        ({"provider": {"name": "kubeconfig"}}, "* provider.options.allow-hosts: who may write the Secrets decides"),
         (rule("get", resources=("*",)), '* rbac: a rule with "*"'),
         (rule("impersonate", resources=("users",)), "* rbac: the verb impersonate"),
         (rule("get", "list"), "* rbac: the controllers may read every Secret"),

@@ -25,8 +25,23 @@
 {{- if and (not .Values.metrics.secure) (or .Values.metrics.certSecretName .Values.metrics.readerRole) }}
 {{- fail "metrics.certSecretName and metrics.readerRole need metrics.secure: without it metrics are open to everybody; set it to true" }}
 {{- end }}
-{{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName) }}
-{{- fail "provider.options and provider.projectKubeconfig need provider.name; set it, for example to milo" }}
+{{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName .Values.provider.kubeconfigs.secretName) }}
+{{- fail "provider.options, provider.projectKubeconfig and provider.kubeconfigs need provider.name; set it, for example to milo" }}
+{{- end }}
+{{- if and .Values.provider.projectKubeconfig.secretName (ne .Values.provider.name "milo") }}
+{{- fail (printf "provider.projectKubeconfig is for provider milo, not %s; leave it empty, or set provider.name to milo" .Values.provider.name) }}
+{{- end }}
+{{- if and .Values.provider.kubeconfigs.secretName (ne .Values.provider.name "file") }}
+{{- fail (printf "provider.kubeconfigs is for provider file, not %s; leave it empty, or set provider.name to file" .Values.provider.name) }}
+{{- end }}
+{{- if and (eq .Values.provider.name "file") (eq (empty .Values.provider.kubeconfigs.secretName) (not (hasKey .Values.provider.options "path"))) }}
+{{- fail "provider file needs its kubeconfigs from one place: set either provider.kubeconfigs.secretName or provider.options.path" }}
+{{- end }}
+{{- if and (eq .Values.provider.name "static") (not (hasKey .Values.provider.options "contexts")) }}
+{{- fail "provider static needs provider.options.contexts: the contexts of the kubeconfig, separated by commas" }}
+{{- end }}
+{{- if and (eq .Values.provider.name "kubeconfig") (hasKey .Values.provider.options "selector") (not (trim (toString (index .Values.provider.options "selector")))) }}
+{{- fail "provider.options.selector of provider kubeconfig is empty: every Secret would be read; name labels, or leave it out" }}
 {{- end }}
 {{- if and .Values.provider.projectKubeconfig.secretName (hasKey .Values.provider.options "project-kubeconfig") }}
 {{- fail "provider.options.project-kubeconfig and provider.projectKubeconfig.secretName name two kubeconfigs; remove one" }}

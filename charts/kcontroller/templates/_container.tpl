@@ -39,9 +39,13 @@
 {{- end }}
 {{- with .Values.provider.name }}
 - {{ printf "--provider=%s" . | quote }}
+- --ready-when={{ $.Values.provider.readyWhen }}
 {{- end }}
 {{- range $key, $value := .Values.provider.options }}
-- {{ printf "--provider-option=%s=%s" $key $value | quote }}
+- {{ printf "--provider-option=%s=%v" $key $value | quote }}
+{{- end }}
+{{- if .Values.provider.kubeconfigs.secretName }}
+- --provider-option=path=/etc/kcontroller/kubeconfigs
 {{- end }}
 {{- if .Values.provider.projectKubeconfig.secretName }}
 - --provider-option=project-kubeconfig=/etc/kcontroller/project-kubeconfig/{{ .Values.provider.projectKubeconfig.key }}
@@ -95,6 +99,11 @@
   mountPath: /etc/kcontroller/project-kubeconfig
   readOnly: true
 {{- end }}
+{{- if .Values.provider.kubeconfigs.secretName }}
+- name: kubeconfigs
+  mountPath: /etc/kcontroller/kubeconfigs
+  readOnly: true
+{{- end }}
 {{- if and (include "kcontroller.securesMetrics" .) .Values.metrics.certSecretName }}
 - name: metrics-certificate
   mountPath: /etc/kcontroller/metrics-certificate
@@ -131,6 +140,12 @@
     items:
       - key: {{ $.Values.provider.projectKubeconfig.key }}
         path: {{ $.Values.provider.projectKubeconfig.key }}
+{{- end }}
+{{- with .Values.provider.kubeconfigs.secretName }}
+- name: kubeconfigs
+  secret:
+    secretName: {{ . }}
+    defaultMode: 0440
 {{- end }}
 {{- if and (include "kcontroller.securesMetrics" .) .Values.metrics.certSecretName }}
 - name: metrics-certificate

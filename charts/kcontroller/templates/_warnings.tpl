@@ -27,6 +27,9 @@
 {{- if and (not .Values.rbac.rules) (not .Values.rbac.clusterRules) (not .Values.kubeconfig.secretName) .Values.rbac.create }}
 * rbac.rules: there are none, so the controllers can read nothing and stay unready.
 {{- end }}
+{{- if and (eq .Values.provider.name "kubeconfig") (not (hasKey .Values.provider.options "allow-hosts")) }}
+* provider.options.allow-hosts: who may write the Secrets decides where the pods connect; name the hosts.
+{{- end }}
 {{- range concat .Values.rbac.rules .Values.rbac.clusterRules }}
 {{- $all := concat (default list .apiGroups) (default list .resources) (default list .verbs) (default list .nonResourceURLs) }}
 {{- if has "*" $all }}

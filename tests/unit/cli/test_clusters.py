@@ -1,85 +1,138 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
-import click
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 
 from kcontroller.cli import clusters
-from kcontroller.cli.options import Option
-from kcontroller.errors import ConfigError
+from kcontroller.cli.commands import cli
+from kcontroller.multicluster import State
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@click.command
-@click.option("--provider", cls=Option)
-@click.option("--provider-option", cls=Option, type=clusters.pair, multiple=True)
-@click.pass_context
-def command(ctx: click.Context, /, **_: object) -> None:
-    click.echo(str(clusters.provider_options(ctx)))
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def ask(*arguments: str, **environ: str) -> Result:
-    return CliRunner().invoke(command, arguments, env=environ)
+def row(name: str = "p1", state: str = "engaged", **fields: Any) -> dict[str, Any]:
+    return {
+        "name": name,
+        "hub": False,
+        "uid": "0a1b2c3d-4e5f",
+        "state": state,
+        "since": (NOW - timedelta(seconds=90)).isoformat(),
+        "why": "",
+        "error": "",
+        "attempts": 0,
+        "informers": {"synced": 2, "kinds": 2, "pending": {}},
+        "queue": 0,
+        "held_by": [],
+        **fields,
+    }
 
 
-def test_the_options_of_a_provider_are_split_at_their_first_equals() -> None:
-    result = ask("--provider", "milo", "--provider-option", "selector=team=a", "--provider-option", "empty=")
-    assert result.output == "{'selector': 'team=a', 'empty': ''}\n"
+class Answers:
+    """Stands in for a daemon."""
+
+    def __init__(self) -> None:
+        self.page: dict[str, Any] = {"now": NOW.isoformat(), "listed": True, "clusters": []}
+
+    def get(self, path: str, **query: str) -> Any:
+        assert (path, query) == ("/clusters", {})
+        return self.page
 
 
-def test_the_variable_takes_a_list_separated_by_spaces() -> None:
-    result = ask(KCONTROLLER_PROVIDER="milo", KCONTROLLER_PROVIDER_OPTION="selector=team=a project-context=b")
-    assert result.output == "{'selector': 'team=a', 'project-context': 'b'}\n"
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Answers:
+    answers = Answers()
+    monkeypatch.setattr(clusters, "find", lambda _path: answers)
+    return answers
 
 
-@pytest.mark.parametrize("text", ["selector", "=team", ""])
-def test_what_is_no_pair_is_refused_with_an_example(text: str) -> None:
-    result = ask("--provider", "milo", "--provider-option", text)
-    assert result.exit_code == 2
-    assert result.output.endswith(f": '{text}' is not KEY=VALUE; write for example selector=team=a\n")
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(cli, ["clusters", *arguments])
 
 
-def test_an_option_without_a_provider_is_refused_with_the_remedy() -> None:
-    result = ask("--provider-option", "selector=team=a")
-    assert result.exit_code == 2
-    assert result.output.endswith(
-        "Error: --provider-option selector needs a provider; name it, for example: --provider milo\n"
-    )
+def test_the_table_has_a_line_for_each_cluster_and_one_that_counts_them(daemon: Answers) -> None:
+    daemon.page["clusters"] = [
+        row("", hub=True, uid="", since=None),
+        row("p1", queue=3, held_by=["breaker", "command"], error="breaker: 5 failures in a row"),
+        row("p2", "discovered", error="no route", attempts=4, informers={"synced": 0, "kinds": 0, "pending": {}}),
+    ]
+
+    result = run()
+
+    assert result.output.splitlines() == [
+        "NAME   UID       STATE       SINCE       INFORMERS  QUEUE  HELD BY          WHAT IS WRONG",
+        "(hub)  -         engaged     -           2/2        0      -",
+        "p1     0a1b2c3d  engaged     1 min 30 s  2/2        3      breaker,command  breaker: 5 failures in a row",
+        "p2     0a1b2c3d  discovered  1 min 30 s  0/0        0      -                no route (4 tries)",
+        "2 engaged, 1 discovered",
+    ]
+    assert result.exit_code == clusters.NOT_WELL
 
 
-def test_an_option_that_is_given_twice_is_refused() -> None:
-    result = ask("--provider", "milo", "--provider-option", "selector=a", "--provider-option", "selector=b")
-    assert result.exit_code == 2
-    assert result.output.endswith("Error: --provider-option: 'selector' is given twice; give it once\n")
+def test_a_single_cluster_is_called_local(daemon: Answers) -> None:
+    daemon.page["clusters"] = [row("", uid="", since=None)]
+
+    assert run("local").output.splitlines()[1].startswith("local  -")
 
 
-def test_without_a_name_there_is_no_provider() -> None:
-    assert clusters.provider_of(None, {}) is None
-    assert clusters.provider_of("", {}) is None
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ((), ["p1", "p2", "q1"]),
+        (("p*",), ["p1", "p2"]),
+        (("p2", "q?"), ["p2", "q1"]),
+        (("--state", "syncing"), ["p2"]),
+        (("--state", "syncing", "--state", "engaged", "p*"), ["p1", "p2"]),
+        (("q1", "--state", "syncing"), []),
+    ],
+)
+def test_those_are_shown_that_are_asked_for(daemon: Answers, arguments: tuple[str, ...], names: list[str]) -> None:
+    daemon.page["clusters"] = [row("p1"), row("p2", "syncing"), row("q1")]
+
+    shown = json.loads(run("-o", "json", *arguments).output)
+
+    assert [each["name"] for each in shown["clusters"]] == names
 
 
-def test_a_provider_has_the_name_by_which_it_was_asked_for() -> None:
-    provider = clusters.provider_of("milo", {"selector": "team=a"})
-    assert provider is not None
-    assert provider.name == "milo"
+@pytest.mark.parametrize(
+    ("rows", "arguments", "code"),
+    [
+        ([row()], (), 0),
+        ([], (), 0),
+        ([row()], ("p9",), clusters.UNKNOWN),
+        ([row(), row("p2", "draining")], (), clusters.NOT_WELL),
+        ([row(), row("p2", "draining")], ("p1",), 0),
+        ([row(error="v1 ConfigMap: 503")], (), clusters.NOT_WELL),
+    ],
+)
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_the_exit_code_sums_those_up(
+    daemon: Answers, rows: list[dict[str, Any]], arguments: tuple[str, ...], code: int, output: str
+) -> None:
+    daemon.page["clusters"] = rows
+
+    assert run(*arguments, "-o", output).exit_code == code
 
 
-def test_an_unknown_provider_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"'mylo'.*milo"):
-        clusters.provider_of("mylo", {})
+def test_nothing_of_others_moves_the_cursor(daemon: Answers) -> None:
+    daemon.page["clusters"] = [row("p\x1b[2J1", error="bad\nline\x07")]
+
+    output = run().output
+
+    assert "\x1b" not in output
+    assert len(output.splitlines()) == 3
+    assert r"p\x1b[2J1" in output
+    assert r"bad\nline\x07" in output
 
 
-def test_an_unknown_option_of_a_provider_is_told_with_those_that_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"'selektor'.*selector"):
-        clusters.provider_of("milo", {"selektor": "team=a"})
+def test_it_is_said_that_the_first_list_is_not_complete(daemon: Answers) -> None:
+    daemon.page["listed"] = False
+
+    assert run().output == "no clusters; the first list of clusters is under way\n"
 
 
-def test_a_context_of_the_projects_is_looked_for_in_the_kubeconfig_of_the_command(tmp_path: Path) -> None:
-    path = tmp_path / "config"
-    path.write_text("{apiVersion: v1, kind: Config, contexts: [{name: other, context: {cluster: c, user: u}}]}")
-    with pytest.raises(ConfigError, match=f"{path}.*'projects'"):
-        clusters.provider_of("milo", {"project-context": "projects"}, kubeconfig=str(path))
+def test_every_state_that_a_cluster_may_be_seen_in_can_be_asked_for() -> None:
+    assert set(clusters._STATES) == {each.value for each in State} - {"gone"}

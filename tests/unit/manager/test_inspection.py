@@ -64,6 +64,8 @@ def test_a_manager_explains_what_it_does_and_obeys(manager: Managers, client: Se
     (write,) = explained()["writes"]  # type: ignore[misc]
     assert write["change"] == {"data": {"done": "yes"}}
     assert daemon.get("/about")["controllers"] == ["maps"]
+    (local,) = daemon.get("/clusters")["clusters"]
+    assert (local["name"], local["hub"], local["state"], local["informers"]["synced"]) == ("", False, "engaged", 1)
 
     daemon.post("/pause", controller="maps", cluster="*", why="")
     put(client, "later")
@@ -134,3 +136,23 @@ def test_in_a_fleet_the_cluster_is_named_and_one_that_is_not_there_says_so(
     assert explained("")["verdict"] == "name the cluster: this process works on those of a provider (p1)"
     assert explained("p2")["verdict"] == "no cluster 'p2' here; there are p1"
     assert explained("p1")["cluster"] == "p1"
+
+
+@pytest.mark.embedded(milo=Milo(projects=("local", "p2"), cold_storage=False))
+def test_a_project_may_be_called_local(manager: Managers, client: ServerClient, tmp_path: Path) -> None:
+    made = manager(Maps(), provider=MiloProvider(), trace_keys=100, control_socket=str(tmp_path / "s"))
+    daemon = Daemon(tmp_path / "s")
+    projects = Projects(client)
+    projects.put("local", "web")
+
+    def explained() -> dict[str, Any]:
+        (found,) = daemon.get("/explain", cluster="local", kind="configmap", key="default/web")
+        return found  # type: ignore[no-any-return]
+
+    eventually(lambda: explained()["settled"] is True, ignoring=(Refused,))
+    assert explained()["cluster"] == "local"
+    (shown,) = daemon.get("/debug/cache", cluster="local", kind="configmap", key="default/web")
+    assert shown["object"]["data"] == {"done": "yes"}
+    paused = daemon.post("/pause", controller="maps", cluster="local", why="")["paused"]
+    assert [each["text"] for each in paused] == ["maps is paused in cluster local"]
+    assert made.controllers[0].queue.holders("local") == {"command"}

@@ -332,6 +332,8 @@ def test_metrics_count_each_cluster_for_itself(api: TinyApi, eventually: Any) ->
             manager.observe()
             assert value("kcontroller_cluster_queue_depth", cluster="eu") == 0
             assert value(reconciles, cluster="eu", result="error") is None
+            hosts = set(re.findall(r'host="([^"]*)"', manager.metrics.render().decode()))
+            assert hosts == {"fleet"}, "a thousand clusters have a thousand hosts"
 
 
 def test_a_hub_is_measured_also_where_no_controller_works_on_it(api: TinyApi, eventually: Any) -> None:
@@ -377,6 +379,8 @@ def test_one_configuration_or_several() -> None:
     config = Config("https://127.0.0.1:1", StaticCredentials())
     with pytest.raises(TypeError, match="either config or clusters"):
         Manager(config, clusters={"eu": config})
+    with pytest.raises(ConfigError, match="canary chooses among the clusters of a provider, and there is none"):
+        Manager(config, options=dataclasses.replace(QUIET, canary="tier=canary"))
     with pytest.raises(ConfigError, match="there is no cluster to work on"):
         Manager(clusters={})
 

@@ -23,7 +23,7 @@ from kcontroller import (
     Result,
     TerminalError,
 )
-from kcontroller.errors import Conflict
+from kcontroller.errors import ConfigError, Conflict
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.early import EndAtOnce, end_at_once_with
 from kcontroller.testing import Hang, Milo, Rule, config_of
@@ -286,3 +286,12 @@ def test_an_event_that_was_dropped_fails_the_round(
 
     assert once(api_server, Mapped()) == 1
     assert "not all was reconciled: functions of sources dropped 1 event" in caplog.text
+
+
+def test_one_round_does_not_go_with_canaries(api_server: EmbeddedServer) -> None:
+    config = config_of(api_server)
+    options = ManagerOptions(**QUIET, canary="tier=canary")
+    manager = Manager(config, provider=StaticProvider({"eu": config}), options=options)
+
+    with pytest.raises(ConfigError, match="one round does not go with canaries: it is over before the other"):
+        manager.run_once()

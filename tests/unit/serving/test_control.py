@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 class Explains:
     """Stands in for an `Explainer`: it says what it was asked."""
 
+    def called(self, word: str) -> str:
+        return "" if word == "local" else word
+
     def explain(self, cluster: str, kind: str, key: Key) -> tuple[dict[str, str], ...]:
         if kind == "Unknown":
             raise NotKnown("no controller here has to do with Unknown")
@@ -66,6 +69,7 @@ def serve(host: FakeHost) -> Iterator[Serve]:
             explainer=Explains(),  # type: ignore[arg-type]
             commands=Commands(host.controllers, host.pauses, clock=host.clock),
             about=lambda: About(number, f"kcontroller run {number}", ("scripted",), True, ""),
+            clusters=lambda: {"clusters": ["p1"]},
             debug=lambda question: Answer(http.HTTPStatus.OK, f'"{question.rest}"'.encode()),
         )
         server = ControlServer(str(path), control)
@@ -165,7 +169,7 @@ def test_without_the_usual_socket_the_process_works_and_says_so(
     server.start(ThreadGroup(on_failure=lambda *_: None))
     server.stop()
 
-    assert "kcontroller explain, pause and resume cannot reach this process: " in caplog.text
+    assert "kcontroller explain, clusters, pause and resume cannot reach this process: " in caplog.text
 
 
 # ---- finding it ------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kcontroller.cli.durations import parse
+from kcontroller.process.go_durations import parse
 
 
 @pytest.mark.parametrize(
