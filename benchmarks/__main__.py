@@ -11,8 +11,11 @@ from benchmarks import (
     building,
     contenders,
     duel,
+    engaging,
     figures,
     filling,
+    fleets,
+    isolation,
     machine,
     measured,
     memory,
@@ -132,10 +135,62 @@ def _fill(plane: ControlPlane, work: duel.Work) -> float:
 
 
 @main.command()
+@click.option("--clusters", default=1000, type=click.IntRange(1))
+@click.option("--ca", "trust", type=click.Choice(fleets.TRUSTS), help="The trust of all clusters; both if not given.")
+@click.option("--workers", default=10, type=click.IntRange(1), help="Concurrent reconciles.")
+@click.option("--idle", default=10.0, type=click.FloatRange(1), help="Seconds of looking at what is settled.")
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Rounds that count; one more warms up.")
+@click.option("--peers", default=engaging.PEER, type=click.Choice([engaging.PEER, "none"]))
+@_with(*_OUTPUT)
+def fleet(
+    *, clusters: int, trust: str | None, workers: int, idle: float, repeat: int, peers: str, as_json: bool, save: bool
+) -> None:
+    """From nothing until the ConfigMap of each of many clusters was reconciled once."""
+    facts = machine.facts()
+    trusts = fleets.TRUSTS if trust is None else (trust,)
+    rounds = {}
+    try:
+        chosen = engaging.choose(() if peers == "none" else (peers,))
+        with ControlPlane() as plane:
+            _say(f"creating {clusters:,} clusters")
+            kubeconfigs = engaging.fill(plane.servers[0], plane.directory, clusters=clusters, trusts=trusts)
+            for name, kubeconfig in kubeconfigs.items():
+                _say(f"{name} certificate authorities")
+                rounds[name] = engaging.race(
+                    chosen, kubeconfig, clusters=clusters, workers=workers, repeat=repeat, idle=idle, report=_say
+                )
+    except (ControlPlaneError, building.CannotBuild, measured.Failed) as error:
+        raise click.ClickException(str(error)) from None
+    document = engaging.document(rounds, clusters=clusters, workers=workers, rounds=repeat, machine=facts)
+    _show(document, engaging.table(document), as_json=as_json, save=save)
+
+
+@main.command("isolation")
+@click.option("--clusters", default=100, type=click.IntRange(10), help="Three tenths of them go wrong.")
+@click.option("--objects", default=20, type=click.IntRange(1), help="ConfigMaps in each, each written once.")
+@click.option("--workers", default=10, type=click.IntRange(1), help="Concurrent reconciles.")
+@click.option("--pace-ms", default=5.0, type=click.FloatRange(0), help="From one write to the next.")
+@click.option("--repeat", default=3, type=click.IntRange(1), help="Rounds that count; one more warms up.")
+@_with(*_OUTPUT)
+def of_isolation(*, repeat: int, as_json: bool, save: bool, **options: Any) -> None:
+    """From a write to its reconcile in healthy clusters while others are in trouble, against a run with none."""
+    work = isolation.Work(**options)
+    facts = machine.facts()
+    try:
+        with ControlPlane() as plane:
+            rounds = isolation.race(plane.servers[0], plane.directory, work, repeat=repeat, report=_say)
+    except (ControlPlaneError, measured.Failed) as error:
+        raise click.ClickException(str(error)) from None
+    document = isolation.document(rounds, work, machine=facts)
+    _show(document, isolation.table(document), as_json=as_json, save=save)
+
+
+@main.command()
 def build() -> None:
     """Build the peers; the other commands build those that they need."""
     try:
         contenders.choose(contenders.PEERS)
+        engaging.choose((engaging.PEER,))
     except building.CannotBuild as error:
         raise click.ClickException(str(error)) from None
 

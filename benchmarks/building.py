@@ -28,8 +28,12 @@ class CannotBuild(Exception):
 
 def go_program() -> Path:
     """Name the file of the built program on controller-runtime."""
-    sources = b"".join(path.read_bytes() for path in sorted(GO_SOURCE.iterdir()))
-    return _folder() / f"controller-runtime-{_digest(sources)}"
+    return _go_program("controller-runtime", GO_SOURCE)
+
+
+def go_fleet_program() -> Path:
+    """Name the file of the built program on multicluster-runtime."""
+    return _go_program("multicluster-runtime", GO_SOURCE / "fleet")
 
 
 def kopf_python() -> Path:
@@ -44,17 +48,29 @@ def build_go_program() -> Path:
     Raises:
         CannotBuild: there is no go, or it failed.
     """
-    target = go_program()
+    return _build_go(go_program(), ".")
+
+
+def build_go_fleet_program() -> Path:
+    """Build the program on multicluster-runtime, unless it is there.
+
+    Raises:
+        CannotBuild: there is no go, or it failed.
+    """
+    return _build_go(go_fleet_program(), "./fleet")
+
+
+def _build_go(target: Path, package: str) -> Path:
     if target.exists():
         return target
     go = shutil.which("go")
     if go is None:
-        msg = "the peer on controller-runtime is built from source; install Go 1.26 or newer"
+        msg = "the peers in Go are built from source; install Go 1.26 or newer"
         raise CannotBuild(msg)
     target.parent.mkdir(parents=True, exist_ok=True)
     unfinished = target.with_suffix(".partial")
     _run(
-        [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), "."],
+        [go, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(unfinished), package],
         {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": "-buildvcs=false"},
     )
     unfinished.rename(target)
@@ -79,7 +95,17 @@ def build_kopf() -> Path:
 
 def built(program: Path) -> bool:
     """Whether a program that this module names is there."""
-    return program.exists() if program == go_program() else (program.parents[1] / "finished").exists()
+    return (
+        program.exists()
+        if program in {go_program(), go_fleet_program()}
+        else (program.parents[1] / "finished").exists()
+    )
+
+
+def _go_program(name: str, folder: Path) -> Path:
+    modules = (GO_SOURCE / "go.mod", GO_SOURCE / "go.sum")
+    sources = b"".join(path.read_bytes() for path in (*modules, *sorted(folder.glob("*.go"))))
+    return _folder() / f"{name}-{_digest(sources)}"
 
 
 def _folder() -> Path:

@@ -37,11 +37,11 @@ def fill(server: ApiServer, kind: str, objects: int) -> float:
     if kind != "pods":
         install_crds(server, definition("Widget"), definition("Gadget"), within=30)
     trust = ssl.create_default_context(cadata=server.ca_pem)
-    _create(server, trust, _namespace_calls, range(min(NAMESPACES, objects)))
+    create(server, trust, _namespace_calls, range(min(NAMESPACES, objects)))
     calls = _pod_calls if kind == "pods" else partial(_widget_calls, kind)
     batches = [range(first, objects, _CONNECTIONS) for first in range(min(_CONNECTIONS, objects))]
     with ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="fill") as pool:
-        return sum(pool.map(lambda numbers: _create(server, trust, calls, numbers), batches)) / objects
+        return sum(pool.map(lambda numbers: create(server, trust, calls, numbers), batches)) / objects
 
 
 def path(kind: str, number: int) -> str:
@@ -74,7 +74,12 @@ def _pod_calls(number: int) -> Iterator[Call]:
     yield "PATCH", reported, "application/merge-patch+json", {"status": status(number)}
 
 
-def _create(server: ApiServer, trust: ssl.SSLContext, calls: Callable[[int], Iterator[Call]], numbers: range) -> int:
+def create(server: ApiServer, trust: ssl.SSLContext, calls: Callable[[int], Iterator[Call]], numbers: range) -> int:
+    """Send the calls of some numbers on one connection; returns the bytes of the last answers to each.
+
+    Raises:
+        RuntimeError: the server refused one; the text says why.
+    """
     address = urlsplit(server.url)
     size = 0
     connection = http.client.HTTPSConnection(address.hostname or "", address.port, timeout=60, context=trust)

@@ -30,6 +30,7 @@ def facts() -> dict[str, Any]:
         "go": _go(),
         "kcontroller": VERSION,
         "controller-runtime": _required(modules, "sigs.k8s.io/controller-runtime"),
+        "multicluster-runtime": _required(modules, "sigs.k8s.io/multicluster-runtime"),
         "client-go": _required(modules, "k8s.io/client-go"),
         "kopf": _kopf(),
         "kube-apiserver": binaries.KUBERNETES_VERSION,

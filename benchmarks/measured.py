@@ -41,6 +41,23 @@ class Usage:
     rss_mb: float
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What a process holds at a moment.
+
+    Attributes:
+        rss_mb: memory, MiB.
+        peak_mb: the most memory it has held so far, MiB.
+        threads: how many it has.
+        descriptors: how many it has open.
+    """
+
+    rss_mb: float
+    peak_mb: float
+    threads: int
+    descriptors: int
+
+
 class Measured:
     """A running program; to be used as a context, which ends it if it still runs.
 
@@ -104,6 +121,13 @@ class Measured:
     def cpu_s(self) -> float:
         """The CPU that it has used so far, by the kernel's clock of the process (``clock_getcpuclockid``)."""
         return time.clock_gettime((~self._pid << 3) | 2)
+
+    def held(self) -> Held:
+        """What it holds now, by ``/proc``."""
+        lines = Path(f"/proc/{self._pid}/status").read_text(encoding="utf-8").splitlines()
+        status = dict(line.split(":", 1) for line in lines)
+        rss, peak, threads = (int(status[name].split()[0]) for name in ("VmRSS", "VmHWM", "Threads"))
+        return Held(rss / 1024, peak / 1024, threads, sum(1 for _ in Path(f"/proc/{self._pid}/fd").iterdir()))
 
     def end(self) -> Usage:
         """Wait for its end and say what it used.
