@@ -4,7 +4,7 @@
 
     KControllerError
     ├── ConfigError                 a kubeconfig, an option, a certificate: names the thing and the remedy
-    ├── PluginError                 a Reconciler that cannot be found or loaded
+    ├── PluginError                 a Reconciler or provider that cannot be found or loaded
     ├── ControlPlaneError           the test control plane could not be built or started
     ├── TransportError              no HTTP answer (also a ConnectionError)
     │   ├── ConnectFailed           nothing was sent: any verb may be repeated
@@ -16,6 +16,7 @@
     │   ├── BadRequest              400
     │   ├── Unauthorized            401 (also a PermissionError)
     │   ├── Forbidden               403 (also a PermissionError)
+    │   │   └── ClusterSuspended    the cluster takes no writes for now (also a ClusterError): requeue
     │   ├── NotFound                404
     │   ├── MethodNotAllowed        405
     │   ├── Conflict                409: the resourceVersion is old, or an apply met another owner
@@ -35,7 +36,7 @@
     ├── ClusterError
     │   ├── ClusterNotFound         no such cluster is engaged
     │   ├── ClusterMismatch         a request of one cluster was handed to the client of another
-    │   └── ClusterUnavailable      the cluster's circuit breaker is open
+    │   └── ClusterUnavailable      the cluster's circuit breaker is open: requeue
     ├── FinalizerOnDeleting         a finalizer was added to an object that is being deleted
     ├── AlreadyOwned                another controller owns the object
     ├── BudgetSpent                 the controller may delete or write no more in this cluster until somebody says so
@@ -65,7 +66,7 @@ class ConfigError(KControllerError, ValueError):
 
 
 class PluginError(KControllerError):
-    """A Reconciler cannot be found or loaded; the text names the file, module or class and the remedy."""
+    """A Reconciler or provider cannot be found or loaded; the text names the file, module or class, and the remedy."""
 
 
 class ControlPlaneError(KControllerError):
@@ -73,7 +74,16 @@ class ControlPlaneError(KControllerError):
 
 
 class TransportError(KControllerError, ConnectionError):
-    """No HTTP answer came back."""
+    """No HTTP answer came back.
+
+    Attributes:
+        ours: the cause lies in this process, such as no file descriptor being left: it says nothing of the server.
+    """
+
+    def __init__(self, message: str = "", *, ours: bool = False) -> None:
+        """Record the message and whose fault it is."""
+        super().__init__(message)
+        self.ours = ours
 
 
 class ConnectFailed(TransportError):
@@ -91,9 +101,9 @@ class Garbled(TransportError):
 class RequestTimeout(TransportError, TimeoutError):
     """The time of the request is over. A write may or may not have happened unless `sent` is False."""
 
-    def __init__(self, message: str, *, sent: bool = True) -> None:
-        """Record the message and whether bytes of the request had left."""
-        super().__init__(message)
+    def __init__(self, message: str, *, sent: bool = True, ours: bool = False) -> None:
+        """Record the message, whether bytes of the request had left, and whose fault it is."""
+        super().__init__(message, ours=ours)
         self.sent = sent
 
 
@@ -225,12 +235,16 @@ TREATMENTS: Final[dict[int, Treatment]] = {
 }
 
 _SERVER_ERRORS: Final = 500
+_FORBIDDEN: Final = 403
+_SUSPENDED: Final = "ProjectSuspended"
 
 
-def error_type(status: int, reason: str) -> type[ApiError]:
-    """Choose the class for an answer's status and reason."""
+def error_type(status: int, reason: str, causes: tuple[str, ...] = ()) -> type[ApiError]:
+    """Choose the class for an answer's status, reason and causes."""
     if reason == "AlreadyExists":
         return AlreadyExists
+    if status == _FORBIDDEN and _SUSPENDED in causes:
+        return ClusterSuspended
     return _BY_STATUS.get(status, ServerError if status >= _SERVER_ERRORS else ApiError)
 
 
@@ -284,7 +298,24 @@ class ClusterMismatch(ClusterError):
 
 
 class ClusterUnavailable(ClusterError):
-    """The cluster's circuit breaker is open; the write was not tried."""
+    """The cluster's circuit breaker is open: nothing was sent. A reconcile that ends with it is requeued.
+
+    Attributes:
+        retry_after: seconds until the server is asked whether it is back.
+    """
+
+    def __init__(self, message: str, *, retry_after: float = 0.0) -> None:
+        """Record the message and when to try again."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ClusterSuspended(Forbidden, ClusterError):
+    """The cluster takes no writes for now, but deletes and what lets a deletion end; reads go on.
+
+    The server said so (403 with the cause ``ProjectSuspended``), or has said so lately and was not asked again. A
+    reconcile that ends with it is requeued after `retry_after`.
+    """
 
 
 class FinalizerOnDeleting(KControllerError):

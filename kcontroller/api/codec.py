@@ -114,19 +114,18 @@ def _name_in(raw: bytes) -> str:
     return str(Key(metadata.namespace, metadata.name)) if metadata.name else "the object"
 
 
-def _decoder_of(kind: type[Any]) -> Callable[[bytes], Any]:
-    decoder = _decoders.get(kind)
-    if decoder is None:
-        # msgspec 0.22 keeps what it learns of a class half done where other threads find it: two workers that meet a
-        # class at once crash the process.
-        with _learning:
-            decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
+def _new_decoder(kind: type[Any]) -> Callable[[bytes], Any]:
+    # msgspec 0.22 keeps what it learns of a class half done where other threads find it: two workers that meet a class
+    # at once crash the process.
+    with _learning:
+        decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
     return decoder
 
 
 def _decode_model(raw: bytes, kind: type[Any]) -> Any:
+    decoder = _decoders.get(kind) or _new_decoder(kind)
     try:
-        return _decoder_of(kind)(raw)
+        return decoder(raw)
     except msgspec.ValidationError:
         # The API may say null for an empty list or map; only then is the slow way taken.
         return msgspec.convert(without_none(_decode_any(raw)), kind, str_keys=True)

@@ -15,6 +15,8 @@ ABSENT_SECONDS: Final = 5.0
 """A kind that is not served may be installed at any moment, and asking for it costs the server nothing."""
 LONGEST_WAIT: Final = 300.0
 """A Retry-After beyond this is not believed."""
+WAIT_JITTER: Final = 0.25
+"""By so much of it a Retry-After is exceeded at most, or all who were sent away together would come back together."""
 PATIENCE: Final = 3
 """How often one thing is tried although the server answers with errors, before another one is."""
 
@@ -45,10 +47,12 @@ class Delays:
             self._absences += 1
             return min(ABSENT_SECONDS, self._backoff.delay(self._absences, rng=self._rng))
         self._absences = 0
+        asked = min(error.retry_after or 0.0, LONGEST_WAIT) if isinstance(error, ApiError) else 0.0
+        asked *= 1 + WAIT_JITTER * self._rng.random()
+        if asked and isinstance(error, TooManyRequests):
+            return asked  # No failure: the server works, and says when it will have time.
         self._failures += 1
-        delay = self._backoff.delay(self._failures, rng=self._rng)
-        asked = error.retry_after if isinstance(error, ApiError) else None
-        return max(delay, min(asked or 0.0, LONGEST_WAIT))
+        return max(self._backoff.delay(self._failures, rng=self._rng), asked)
 
     @property
     def exhausted(self) -> bool:

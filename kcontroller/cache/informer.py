@@ -137,14 +137,17 @@ class Informer:
         """Close the watch and forget the subscribers; the store stays as it is. An informer is not started again."""
         self._stopped = True
         self._close_stream()
-        if self._timer is not None:
-            self._timer.stop()
+        self._stop_timer()
         self._subscribers.clear()
 
     def let_go(self) -> None:
         """Stop, and give the memory back."""
         self.stop()
         self.store.close()
+
+    def renew(self, *, elsewhere: bool) -> None:
+        """Requests go another way from now on; see `Reflector.renew`."""
+        self._do(self._reflector.renew(self._now(), elsewhere=elsewhere))
 
     def subscribe(
         self, handler: Callable[[Change], None], on_synced: Callable[[], None] = lambda: None
@@ -246,7 +249,7 @@ class Informer:
             case Recovered():
                 self._set_status(Status(self.status.synced), None)
             case Dropped():
-                self._meter.count("informer_stale_answers")
+                self._meter.count_stale_answer()
             case Skipped(item):
                 self._skip(item)
             case _:
@@ -267,12 +270,13 @@ class Informer:
 
     def _replace(self, action: Replace) -> None:
         first = not self.status.synced
+        self._stop_timer()  # It watched over the list.
         if action.reset:
-            self._meter.count("informer_resets")
+            self._meter.count_reset()
             _log.warning("the server went back in time; the cache follows it", kind=str(self.mapping.gvk))
         self._lists += 1
         if self._lists > 1:
-            self._meter.count("informer_relists")
+            self._meter.count_relist()
         now, began = self._now(), self._list_began
         self._list_seconds, self._list_began = now - (now if began is None else began), None
         # After a reset, what was known is of another history.
@@ -284,7 +288,7 @@ class Informer:
         self._subscribers.synced()
 
     def _skip(self, item: Undecodable) -> None:
-        self._meter.count("informer_undecodable")
+        self._meter.count_undecodable()
         if item.key not in self._named_poison and len(self._named_poison) < _NAMED_POISON:
             self._named_poison.add(item.key)
             name = str(item.key) if item.key else "unknown"
@@ -299,9 +303,13 @@ class Informer:
             self._on_status(self)
 
     def _set_timer(self, seconds: float) -> None:
-        if self._timer is not None:
-            self._timer.stop()
+        self._stop_timer()
         self._timer = self._feed.call_later(seconds, self._tick)
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.stop()
 
     def _tick(self) -> None:
         self._timer = None

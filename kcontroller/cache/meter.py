@@ -2,7 +2,8 @@
 
 The manager's own cluster has series for each kind. A cluster of a fleet has one set for all of its kinds, under the
 kind "": a thousand clusters with three kinds each would be tens of thousands of series otherwise. Which kind it is that
-ails is said by readiness and the log. Counters of trouble appear when they first count.
+ails is said by readiness and the log. Counters of rare trouble are kept by kind alone, for all clusters together.
+Counters appear when they first count.
 """
 
 from __future__ import annotations
@@ -73,18 +74,35 @@ class InformerMeter:
 
     Args:
         metrics: where to count; None counts nothing.
-        cluster: label.
-        kind: label; "" for all kinds of the cluster.
+        cluster: its name.
+        kind: such as ``v1 ConfigMap``; "" for all kinds of a cluster of a fleet.
     """
 
     def __init__(self, metrics: Metrics | None, *, cluster: str, kind: str) -> None:
         self._metrics = metrics
-        self._labels = (cluster, kind)
+        self._fleet = bool(cluster)
+        self._kind = kind
+        self._labels = (cluster, "" if cluster else kind)
 
-    def count(self, family: str) -> None:
-        """Add one to a counter such as ``informer_relists``."""
+    def count_relist(self) -> None:
+        """Count a list after the first one."""
         if self._metrics is not None:
-            getattr(self._metrics, family).labels(*self._labels).inc()
+            self._metrics.informer_relists.labels(*self._labels).inc()
+
+    def count_reset(self) -> None:
+        """Count that the server went back in time."""
+        if self._metrics is not None:
+            self._metrics.informer_resets.labels(self._kind).inc()
+
+    def count_stale_answer(self) -> None:
+        """Count an answer older than the cache."""
+        if self._metrics is not None:
+            self._metrics.informer_stale_answers.labels(self._kind).inc()
+
+    def count_undecodable(self) -> None:
+        """Count an object that could not be decoded."""
+        if self._metrics is not None:
+            self._metrics.informer_undecodable.labels(self._kind).inc()
 
     def observe(self, readings: Sequence[Reading]) -> None:
         """Bring the gauges up to date: sums of objects and bytes, the worst of the rest."""
@@ -95,10 +113,12 @@ class InformerMeter:
             self._metrics.informer_bytes: sum(each.size for each in readings),
             self._metrics.informer_state: max(each.health for each in readings),
             self._metrics.informer_last_event_age: max(each.age for each in readings),
-            self._metrics.informer_list_seconds: max(each.list_seconds for each in readings),
         }
         for gauge, value in found.items():
             gauge.labels(*self._labels).set(value)
+        if not self._fleet:
+            seconds = max(each.list_seconds for each in readings)
+            self._metrics.informer_list_seconds.labels(self._kind).set(seconds)
 
     def forget(self) -> None:
         """Drop the series."""

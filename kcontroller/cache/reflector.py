@@ -163,6 +163,22 @@ class Reflector:
             return self._fall_back(now)
         return self._wait(error, now)
 
+    def renew(self, now: float, *, elsewhere: bool) -> list[Action]:
+        """Requests go another way from now on: begin what is under way anew.
+
+        Args:
+            now: the time.
+            elsewhere: whether the way leads to another server, which only a complete and consistent list may speak for.
+        """
+        if self.state is State.IDLE:
+            return []
+        if elsewhere:
+            self._consistent = True
+            self._stream_now = self._streaming
+        resumes = not elsewhere and (self.state is State.WATCHING or self._resume_watch)
+        close: list[Action] = [] if self.state is State.WAITING else [Close()]
+        return close + (self._watch(now) if resumes else self._list(now))
+
     # ---- listing -------------------------------------------------------------------------------------------------
 
     def _list(self, now: float) -> list[Action]:

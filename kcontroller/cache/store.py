@@ -91,6 +91,11 @@ class Store:
 
     Those two build the new content aside, and no reader waits for them.
 
+    Attributes:
+        version: the version up to which everything of this kind has been seen; 0 before the first list.
+        resets: how often the server went back in time: versions and identities from before the last time prove nothing.
+        closed: whether its informer was let go: what is absent from it may exist.
+
     Args:
         projection: what the entries' `fields` are, and so which indexes there are.
     """
@@ -101,25 +106,10 @@ class Store:
         self._changed = threading.Condition(self._lock)
         self._projection = projection
         self._content = _Content(projection.paths)
-        self._version = 0
-        self._resets = 0
         self._waiters = 0
-        self._closed = False
-
-    @property
-    def version(self) -> int:
-        """The version up to which everything of this kind has been seen; 0 before the first list."""
-        return self._version
-
-    @property
-    def resets(self) -> int:
-        """How often the server went back in time: versions and identities from before the last time prove nothing."""
-        return self._resets
-
-    @property
-    def closed(self) -> bool:
-        """Whether its informer was let go: what is absent from it may exist."""
-        return self._closed
+        self.version = 0
+        self.resets = 0
+        self.closed = False
 
     @property
     def size(self) -> tuple[int, int]:
@@ -198,8 +188,8 @@ class Store:
         fresh = self._build(self._projection, entries)
         with self._lock:
             before, self._content = self._content, fresh
-            self._version = version
-            self._resets += reset
+            self.version = version
+            self.resets += reset
             self._wake_locked()
         before.drain_indexes()
         return _differences(before.entries, fresh.entries, reset=reset, initial=initial)
@@ -221,9 +211,9 @@ class Store:
         """The informer was let go: give the memory back. Who waits looks again; what was promised means nothing."""
         nothing = _Content(self._projection.paths)
         with self._lock:
-            self._closed = True
+            self.closed = True
             before, self._content = self._content, nothing
-            self._resets += 1
+            self.resets += 1
             self._wake_locked()
         before.drain()
 
@@ -277,7 +267,7 @@ class Store:
         return old
 
     def _advance_locked(self, version: int) -> None:
-        self._version = max(self._version, version)
+        self.version = max(self.version, version)
         self._wake_locked()
 
     def _wake_locked(self) -> None:

@@ -17,6 +17,10 @@
     contests.py      finds fields over which a controller fights with somebody else
     view.py          the cluster as one reconcile sees it: clients that keep to its terms
     interop.py       the official client, configured for this cluster
+    source.py        the object on the hub that stands for it
+    exchange.py      whether another configuration does, before it takes the place of the one in use
+    breaker.py       keeps requests from a server that does not answer, and asks whether it is back
+    suspension.py    keeps writes from a cluster that takes none
     troubles.py      says once, in a line, what is wrong with the cluster and when it is over
 
 Every cluster has one thread. It connects, decodes, stores, and runs the handlers of the controllers; nothing else may
@@ -28,6 +32,7 @@ from __future__ import annotations
 from kcontroller.cluster.cached_kind import CachedKind
 from kcontroller.cluster.cluster import Cluster, Pending
 from kcontroller.cluster.kinds import CacheHandle
+from kcontroller.cluster.source import Source
 from kcontroller.cluster.subscriptions import KindSubscription
 from kcontroller.cluster.view import ClustersView, ClusterView, Terms
 
@@ -39,5 +44,6 @@ __all__ = [
     "ClustersView",
     "KindSubscription",
     "Pending",
+    "Source",
     "Terms",
 ]

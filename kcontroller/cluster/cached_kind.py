@@ -102,6 +102,11 @@ class CachedKind:
             self.call(lambda: self._add_paths(wanted))
 
     @property
+    def informers(self) -> tuple[Informer, ...]:
+        """One for each namespace, or one for all; () while it is not known how the kind is served."""
+        return tuple(self._informers.values())
+
+    @property
     def synced(self) -> bool:
         """Whether the first complete list of every informer is in."""
         informers = self._informers
@@ -250,5 +255,5 @@ class CachedKind:
 
 
 def _is_of_the_path(error: Exception | None) -> bool:
-    """Whether the server does not know the resource; an object that it does not know has a reason."""
-    return isinstance(error, NotFound) and not error.reason
+    """Whether the server does not know the resource; what an informer asks for is no single object."""
+    return isinstance(error, NotFound)

@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from kcontroller.api.paths import collection_path, with_query
 from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
 from kcontroller.client.fixpoints import Fixpoints
 from kcontroller.client.writes import Ports, WriteOptions
+from kcontroller.cluster import exchange
+from kcontroller.cluster.breaker import BREAKER, Breaker, GuardedSender
 from kcontroller.cluster.floors import Floors
 from kcontroller.cluster.kinds import Kinds
 from kcontroller.cluster.rails import RailedWriter
 from kcontroller.cluster.reader import CachedReader
+from kcontroller.cluster.suspension import SUSPENSION, SuspensibleWriter, Suspension
 from kcontroller.cluster.tracked import TrackedObjects
 from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.cluster.writer import PromisingWriter, ReducedWriter
@@ -24,10 +28,11 @@ from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
 from kcontroller.transport.requests import Requester
+from kcontroller.transport.route import Route
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key
@@ -35,9 +40,11 @@ if TYPE_CHECKING:
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Reader, Writer
+    from kcontroller.client.shared_mappings import SharedMappings
     from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.kinds import CacheHandle
     from kcontroller.cluster.rails import Rail
+    from kcontroller.cluster.source import Source
     from kcontroller.cluster.tracked import Tracker
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -45,6 +52,8 @@ if TYPE_CHECKING:
     from kcontroller.process.stop import Deadline
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
+    from kcontroller.transport.shared_loops import SharedLoops
+    from kcontroller.transport.shares import LoopShare
 
 _NOTHING: Final[Mapping[GVK, Holding]] = {}
 
@@ -78,6 +87,8 @@ class Cluster:
     Attributes:
         leaving: stops when the cluster is disengaged, and with it the reconciles that work on it. What is hung on it
             must not block.
+        breaker: keeps requests from it while its server does not answer.
+        labels: as they are now; another dictionary takes its place when they change, and is read without a lock.
 
     Args:
         config: how to reach it.
@@ -87,6 +98,12 @@ class Cluster:
         metrics: where to count.
         repeats: see `Troubles`.
         read_own_writes: whether cached reads wait until they show what was written here; see `floors`.
+        uid: of what stands for it; "" if nothing does.
+        labels: what its provider says of it.
+        source: the object on the hub that stands for it.
+        weight: its share of the workers, against 1 of the others.
+        mappings: how built-in kinds are served, shared with the other clusters of a fleet.
+        loops: gives it a thread, or a share of one; by default it has its own.
     """
 
     def __init__(
@@ -99,15 +116,35 @@ class Cluster:
         metrics: Metrics | None = None,
         repeats: Repeats | None = None,
         read_own_writes: bool = True,
+        uid: str = "",
+        labels: Iterable[tuple[str, str]] = (),
+        source: Source | None = None,
+        weight: int = 1,
+        mappings: SharedMappings | None = None,
+        loops: SharedLoops | None = None,
     ) -> None:
         self.config = config
         self.name = name
+        self.uid = uid
+        self.labels: Mapping[str, str] = dict(labels)
+        self.source = source
+        self.weight = weight
         self.leaving = StopToken(clock=clock)
         self._clock = clock
         self._metrics = metrics
-        self._loop = StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
-        self._requester = Requester(config, metrics=metrics, clock=clock)
-        self._mapper = RestMapper(self._requester, clock=clock)
+        self._loop: StreamLoop | LoopShare = (
+            StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
+            if loops is None
+            else loops.loop(config, name=name, metrics=metrics)
+        )
+        self._requester = Route(Requester(config, metrics=metrics, clock=clock))
+        self.breaker = Breaker(
+            name, feed=self._loop, target=self._probe_target, clock=clock, repeats=repeats, metrics=metrics
+        )
+        self._loop.observe(self.breaker)
+        self._suspension = Suspension(name, clock=clock, repeats=repeats, metrics=metrics)
+        self._sender = GuardedSender(self._requester, self.breaker)
+        self._mapper = RestMapper(self._sender, clock=clock, shared=mappings)
         self._fixpoints = Fixpoints(clock)
         self._read_own_writes = read_own_writes
         self._floors = Floors(
@@ -116,7 +153,7 @@ class Cluster:
             on_stale=self._count_stale,
             on_waited=self._count_wait,
         )
-        self._troubles = Troubles(name, repeats=repeats)
+        self._troubles = Troubles(name, repeats=repeats, clock=clock)
         self._kinds = Kinds(
             feed=self._loop,
             mapper=self._mapper,
@@ -138,7 +175,7 @@ class Cluster:
         )
         self.leaving.on_stop(self._tracked.close)
         self.client = self.client_for("kcontroller")
-        self.api_reader = self._client(DirectPort(self._requester, self._mapper), WriteOptions(), cached=False)
+        self.api_reader = self.client_for("kcontroller", cached=False)
 
     @property
     def itself(self) -> Cluster:
@@ -147,13 +184,45 @@ class Cluster:
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the cluster's thread; what is cached already begins to list and watch."""
-        threads.spawn("cluster", self.name or "local", self._loop.run)
+        self._loop.start(threads)
 
     def stop(self) -> None:
         """End the thread and every running request at once."""
         self.leaving.stop(f"cluster {self.name or 'local'} is stopped")
         self._loop.stop()
         self._requester.close()
+        self.breaker.end()
+        self._suspension.end()
+
+    def prove(self, config: Config) -> None:
+        """Try another configuration without using it yet; waits for the network.
+
+        Raises:
+            Exception: it does not do for what is in memory here, or cannot be used at all.
+        """
+        synced = [informer for kind in self._kinds.all() if kind.synced for informer in kind.informers]
+        exchange.prove(config, synced, stop=self.leaving, clock=self._clock)
+
+    def adopt(self, config: Config) -> None:
+        """Use another configuration of the same cluster from now on: no object that is in memory is told of twice.
+
+        Requests that run end on their old way. Watches are taken up from where they are; where the server is another
+        one, what is in memory is listed anew, and the differences are told.
+
+        Raises:
+            ConfigError: it cannot be used; nothing has changed then.
+        """
+        elsewhere = config.server != self.config.server
+        self._requester.exchange(Requester(config, metrics=self._metrics, clock=self._clock))
+        self.config = config
+        self.breaker.reset()
+        self._loop.call(partial(self._go_over, config, elsewhere=elsewhere))
+
+    def _go_over(self, config: Config, *, elsewhere: bool) -> None:
+        self._loop.exchange(config)
+        cached = (informer for kind in self._kinds.all() for informer in kind.informers)
+        for informer in (*cached, *self._tracked.own_informers):
+            informer.renew(elsewhere=elsewhere)
 
     def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:
         """Keep a kind in memory until the handle is closed, or the cluster ends.
@@ -188,13 +257,27 @@ class Cluster:
         )
 
     @property
+    def kept_kinds(self) -> int:
+        """How many kinds are kept in memory; one of which several parts are wanted counts for each."""
+        return len(self._kinds.all())
+
+    @property
     def shows_own_writes(self) -> bool:
         """Whether the caches show all that was written here; always, where `read_own_writes` is off."""
         return self._floors.kept
 
+    @property
+    def troubled_since(self) -> float | None:
+        """The monotonic time since which a list or watch fails; None while none does."""
+        return self._troubles.since
+
     def troubles(self) -> dict[str, str]:
-        """What is wrong now, by kind; also of kinds that are synced but get no news. Empty when all is well."""
-        return self._troubles.all()
+        """What is wrong now, by kind; also of kinds that are synced but get no news. Empty when all is well.
+
+        What concerns the cluster as a whole is under the name of who found it, such as ``breaker``.
+        """
+        whole = {BREAKER: self.breaker.trouble, SUSPENSION: self._suspension.trouble}
+        return self._troubles.all() | {who: trouble for who, trouble in whole.items() if trouble}
 
     def client_for(
         self,
@@ -214,31 +297,20 @@ class Cluster:
         write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads. Kinds of `holdings` are
         read from just what these say, as long as somebody keeps that; see `kind_view`. `rails` look at each write.
         """
-        direct = DirectPort(self._requester, self._mapper, stop=stop, deadline=deadline, guard=guard)
-        options = WriteOptions(field_owner=field_owner)
-        return self._client(direct, options, cached=cached, tracker=tracker, holdings=holdings or {}, rails=rails)
-
-    def _client(
-        self,
-        direct: DirectPort,
-        options: WriteOptions,
-        *,
-        cached: bool,
-        tracker: Tracker | None = None,
-        holdings: Mapping[GVK, Holding] = _NOTHING,
-        rails: tuple[Rail, ...] = (),
-    ) -> Client:
+        direct = DirectPort(self._sender, self._mapper, stop, deadline, guard)
         reader: Reader = direct
-        writer: Writer = RailedWriter(direct, direct, rails, self.name) if rails else direct
+        writer: Writer = SuspensibleWriter(direct, self._suspension, self.shown)
+        if rails:
+            writer = RailedWriter(writer, direct, rails, self.name)
         if cached:
-            reader = CachedReader(direct, self._floors, lambda gvk: self._kinds.answering(gvk, holdings))
+            reader = CachedReader(direct, self._floors, partial(self._kinds.answering, holdings=holdings or _NOTHING))
         if self._read_own_writes:
             writer = PromisingWriter(writer, self._floors, self._showing, tracker)
         if cached and holdings:
             writer = ReducedWriter(writer, holdings)
         tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
         ports = Ports(reader, direct, writer, self.name, tracked=tracked, fixpoints=self._fixpoints)
-        return Client(ports, options)
+        return Client(ports, WriteOptions(field_owner))
 
     def _showing(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Sequence[Informer]:
         cached = self._kinds.get(gvk)
@@ -255,8 +327,19 @@ class Cluster:
     def observe(self) -> None:
         """Bring the gauges up to date; called before a scrape."""
         self._kinds.observe()
-        if self._metrics is not None and self._tracked.used:
-            self._metrics.tracked_objects.labels(self.name).set(len(self._tracked))
+
+    @property
+    def tracked(self) -> int:
+        """How many objects reconciles have read with ``track=True``."""
+        return len(self._tracked)
+
+    def _probe_target(self, number: int) -> str:
+        """What a probe asks for: what others ask for, one kind after the other, since one may be broken by itself."""
+        informers = [informer for kind in self._kinds.all() for informer in kind.informers]
+        if not informers:
+            return "/version"
+        chosen = informers[number % len(informers)]
+        return with_query(collection_path(chosen.mapping, chosen.scope.namespace), (("limit", "1"),))
 
     def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
         name = str(kind)
@@ -273,12 +356,12 @@ class Cluster:
 
     def _count_wait(self, seconds: float) -> None:
         if self._metrics is not None:
-            self._metrics.own_write_waits.labels(self.name).inc()
+            self._metrics.own_write_waits.inc()
             self._metrics.own_write_wait_seconds.observe(seconds)
 
     def _count_stale(self) -> None:
         if self._metrics is not None:
-            self._metrics.stale_reads.labels(self.name).inc()
+            self._metrics.stale_reads.inc()
 
     def __repr__(self) -> str:
         """Name it; never its credentials."""

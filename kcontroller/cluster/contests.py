@@ -20,7 +20,7 @@ from cachetools import LRUCache
 from kcontroller.api import patches
 from kcontroller.api.codec import gvk_of
 from kcontroller.api.differences import same
-from kcontroller.errors import ApiError, KindNotServed, TransportError
+from kcontroller.errors import ApiError, ClusterUnavailable, KindNotServed, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -128,7 +128,7 @@ class Contests:
         try:
             found = msgspec.json.decode(live.get(write.kind, write.key))
             wanted = msgspec.json.decode(write.body)
-        except (ApiError, TransportError, KindNotServed, msgspec.DecodeError):
+        except (ApiError, TransportError, KindNotServed, ClusterUnavailable, msgspec.DecodeError):
             return  # The write itself will tell.
         kind = gvk_of(write.kind)
         for path, manager in contested(_said(wanted, write.subresource), found, ours=self._controller):

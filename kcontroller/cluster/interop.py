@@ -23,11 +23,15 @@ def kubernetes_client(config: Config) -> Any:
     """
     from kubernetes import client  # noqa: PLC0415 - see the module
 
-    settings = client.Configuration(host=config.server, proxy=config.proxy, no_proxy="")
+    host, name = config.server, config.tls.server_name
+    if config.resolve:  # The package has no word for it: the address is asked, and must prove the name.
+        scheme, _, hostname = config.origin.rpartition(":")[0].partition("://")
+        host, name = f"{scheme}://{config.resolve}{config.base_path}", name or hostname
+    settings = client.Configuration(host=host, proxy=config.proxy, no_proxy="")
     settings.verify_ssl = config.tls.verify
     authority = config.tls.ca_pem()
     settings.ca_cert_data = authority.decode("ascii", "ignore") if authority else None  # Bytes would be read as DER.
-    settings.tls_server_name = config.tls.server_name or None
+    settings.tls_server_name = name or None
     certificate = config.credentials.client_certificate()
     if certificate is not None:
         settings.cert_file = settings.key_file = _as_file(certificate)

@@ -101,11 +101,11 @@ class KindView:
             kinds += tuple(kind for kind in self._metadata if all(map(kind.holding.keeps, paths)))
         unsynced = False
         for kind in kinds:
-            if _lists(kind, namespace) and (namespace or _is_all(kind)):
+            if namespace or _is_all(kind):
                 found = kind.synced_informers(namespace)
                 if found:
                     return found
-                unsynced = True
+                unsynced = unsynced or _lists(kind, namespace)
         if unsynced:
             raise _unsynced(self._gvk)
         if kinds and namespace:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK
-    from kcontroller.cache.feed import Feed
+    from kcontroller.cache.feed import Feed, Stoppable
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.meter import Reading
     from kcontroller.cache.store import Change
@@ -65,6 +65,10 @@ class CacheHandle:
     def index(self, paths: Iterable[str]) -> None:
         """Keep and index these JSON paths of the kind from now on, also of the objects that are here."""
         self._kinds.index(self.kind.gvk, paths)
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> Stoppable:
+        """Run a function on the loop thread after so many seconds; only there, as in a handler."""
+        return self.kind.call_later(seconds, function)
 
     @property
     def synced(self) -> bool:
@@ -218,7 +222,7 @@ class Kinds:
             holding=holding,
             namespaces=self._namespaces,
             on_trouble=self._on_trouble,
-            meter=self._meter(self._label(gvk)),
+            meter=self._meter(str(gvk)),
             paths=tuple(self._paths.get(gvk, ())),
         )
 
@@ -241,5 +245,5 @@ class Kinds:
     def _label(self, gvk: GVK) -> str:
         return "" if self._cluster else str(gvk)
 
-    def _meter(self, label: str) -> InformerMeter:
-        return InformerMeter(self._metrics, cluster=self._cluster, kind=label)
+    def _meter(self, kind: str) -> InformerMeter:
+        return InformerMeter(self._metrics, cluster=self._cluster, kind=kind)

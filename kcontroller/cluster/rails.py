@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import TypeAlias
@@ -31,32 +33,31 @@ class Rail(Protocol):
         ...
 
 
-class RailedWriter:
+class RailedWriter(msgspec.Struct, frozen=True):
     """A `Writer` between rails. A write counts once, however often it is sent until its outcome is known.
 
-    Args:
+    Attributes:
         writer: sends the writes.
         live: reads from its server.
         rails: look at each write, in this order.
         cluster: the cluster's name.
     """
 
-    def __init__(self, writer: Writer, live: Reader, rails: Sequence[Rail], cluster: str) -> None:
-        self._writer = writer
-        self._live = live
-        self._rails = rails
-        self._cluster = cluster
+    writer: Writer
+    live: Reader
+    rails: Sequence[Rail]
+    cluster: str
 
     def write(self, write: Write) -> bytes:
         """Send it, if all rails let it pass."""
         hearing: list[Hears] = []
         outcome: bytes | BaseException = b""
         try:
-            for rail in self._rails:
-                hears = rail.before(self._cluster, write, self._live)
+            for rail in self.rails:
+                hears = rail.before(self.cluster, write, self.live)
                 if hears is not None:
                     hearing.append(hears)
-            outcome = self._writer.write(write)
+            outcome = self.writer.write(write)
         except BaseException as error:
             outcome = error
             raise

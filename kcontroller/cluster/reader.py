@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from kcontroller.api.codec import decode, gvk_of
 from kcontroller.api.objects import Object
 from kcontroller.api.versions import parse_version
@@ -30,22 +32,21 @@ if TYPE_CHECKING:
 _OWN_FIELDS: Final = ("metadata.name", "metadata.namespace")
 
 
-class CachedReader:
+class CachedReader(msgspec.Struct, frozen=True):
     """A `Reader` on the informers of a cluster.
 
     Reading a kind never starts an informer behind your back: a kind that no controller has declared is read from the
     server, request by request.
 
-    Args:
+    Attributes:
         live: reads at the server.
         floors: what own writes promised.
         cached: finds what answers reads of a kind, or None.
     """
 
-    def __init__(self, live: Reader, floors: Floors, cached: Callable[[GVK], Answering | None]) -> None:
-        self._live = live
-        self._floors = floors
-        self._cached = cached
+    live: Reader
+    floors: Floors
+    cached: Callable[[GVK], Answering | None]
 
     def get(self, kind: KindRef, key: Key, subresource: str = "", *, metadata: bool = False) -> bytes:
         """Read one object, or its metadata.
@@ -55,15 +56,15 @@ class CachedReader:
             NotFound, NotSynced, UnlistedNamespace, StaleRead, WouldDeadlock: see `errors`.
         """
         gvk = gvk_of(kind)
-        cached = self._cached(gvk)
+        cached = self.cached(gvk)
         informers = cached.informers(key.namespace, metadata=metadata) if cached is not None and not subresource else ()
         for informer in informers:
-            self._floors.await_key(gvk, key, informer)
+            self.floors.await_key(gvk, key, informer)
             entry = informer.store.get(key)
             if entry is not None:
                 return reduced(entry.raw, gvk) if metadata else entry.raw
         if not informers or any(informer.store.closed for informer in informers):
-            return self._live.get(kind, key, subresource, metadata=metadata)
+            return self.live.get(kind, key, subresource, metadata=metadata)
         raise absent(informers[0], key)
 
     def list(self, kind: KindRef, selection: Selection, *, metadata: bool = False) -> Sequence[bytes]:
@@ -76,16 +77,16 @@ class CachedReader:
                 cannot be asked.
         """
         gvk = gvk_of(kind)
-        cached = self._cached(gvk)
+        cached = self.cached(gvk)
         informers = (
             cached.informers(selection.namespace, metadata=metadata, paths=_paths(selection))
             if cached is not None
             else ()
         )
         if not informers:
-            return self._live.list(kind, selection, metadata=metadata)
-        self._floors.resolve(gvk, selection.namespace, informers, lambda key: self._version_at_server(kind, key))
-        found = self._floors.await_list(
+            return self.live.list(kind, selection, metadata=metadata)
+        self.floors.resolve(gvk, selection.namespace, informers, lambda key: self._version_at_server(kind, key))
+        found = self.floors.await_list(
             gvk,
             selection.namespace,
             informers,
@@ -93,12 +94,12 @@ class CachedReader:
             lambda: [entry for informer in informers for entry in _matching(informer, selection)],
         )
         if any(informer.store.closed for informer in informers):
-            return self._live.list(kind, selection, metadata=metadata)
+            return self.live.list(kind, selection, metadata=metadata)
         return [reduced(entry.raw, gvk) if metadata else entry.raw for entry in found]
 
     def _version_at_server(self, kind: KindRef, key: Key) -> int:
         try:
-            there = decode(self._live.get(kind, key, metadata=True), Object)
+            there = decode(self.live.get(kind, key, metadata=True), Object)
             return parse_version(there.metadata.resource_version)
         except (NotFound, ValueError):  # A version that cannot be compared promises nothing.
             return 0

@@ -106,7 +106,6 @@ class TrackedObjects:
         self._lock = threading.Lock()
         self._objects: dict[tuple[GVK, Key], TrackedObject] = {}
         self._own = 0
-        self._used = False
         self._listeners: set[Listener] = set()
         self._closed = False
         self._dispatchers: dict[CachedKind, Dispatcher] = {}
@@ -178,11 +177,6 @@ class TrackedObjects:
         for listener in left:
             listener.tell(_LEFT)
 
-    @property
-    def used(self) -> bool:
-        """Whether anything was ever tracked."""
-        return self._used
-
     def __len__(self) -> int:
         """How many objects are tracked, those of cached kinds included."""
         return len(self._objects)
@@ -219,7 +213,6 @@ class TrackedObjects:
             full = is_new and made.own is not None and self._own >= self._limit
             if tracked is not None and not full:
                 tracked.users += 1
-                self._used = True
                 self._objects[gvk, key] = tracked
                 self._own += is_new and made.own is not None
         if not is_new and made.handle is not None:
@@ -254,6 +247,13 @@ class TrackedObjects:
         return TrackedObject(gvk, key, own=informer)
 
     # ---- loop thread ---------------------------------------------------------------------------------------------
+
+    @property
+    def own_informers(self) -> tuple[Informer, ...]:
+        """The informers of objects that no cached kind holds."""
+        with self._lock:
+            found = tuple(self._objects.values())
+        return tuple(tracked.own for tracked in found if tracked.own is not None and tracked.started)
 
     def _join(self, tracked: TrackedObject, listener: Listener) -> None:
         if tracked.linger is not None:

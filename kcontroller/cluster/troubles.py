@@ -6,10 +6,12 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import Forbidden, NotFound, Unauthorized
+from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
     from kcontroller.api.keys import GVK
+    from kcontroller.process.clock import Clock
     from kcontroller.process.repeats import Repeats
     from kcontroller.transport.config import Config
 
@@ -19,7 +21,7 @@ _log: Final = Log("kcontroller.cluster")
 def in_words(error: Exception, gvk: GVK, config: Config) -> str:
     """Name the thing and the remedy."""
     match error:
-        case NotFound(reason=""):
+        case NotFound():  # What is asked for here are lists and watches of whole kinds.
             return (
                 f"the server does not serve {gvk}; it will be picked up when its CustomResourceDefinition is installed"
             )
@@ -37,14 +39,20 @@ class Troubles:
     Args:
         cluster: for the log.
         repeats: shared with other clusters, which may meet the same dead server; None for a cluster of its own.
+        clock: the time.
+
+    Attributes:
+        since: the monotonic time since which something is wrong; None while nothing is.
     """
 
-    def __init__(self, cluster: str, *, repeats: Repeats | None = None) -> None:
+    def __init__(self, cluster: str, *, repeats: Repeats | None = None, clock: Clock = SYSTEM_CLOCK) -> None:
         self._cluster = cluster
         self._repeats = repeats
         self._said = False
         self._lock = threading.Lock()
         self._by_kind: dict[str, str] = {}
+        self._clock = clock
+        self.since: float | None = None
         self._told: dict[str, str] = {}
 
     def set(self, kind: str, text: str, *, passing: bool = False) -> None:
@@ -62,6 +70,7 @@ class Troubles:
                 self._by_kind[kind] = text
             else:
                 self._by_kind.pop(kind, None)
+            self._date()
             if passing and is_new:
                 return
             before = self._told.pop(kind, "")
@@ -83,6 +92,13 @@ class Troubles:
         with self._lock:
             self._by_kind.pop(kind, None)
             self._told.pop(kind, None)
+            self._date()
+
+    def _date(self) -> None:
+        if not self._by_kind:
+            self.since = None
+        elif self.since is None:
+            self.since = self._clock.monotonic()
 
     def all(self) -> dict[str, str]:
         """What is wrong, by kind."""

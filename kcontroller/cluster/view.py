@@ -9,7 +9,7 @@ import msgspec
 from kcontroller.cluster.cluster import Cluster
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kcontroller.api.keys import GVK
     from kcontroller.cache.scope import Holding
@@ -52,6 +52,27 @@ class ClusterGetter(Protocol):
         """
         ...
 
+    def __iter__(self) -> Iterator[Cluster]:
+        """Iterate over the clusters of the fleet that there are now."""
+        ...
+
+
+class AtWork:
+    """Finds every cluster of the process, and iterates over those on which one controller works.
+
+    Args:
+        clusters: finds them.
+        at_work: those of the fleet whose first objects the controller knows, as they are now.
+    """
+
+    def __init__(self, clusters: ClusterGetter, at_work: Callable[[], Iterable[Cluster]]) -> None:
+        self._at_work = at_work
+        self.get = clusters.get
+
+    def __iter__(self) -> Iterator[Cluster]:
+        """Iterate over those that there are now."""
+        return iter(self._at_work())
+
 
 class ClusterView(Cluster):
     """A cluster whose clients keep to the terms of one reconcile: a lost lease stops writes to every cluster.
@@ -61,12 +82,14 @@ class ClusterView(Cluster):
     Args:
         cluster: the cluster.
         terms: of the reconcile.
+        others: finds the other clusters; None where nobody asks for them.
     """
 
-    def __init__(self, cluster: Cluster, terms: Terms) -> None:
+    def __init__(self, cluster: Cluster, terms: Terms, others: ClusterGetter | None = None) -> None:
         # Not that of the base: the state stays where it is, see __getattr__.
         self._cluster = cluster
         self._terms = terms
+        self._others = others
 
     def __getattr__(self, name: str) -> Any:
         # A reconcile is given both clients, and asks for one of them at most.
@@ -77,6 +100,18 @@ class ClusterView(Cluster):
             self.api_reader = self.client_for(self._terms.field_owner, cached=False)
             return self.api_reader
         return getattr(self._cluster, name)
+
+    @property
+    def clusters(self) -> ClustersView:
+        """The other clusters, for a function of a source; a reconcile has them in its context.
+
+        Raises:
+            AttributeError: this is the view of a reconcile.
+        """
+        if self._others is None:
+            msg = "a reconcile finds the other clusters as ctx.clusters"
+            raise AttributeError(msg)
+        return ClustersView(self._others, self._terms)
 
     @property
     def itself(self) -> Cluster:
@@ -109,17 +144,16 @@ class ClusterView(Cluster):
         )
 
 
-class ClustersView:
+class ClustersView(msgspec.Struct, frozen=True):
     """Finds clusters, as views.
 
-    Args:
+    Attributes:
         clusters: finds them.
         terms: of the reconcile.
     """
 
-    def __init__(self, clusters: ClusterGetter, terms: Terms) -> None:
-        self._clusters = clusters
-        self._terms = terms
+    clusters: ClusterGetter
+    terms: Terms
 
     def get(self, name: str) -> Cluster:
         """Return a cluster.
@@ -127,4 +161,11 @@ class ClustersView:
         Raises:
             ClusterNotFound: there is none of that name.
         """
-        return ClusterView(self._clusters.get(name), self._terms)
+        return ClusterView(self.clusters.get(name), self.terms)
+
+    def __iter__(self) -> Iterator[Cluster]:
+        """Iterate over the clusters of the fleet whose first objects the controller knows, as views.
+
+        Each has a ``name`` and ``labels``. The hub is not among them, unless it is all there is.
+        """
+        return (ClusterView(each, self.terms) for each in self.clusters)

@@ -50,71 +50,70 @@ class _Answer(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Answer).decode
 
 
-class PromisingWriter:
+class PromisingWriter(msgspec.Struct, frozen=True):
     """A `Writer` on another one.
 
-    Args:
+    Attributes:
         writer: sends the writes.
         floors: where promises are noted.
         showing: finds all informers that show an object of this kind with this key and these labels, or are about to.
         tracker: is told what was promised, too.
     """
 
-    def __init__(self, writer: Writer, floors: Floors, showing: Showing, tracker: Tracker | None = None) -> None:
-        self._writer = writer
-        self._floors = floors
-        self._showing = showing
-        self._tracker = tracker
+    writer: Writer
+    floors: Floors
+    showing: Showing
+    tracker: Tracker | None = None
 
     def write(self, write: Write) -> bytes:
         """Send it; note what its answer promises, or that it is open whether a new object exists."""
         try:
-            body = self._writer.write(write)
+            body = self.writer.write(write)
         except BaseException as error:
             # Of a name that somebody chose, the next create is refused if it exists.
             if write.fresh_name and not write.dry_run and not is_refused(error):
                 self._doubt(write)
             raise
         if not write.dry_run and write.subresource in {"", "status"}:
-            # The write has happened, whatever its answer looks like; what cannot be read promises nothing.
-            with contextlib.suppress(*UNREADABLE):
+            try:
                 self._note(write, body)
+            except UNREADABLE:
+                return body  # The write has happened, whatever its answer looks like; this one promises nothing.
         return body
 
     def _doubt(self, write: Write) -> None:
         labels = None
         with contextlib.suppress(*UNREADABLE):
             labels = (_decode(write.body).metadata or _Metadata()).labels
-        for informer in self._showing(gvk_of(write.kind), write.key, labels or {}):
+        for informer in self.showing(gvk_of(write.kind), write.key, labels or {}):
             # A webhook may have given it other labels: any list of the informer could hold it.
-            self._floors.doubt(write.key, Promise(informer, resets=informer.store.resets))
+            self.floors.doubt(write.key, Promise(informer, resets=informer.store.resets))
 
     def _note(self, write: Write, body: bytes) -> None:
         gvk = gvk_of(write.kind)
         answer = _decode(body)
         meta = answer.metadata or _Metadata()
         key = Key(meta.namespace, meta.name) if meta.name else write.key
-        for informer in self._showing(gvk, key, meta.labels or {}):
+        for informer in self.showing(gvk, key, meta.labels or {}):
             promise = _promise(write, answer, gvk, informer)
             if promise is not None:
-                self._floors.record(key, promise)
-                if self._tracker is not None:
-                    self._tracker.wrote(key, promise)
+                self.floors.record(key, promise)
+                if self.tracker is not None:
+                    self.tracker.wrote(key, promise)
 
 
-class ReducedWriter:
+class ReducedWriter(msgspec.Struct, frozen=True):
     """A `Writer` for those who read objects without all of their fields: to replace such an object would wipe the rest.
 
     A `patch` does not: it carries the difference to what was read.
 
-    Args:
+    Attributes:
         writer: sends the writes.
         holdings: what is kept of kinds.
     """
 
-    def __init__(self, writer: Writer, holdings: Mapping[GVK, Holding]) -> None:
-        self._writer = writer
-        self._holdings = holdings
+    writer: Writer
+    holdings: Mapping[GVK, Holding]
 
     def write(self, write: Write) -> bytes:
         """Send it.
@@ -123,7 +122,7 @@ class ReducedWriter:
             ValueError: it would replace an object of which a part is read.
         """
         gvk = gvk_of(write.kind)
-        holding = self._holdings.get(gvk)
+        holding = self.holdings.get(gvk)
         if write.verb == "update" and holding is not None and (holding.drop or holding.metadata_only):
             what = "all but the metadata" if holding.metadata_only else ", ".join(holding.drop)
             msg = (
@@ -131,7 +130,7 @@ class ReducedWriter:
                 f"would remove from the server; use patch, or read and update it with ctx.cluster.api_reader"
             )
             raise ValueError(msg)
-        return self._writer.write(write)
+        return self.writer.write(write)
 
 
 def _promise(write: Write, answer: _Answer, gvk: GVK, informer: Informer) -> Promise | None:

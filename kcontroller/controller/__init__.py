@@ -21,6 +21,7 @@
     timers.py       raw sources that ask from time to time
     mapping.py      runs user functions of sources off the cluster's thread
     lanes.py        in which order they run, and what becomes of one that fails
+    availability.py what the state of a cluster means to the queue
     outcomes.py     what came back -> what the queue does, what is counted, what is logged
     worker.py       takes an item, calls the Reconciler, reports the outcome
     safety.py       the rails of a controller, and how they make themselves heard

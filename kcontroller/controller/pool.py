@@ -36,6 +36,9 @@ UNLIMITED_SECONDS: Final = 300.0
 LEND_SECONDS: Final = 0.1
 """A reconcile that takes longer may be one of a cluster that is slower than the others."""
 
+LENT: Final = 64
+"""So many workers may be replaced in a fleet, where that is more than there are: a few bad clusters hold some each."""
+
 _IDLE_SECONDS: Final = 0.25  # Between two looks at a pool that lends, while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
 _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
@@ -138,6 +141,7 @@ class WorkerPool:
         self._stuck = 0
         self._away = 0
         self._lends = lends
+        self._spares = max(size, LENT) if lends else size
         self._started = False
 
     def start(self) -> None:
@@ -231,7 +235,7 @@ class WorkerPool:
 
     def _lacks_locked(self) -> bool:
         count = len(self._seats)
-        return count - self._away < self._size and count < 2 * self._size
+        return count - self._away < self._size and count < self._size + self._spares
 
     def _replace(self) -> bool:
         """Start the workers that are missing; False if the system gives no more threads."""

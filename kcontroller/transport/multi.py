@@ -7,15 +7,19 @@ the process. `select()` is never used for it; it fails above 1,024 descriptors.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pycurl as P  # noqa: N812 - half of libcurl's constants are longer than the lines they stand in
 
 if TYPE_CHECKING:
     from kcontroller.transport.pollers import Poller
+
+_LONG_MILLISECONDS: Final = 1000
+_PACE_SECONDS: Final = 0.25  # Time-outs of streams that began together take one turn, not one each.
 
 
 class Multi:
@@ -29,6 +33,8 @@ class Multi:
         """Watch nothing but the wake pair."""
         self._poller = poller
         self._due: float | None = None
+        self._paced = False  # Whether libcurl's timer is a time-out.
+        self._acts_late = False  # Whether it acts on one: what it then asks for is the time-out of another stream.
         self._failure: BaseException | None = None
         self._closing = threading.Lock()
         self._reader, self._writer = socket.socketpair()
@@ -77,7 +83,9 @@ class Multi:
         """Do what libcurl's timer asks for by now, such as the first step of a transfer that was just added."""
         if self._due is not None and time.monotonic() >= self._due:
             self._due = None
+            self._acts_late = self._paced
             self._act(P.SOCKET_TIMEOUT, 0)
+            self._acts_late = False
 
     def finished(self) -> list[tuple[P.Curl, int, str]]:
         """Take the transfers that ended since the last call, each with libcurl's code (0: in full) and text."""
@@ -130,7 +138,11 @@ class Multi:
 
     def _on_timer(self, milliseconds: int) -> int:
         # libcurl's timers are real time, whatever clock the rest of the process is given.
-        self._due = None if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+        due = time.monotonic() + milliseconds / 1000
+        self._paced = self._acts_late or milliseconds > _LONG_MILLISECONDS
+        if self._paced and milliseconds > 1:  # Less means at once.
+            due = math.ceil(due / _PACE_SECONDS) * _PACE_SECONDS
+        self._due = None if milliseconds < 0 else due
         return 0
 
     def _raise_failure(self) -> None:

@@ -117,6 +117,7 @@ class LoopShare:
         self._fail = threads.adopt(self)
         with self._lock:
             early, self._early = self._early, None
+            self._tenant.heard = self._clock.monotonic()
             for function in (*(early or ()), self._look_later):
                 self.call(function)
 

@@ -86,6 +86,7 @@ class StreamLoop:
         self._multi: Multi | None = None
         self._thread: int | None = None
         self._stopping = False
+        self._woken = False
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(clock=clock)
         self._opening: deque[Stream] = deque()
@@ -251,6 +252,7 @@ class StreamLoop:
     def _step(self, multi: Multi) -> None:
         shared = self._sharing.on
         multi.turn(self._patience())
+        self._woken = False  # Before the calls are run: who comes later wakes anew.
         self._finish(multi)
         self._run_calls()
         self._run_timers()
@@ -270,7 +272,8 @@ class StreamLoop:
 
     def _wake(self) -> None:
         multi = self._multi
-        if multi is not None:
+        if multi is not None and not self._woken:
+            self._woken = True
             multi.wake()
 
     def _finish(self, multi: Multi) -> None:

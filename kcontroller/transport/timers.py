@@ -21,6 +21,11 @@ class Timer:
         """Keep the function."""
         self._function: Callable[[], None] | None = function
 
+    @property
+    def over(self) -> bool:
+        """Whether it was stopped, or has run."""
+        return self._function is None
+
     def stop(self) -> None:
         """Never run the function; nothing happens if it has run. Loop thread only."""
         self._function = None
@@ -54,6 +59,8 @@ class Timers:
     @property
     def next_at(self) -> float:
         """When the first one is due; infinity if there is none."""
+        while self._heap and self._heap[0][2].over:  # Nobody need wake for it.
+            heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else float("inf")
 
     def take_due(self) -> Timer | None:

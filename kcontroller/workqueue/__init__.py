@@ -11,7 +11,7 @@ What a `WorkQueue` guarantees:
   sixteenth pick goes one level down (every 256th two, and so on), so that nothing starves.
 * *Fair between clusters.* Within a priority the clusters take turns. As soon as two of them have work, each holds at
   most a quarter of the workers, but at least one. A queue that `reserves` keeps the last worker from a cluster that is
-  alone with work.
+  alone with work. One that weighs more gets more of each turn. Clusters that are degraded count as one, all together.
 * *Backoff per request.* `done` with `Outcome.retry` waits 5 ms, 10 ms, ... 1000 s; any other end of its work
   forgets the failures.
 * *Pauses have holders.* A cluster that several have paused is handed out again when all of them have resumed it.
@@ -34,10 +34,11 @@ outlive the process.
 Any thread may call any method. Locks: one per queue. Only the clock's own lock is taken under it; metrics are written
 after it is released; no user code runs inside except the hash and equality of the request.
 
-Files: `outcome` what a worker reports, `entry` what is known of a request, `share` a cluster's part, `ready` the rings of
-clusters, `delayed` the heap, `retries` the wait after a failure, `schedule` the whole as a step machine, `waiting` the workers without an item,
-`relay` how many compute at once, `bound` how many requests may be ready, `queue` the lock, `view` what can be seen of
-it, `reading` in which form, `meter` metrics.
+Files: `outcome` what a worker reports, `entry` what is known of a request, `share` a cluster's part, `rings` whose turn
+it is, `ready` the ward of those that are ill, `paces` who is slow, `delayed` the heap, `retries` the wait after a
+failure, `schedule` the whole as a step machine, `waiting` the workers without an item, `relay` how many compute at
+once, `bound` how many requests may be ready, `queue` the lock, `view` what can be seen of it, `reading` in which form,
+`meter` metrics.
 """
 
 from __future__ import annotations

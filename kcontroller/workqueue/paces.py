@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 SLOW: Final = "slow"
 """Why a cluster is degraded that is slow; see `WorkQueue.degrade`."""
 
-SLOW_SECONDS: Final = 0.25
+SLOW_SECONDS: Final = 0.1
 TIMES: Final = 8.0
-LOOK_SECONDS: Final = 0.25
+LOOK_SECONDS: Final = 0.1
 """Between two comparisons: each costs a look at every cluster."""
 
 _WEIGHT: Final = 0.3  # Of the last item in the moving average.

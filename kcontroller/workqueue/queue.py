@@ -10,6 +10,7 @@ from kcontroller.process.backoff import RECONCILE
 from kcontroller.workqueue.bound import Bound
 from kcontroller.workqueue.entry import NEVER, Item, R
 from kcontroller.workqueue.meter import QueueMeter
+from kcontroller.workqueue.paces import Paces
 from kcontroller.workqueue.relay import Relay
 from kcontroller.workqueue.retries import Retries
 from kcontroller.workqueue.schedule import Schedule
@@ -42,6 +43,7 @@ class WorkQueue(QueueView[R]):
         rng: where the backoff's jitter comes from; None for Python's own.
         workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
         reserves: whether a cluster that is alone with work leaves one worker free: if it hangs, the others go on.
+        compares: whether a cluster is degraded whose items take far longer than those of the others; see `paces`.
         relay: whether workers that only compute take turns; see `relay`. Each of them then has one item at a time.
         limit: requests of one cluster that may be ready; a new one beyond it is refused if it may be, see `add`.
         on_room: called with the name of a cluster that was full when half of what was ready is handed out: whoever was
@@ -59,6 +61,7 @@ class WorkQueue(QueueView[R]):
         rng: random.Random | None = None,
         workers: int = 1,
         reserves: bool = False,
+        compares: bool = False,
         relay: bool = False,
         limit: int | None = None,
         on_room: Callable[[str], None] | None = None,
@@ -77,6 +80,7 @@ class WorkQueue(QueueView[R]):
             alone=max(1, workers - 1) if reserves else math.inf,
             retries=Retries(backoff, bucket, rng),
             bound=bound,
+            paces=Paces() if compares else None,
         )
         super().__init__(schedule, threading.Lock(), clock)
         self.name = name
@@ -177,6 +181,18 @@ class WorkQueue(QueueView[R]):
             if self._waiters.waiting:
                 self._wake()
 
+    def set_aside(self, item: Item[R]) -> bool:
+        """As `abandon`, for an item of a degraded cluster, as long as those have more in work than their quarter.
+
+        They may have begun before anybody knew. Returns whether another worker should take the place of this one.
+        """
+        now = self._clock.monotonic()
+        with self._lock:
+            aside = self._schedule.set_aside(item, now)
+            if self._waiters.waiting:
+                self._wake()
+        return aside
+
     def _give_back(self, item: Item[R], outcome: Outcome, *, follows: bool) -> Item[R] | None:
         now = self._clock.monotonic()
         following = None
@@ -246,8 +262,8 @@ class WorkQueue(QueueView[R]):
     def degrade(self, cluster: str, *, why: str) -> None:
         """Take a cluster for ill until `recover`: all that are get the turn and the workers of one cluster together.
 
-        That is a quarter of the workers, or all but one where nobody else has work. Several may say so of a cluster,
-        each for a reason of its own. It outlasts a `purge`.
+        That is a quarter of the workers, also where nobody else has work. Several may say so of a cluster, each for a
+        reason of its own. It outlasts a `purge`.
         """
         with self._lock:
             self._schedule.degrade(cluster, why)

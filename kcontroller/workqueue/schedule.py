@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal
 from kcontroller.workqueue.delayed import DelayHeap
 from kcontroller.workqueue.entry import DELAYED, IDLE, NEVER, PROCESSING, READY, Entry, Item, R
 from kcontroller.workqueue.invariants import require
+from kcontroller.workqueue.paces import SLOW
 from kcontroller.workqueue.reading import Reading, Standing
 from kcontroller.workqueue.ready import ReadyRings
 from kcontroller.workqueue.share import COMMAND, NOBODY, ClusterShare
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from kcontroller.workqueue.bound import Bound
     from kcontroller.workqueue.outcome import Outcome
+    from kcontroller.workqueue.paces import Paces
     from kcontroller.workqueue.retries import Retries
 
 _SLICE: Final = 1000  # Due entries moved in one go, so that a million of them cannot hold the lock for seconds.
@@ -31,13 +33,17 @@ class Schedule(Generic[R]):
         alone: workers a cluster may hold that is alone with work; at least `cap`.
         retries: seconds until a request that failed comes again.
         bound: how many requests of one cluster may be ready; a new one beyond it is refused, unless it must not be.
+        paces: finds the clusters that are slow; None if nobody looks.
 
     Attributes:
         pickable: not empty as long as `take` would return an item without looking at the time.
     """
 
-    def __init__(self, *, cap: int, retries: Retries, alone: float = math.inf, bound: Bound) -> None:
+    def __init__(
+        self, *, cap: int, retries: Retries, alone: float = math.inf, bound: Bound, paces: Paces | None = None
+    ) -> None:
         """Start empty."""
+        self._paces = paces
         self._after_failures = retries
         self._bound = bound
         self._full = bound.full
@@ -187,6 +193,8 @@ class Schedule(Generic[R]):
             self._ready.release(share)
         if not share.entries:
             self._prune(share)
+        if self._paces is not None and not purged:
+            self._compare(share.name, worked, now, self._paces)
         return worked
 
     def abandon(self, item: Item[R]) -> None:
@@ -195,6 +203,16 @@ class Schedule(Generic[R]):
         if entry is not None and not entry.left_over:
             entry.left_over = True
             self._ready.leave_over(entry.share)
+
+    def set_aside(self, item: Item[R], now: float) -> bool:
+        """Count an item of a degraded cluster against no cap, if those have more in work than they may."""
+        if self._paces is not None and now >= self._paces.look_at:
+            self._look(now, self._paces)
+        entry = self._processing.get(id(item))
+        if entry is None or entry.left_over or not (entry.share.ill and self._ready.overfull):
+            return False
+        self.abandon(item)
+        return True
 
     def promote(self, now: float) -> None:
         """Make ready what is due, up to a thousand entries at a time."""
@@ -207,6 +225,9 @@ class Schedule(Generic[R]):
 
     def purge(self, cluster: str) -> object:
         """Forget a cluster; returns what was forgotten, for the caller to free where it delays nobody."""
+        if self._paces is not None:
+            self._paces.forget(cluster)
+            self.recover(cluster, SLOW)
         share = self._shares.get(cluster)
         if share is None:
             return None
@@ -252,7 +273,7 @@ class Schedule(Generic[R]):
         return NOBODY if share is None else share.holders
 
     def weigh(self, cluster: str, weight: int) -> None:
-        """Hand out so many of a cluster's items in each of its turns; 1 unless it is said, and until it is taken back."""
+        """Hand out so many of a cluster's items in each of its turns."""
         if weight == 1:
             self._weights.pop(cluster, None)
         else:
@@ -276,6 +297,16 @@ class Schedule(Generic[R]):
     def ills(self, cluster: str) -> frozenset[str]:
         """Why a cluster is degraded."""
         return self._ills.get(cluster, NOBODY)
+
+    def _compare(self, cluster: str, worked: float, now: float, paces: Paces) -> None:
+        paces.note(cluster, worked)
+        if now >= paces.look_at:
+            self._look(now, paces)
+
+    def _look(self, now: float, paces: Paces) -> None:
+        ages = [(entry.share.name, now - entry.since) for entry in self._processing.values()]
+        for name, is_slow in paces.look(now, ages).items():
+            (self.degrade if is_slow else self.recover)(name, SLOW)
 
     def _settle(self, cluster: str) -> None:
         share = self._shares.get(cluster)

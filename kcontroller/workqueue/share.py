@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
+    from collections import OrderedDict
+
     from kcontroller.workqueue.entry import Entry
 
 COMMAND: Final = "command"

@@ -178,7 +178,7 @@ def no_slower(with_bad: float, without: float) -> bool:
     return with_bad <= max(1.5 * without, without + 0.010)
 
 
-def test_clusters_that_are_bad_from_the_start_are_not_felt_by_the_good_ones(
+def test_row_14_clusters_that_are_bad_from_the_start_are_not_felt_by_the_good_ones(
     api_server: EmbeddedServer, client: ServerClient, probes: None
 ) -> None:
     good = {project: config_of(api_server, cluster=project) for project in GOOD}
@@ -315,7 +315,7 @@ def set_ready(client: ServerClient, project: str, status: str) -> float:
 
 
 @pytest.mark.embedded(milo=Milo(projects=("p0", "p1"), readiness="manual", cold_storage=False))
-def test_reconciles_stop_within_a_second_of_not_ready_and_go_on_as_fast_as_a_sync(
+def test_row_03_reconciles_stop_within_a_second_of_not_ready_and_go_on_as_fast_as_a_sync(
     api_server: EmbeddedServer, client: ServerClient
 ) -> None:
     for project in ("p0", "p1"):

@@ -214,7 +214,7 @@ def _guarded(manager: Manager, controller: str) -> float:
     """How often a request was held back or a read waited."""
     value = manager.metrics.registry.get_sample_value
     holds = value("kcontroller_own_write_holds_total", {"controller": controller})
-    return (holds or 0.0) + (value("kcontroller_own_write_waits_total", {"cluster": ""}) or 0.0)
+    return (holds or 0.0) + (value("kcontroller_own_write_waits_total") or 0.0)
 
 
 def test_no_child_is_created_twice_while_the_watch_lags(stage: Stage) -> None:
@@ -260,7 +260,7 @@ def test_a_child_whose_create_was_lost_with_the_server_is_not_created_twice(stag
             assert (stage.children(), breeder.created.total()) == ({nest: 1}, 0)
             away.remove()
             stale = manager.metrics.registry.get_sample_value
-            eventually(lambda: stale("kcontroller_stale_reads_total", {"cluster": ""}), within=20)
+            eventually(lambda: stale("kcontroller_stale_reads_total"), within=20)
             watch.remove()
             eventually(lambda: breeder.created.total() >= CHILDREN - 1 and _is_idle(manager), within=20)
         finally:

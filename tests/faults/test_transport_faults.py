@@ -102,7 +102,7 @@ def create_cut_at_every_byte(config: Config, run: str, count: int) -> Cut:
     with FaultProxy(config.server) as proxy, client_of(config) as honest:
         through = proxy.config(config)
         honest.list(CONFIG_MAP, namespace="default")
-        mapper = honest._ports.writer._mapper  # type: ignore[attr-defined]
+        mapper = honest._ports.writer.mapper  # type: ignore[attr-defined]
 
         def passed() -> tuple[int, int]:
             return proxy.counts.bytes_up, proxy.counts.bytes_down

@@ -178,7 +178,9 @@ def test_a_hanging_reconcile_loses_the_only_worker_for_its_time_and_a_second(api
 
 @pytest.mark.embedded(milo=Milo(projects=("p0", "p1"), cold_storage=False))
 @pytest.mark.parametrize("workers", [1, 2, 4])
-def test_a_request_of_one_cluster_does_not_wait_for_20_000_of_another(api_server: EmbeddedServer, workers: int) -> None:
+def test_row_30_a_request_of_one_cluster_does_not_wait_for_20_000_of_another(
+    api_server: EmbeddedServer, workers: int
+) -> None:
     takes = 0.02
     timed = Timed(workers=workers, takes=takes)
     clusters = {name: config_of(api_server, cluster=name) for name in ("p0", "p1")}
@@ -230,7 +232,7 @@ class Versions(Reconciler):
             return time.monotonic() - began
 
 
-def test_a_live_update_does_not_wait_for_the_first_list_of_20_000(
+def test_row_31_a_live_update_does_not_wait_for_the_first_list_of_20_000(
     api_server: EmbeddedServer, client: ServerClient
 ) -> None:
     """Neither while another controller's kind is listed, nor behind the list's own objects when it is there."""

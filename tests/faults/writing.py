@@ -94,10 +94,11 @@ class Step(NamedTuple):
 
 
 class InTheLoop:
-    """Writes as calls on the loop of the embedded server."""
+    """Writes as calls on the loop of the embedded server, to a control plane of it."""
 
-    def __init__(self, server: EmbeddedServer) -> None:
+    def __init__(self, server: EmbeddedServer, plane: str = "") -> None:
         self._server = server
+        self._plane = plane
         self._shown = negotiate("application/json")
 
     def do(self, steps: Sequence[Step]) -> list[tuple[Step, int, Any]]:
@@ -108,7 +109,8 @@ class InTheLoop:
         """Nothing is open."""
 
     def _one(self, step: Step) -> tuple[int, Any]:
-        call = calls.parse(self._server.api.backend.catalog, step.method, step.path, {}, ADMIN, agent="churn")
+        catalog = self._server.api.backend.catalog
+        call = calls.parse(catalog, step.method, step.path, {}, ADMIN, agent="churn", plane=self._plane)
         done = self._server.api.write(call, step.body, "application/json", self._shown)
         return done.code, json.loads(done.body)
 

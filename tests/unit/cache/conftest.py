@@ -32,7 +32,7 @@ def make(feed: FakeFeed, metrics: Metrics) -> Callable[..., Informer]:
     """Make an informer of pods on the loop."""
 
     def make(**options: Any) -> Informer:
-        meter = InformerMeter(metrics, cluster="east", kind=str(PODS.gvk))
+        meter = InformerMeter(metrics, cluster="", kind=str(PODS.gvk))
         return Informer(PODS, **{"feed": feed, "clock": feed.clock, "meter": meter, **options})
 
     return make

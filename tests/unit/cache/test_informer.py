@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from kcontroller.api.selectors import FieldSelector, LabelSelector
+from kcontroller.cache.delays import WAIT_JITTER
 from kcontroller.cache.informer import Informer, Status
 from kcontroller.cache.meter import Health
 from kcontroller.cache.reflector import Reflector
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
 
 def value(metrics: Metrics, family: str) -> float:
     """Read one of the informer's series."""
-    found = metrics.registry.get_sample_value(f"kcontroller_informer_{family}", {"cluster": "east", "kind": "v1 Pod"})
-    return found or 0.0
+    sample = metrics.registry.get_sample_value
+    name, labels = f"kcontroller_informer_{family}", {"kind": "v1 Pod"}
+    return sample(name, labels) or sample(name, {**labels, "cluster": ""}) or 0.0
 
 
 def synced(informer: Informer, feed: FakeFeed, *items: dict[str, Any], version: int = 10) -> FakeStream:
@@ -350,6 +352,13 @@ def test_stop_closes_the_stream_and_nothing_more_happens(informer: Informer, fee
     assert listener.take() == []
 
 
+def test_a_list_that_has_come_in_is_watched_over_no_more(informer: Informer, feed: FakeFeed) -> None:
+    informer.start()
+    assert feed.waiting
+    feed.stream.respond().send(bookmark(10, mark="true"))
+    assert not feed.waiting
+
+
 def test_stop_while_waiting_stops_the_timer(informer: Informer, feed: FakeFeed) -> None:
     informer.start()
     feed.stream.end(ConnectFailed("refused"))
@@ -459,7 +468,7 @@ def test_a_retry_after_is_waited_for(informer: Informer, feed: FakeFeed) -> None
     feed.stream.refuse(429, {"retry-after": "9"})
     feed.advance(8.9)
     assert feed.open_streams == []
-    feed.advance(0.2)
+    feed.advance(0.1 + 9 * WAIT_JITTER)
 
     assert feed.stream.watch
 

@@ -280,6 +280,23 @@ class ReflectorModel(RuleBasedStateMachine):
         if self.open is not None:
             self.fail(WORDS["cut"])
 
+    @rule()
+    def go_another_way(self) -> None:
+        """Reach the same server in another way."""
+        self.without_pause = 0  # Who asks for it bears the cost.
+        self.do(self.machine.renew(self.now, elsewhere=False))
+
+    @rule(version=st.integers(1, 40), kept=st.sets(names), made=st.sets(names))
+    def go_to_another_server(self, version: int, kept: set[str], made: set[str]) -> None:
+        """Some objects are as they were, others are other ones of the same name."""
+        before, self.server = self.server, Server(version, uids=self.server.uids)
+        for name in kept & before.objects.keys():
+            self.server.objects[name] = Object(min(version, before.objects[name].version), before.objects[name].uid)
+        for name in sorted(made):
+            self.server.put(name)
+        self.without_pause = 0
+        self.do(self.machine.renew(self.now, elsewhere=True))
+
     @precondition(lambda self: self.open)
     @rule(kind=st.sampled_from(["refused", "cut", "timeout", "garbled", "too-large"]))
     def break_(self, kind: str) -> None:

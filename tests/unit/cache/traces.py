@@ -114,6 +114,8 @@ def play(machine: Reflector, step: str, now: float) -> list[Action]:
             failure = error(rest)
             assert isinstance(failure, ApiError)
             return machine.event(Failure(failure), now)
+        case "renew":
+            return machine.renew(now, elsewhere=rest == ["elsewhere"])
         case "failed":
             return machine.failed(error(rest), now)
         case "page":

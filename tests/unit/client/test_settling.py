@@ -318,6 +318,7 @@ def test_a_server_that_stays_away_leaves_it_unknown() -> None:
         errors.RequestTimeout("over", sent=False),
         errors.Forbidden("no get", status=403),
         errors.KindNotServed("no"),
+        errors.ClusterUnavailable("its breaker is open"),
         [],
         {"metadata": {}},
     ],

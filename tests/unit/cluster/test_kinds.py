@@ -287,7 +287,7 @@ def test_a_cluster_of_a_fleet_has_one_set_of_series_for_all_of_its_kinds() -> No
         memory.sync("a", stream=stream)
     memory.kinds.observe()
 
-    assert len(memory.series()) == 5
+    assert len(memory.series()) == 4
     assert all('cluster="p1",kind=""' in each for each in memory.series())
     assert memory.metrics.registry.get_sample_value("kcontroller_informer_objects", {"cluster": "p1", "kind": ""}) == 2
     handles[0].close()

@@ -291,7 +291,7 @@ def test_data_from_the_network_is_read_without_files() -> None:
         (document(user={"auth-provider": {"name": "gcp"}}), "auth-provider 'gcp' is not supported"),
         (document(user={"exec": {"command": "/bin/sh"}, "token": "t"}), "exec runs a program, which is refused"),
         (document(user={"auth-provider": {"name": "gcp"}, "token": "t"}), "auth-provider 'gcp' is not supported"),
-        (document(user={"tokenFile": "/etc/passwd"}), "tokenFile names a file, which is refused here; use token instead"),
+        (document(user={"tokenFile": "/a"}), "tokenFile names a file, which is refused here; use token instead"),
         (document(user={"client-certificate": "a", "client-key": "b"}), "client-certificate names a file"),
         (document(cluster={"certificate-authority": "a"}), "certificate-authority names a file"),
         (document(cluster={"server": "http://169.254.169.254"}), "is refused here; use https"),
@@ -348,7 +348,7 @@ def test_every_context_of_a_file_is_loaded_and_one_that_is_broken_is_its_own_pro
     assert sorted(found) == ["broken", "dev", "prod"]
     assert found["dev"] == load(path, content)
     assert isinstance(found["prod"], Config)
-    assert str(found["broken"]).startswith(f'context "broken" of {path} names the cluster \'gone\', which is not there')
+    assert str(found["broken"]).startswith(f"context \"broken\" of {path} names the cluster 'gone', which is not there")
 
 
 def test_no_secret_reaches_a_repr_an_error_or_the_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -707,3 +707,42 @@ def test_streams_are_counted_by_status_and_failures_as_errors(serve: Any, start_
     host = f'host="127.0.0.1:{server.port}"'
     assert f'rest_client_requests_total{{code="200",{host},method="GET"}} 1.0' in text
     assert f'rest_client_requests_total{{code="<error>",{host},method="GET"}} 1.0' in text
+
+
+# ---- who observes ----------------------------------------------------------------------------------------------------
+
+
+class Observer:
+    def __init__(self) -> None:
+        self.heard: list[tuple[object, bool, bool]] = []
+
+    def answered(self, status: int, *, waits: bool, stands: bool) -> None:
+        self.heard.append((status, waits, stands))
+
+    def unanswered(self, error: Exception, *, stands: bool) -> None:
+        self.heard.append((type(error).__name__, False, stands))
+
+
+def test_an_observer_hears_how_streams_begin_and_whether_another_one_stands(
+    serve: Any, start_loop: Any, recorder: Any
+) -> None:
+    scripts: dict[str, Callable[[Call], None]] = {
+        "busy": lambda call: call.send(b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"),
+        "broken": lambda call: call.reply(500, b"{}"),
+        "cut": lambda call: call.close(),
+        "watch": watch,
+    }
+    running, observer = start_loop(serve(by_target(**scripts))), Observer()
+    running.loop.observe(observer)
+    for target in ("busy", "cut", "watch", "broken", "cut"):
+        receiver = recorder()
+        open_on(running, receiver, f"/{target}")
+        receiver.wait_for(lambda each: each.ends or each.body)
+
+    assert observer.heard == [
+        (503, True, False),
+        ("TransportError", False, False),
+        (200, False, False),
+        (500, False, True),
+        ("TransportError", False, True),
+    ]

@@ -2,16 +2,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import ANONYMOUS
+from kcontroller.transport.curl import Endpoint
 from kcontroller.transport.transfer import Stream
 
 
 class Quiet:
-    """A loop that does nothing."""
+    """A tenant that does nothing."""
+
+    endpoint = Endpoint(Config("https://127.0.0.1", ANONYMOUS), user_agent="test")
 
     def hear(self) -> float:
         return 0.0
 
     def answered(self, status: int, *, shared: bool, waits: bool) -> None: ...
+
+    def unanswered(self, error: Any) -> None: ...
 
     def remove_soon(self, stream: Any) -> None: ...
 

@@ -122,12 +122,17 @@ class Model:
         if self.side(each) is WARD and each is not WARD:
             busy = {one for one in busy if self.side(one) is WARD}
             return each not in self.paused and self.below(each, working, busy, max(1, self.cap // 4))
-        return each not in self.paused and self.below(
-            each, [*map(self.side, working)], {*map(self.side, busy)}, self.cap
-        )
+        groups = [*map(self.side, working)]
+        if each is WARD:
+            return groups.count(WARD) < self.cap
+        return each not in self.paused and self.below(each, groups, {*map(self.side, busy)}, self.cap)
 
     def capped(self, cluster: str) -> bool:
         return self.depth(cluster) > 0 and cluster not in self.paused and not self.open(cluster)
+
+    def amid_its_turn(self, each: str) -> bool:
+        bonus = self.weights.get(each, 1) - 1
+        return self.extra.get(each, bonus) < bonus
 
     def line_up(self) -> None:
         """Keep the turns of clusters that can still be served; others that now can, come last."""
@@ -141,7 +146,9 @@ class Model:
             here = {self.side(cluster) for cluster in can if self.open(cluster)}
             for turns, there in ((self.ward_turns, ill), (self.turns, here)):
                 kept = [each for each in turns.get(priority, []) if each in there]
-                turns[priority] = kept + [each for each in (WARD, *CLUSTERS) if each in there and each not in kept]
+                new = [each for each in (WARD, *CLUSTERS) if each in there and each not in kept]
+                first = [each for each in reversed(new) if self.amid_its_turn(each)]
+                turns[priority] = first + kept + [each for each in new if each not in first]
 
     def place(self, request: Request, wish: Wish, now: float) -> None:
         if wish.at <= now:
@@ -259,6 +266,7 @@ class Model:
         self.held = {request for request in self.held if request.cluster != cluster}
         self.pauses = {pause for pause in self.pauses if pause[0] != cluster or pause[1] == "command"}
         self.full.discard(cluster)
+        self.extra[cluster] = self.weights.get(cluster, 1) - 1
         self.line_up()
 
     def state(self, request: Request) -> str | None:

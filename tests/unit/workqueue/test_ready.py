@@ -9,6 +9,7 @@ import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.workqueue import LOW_PRIORITY, Outcome
+from kcontroller.workqueue.paces import SLOW
 from tests.unit.workqueue.steps import Queue, serve, take
 
 if TYPE_CHECKING:
@@ -192,3 +193,111 @@ def test_the_check_finds_an_entry_in_a_wrong_lane(queue: Queue) -> None:
 
     with pytest.raises(AssertionError, match="READY in its lane"):
         queue.check_invariants()
+
+
+# ---- clusters that are ill, or weigh more ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("workers", "quarter"), [(4, 1), (8, 2), (16, 4)])
+def test_clusters_that_are_ill_share_one_quarter_of_the_workers(
+    clock: VirtualClock, workers: int, quarter: int
+) -> None:
+    queue = Queue("test", clock=clock, workers=workers)
+    for number in range(10):
+        queue.degrade(f"bad{number}", why="slow")
+        fill(queue, f"bad{number}", 10)
+    for number in range(2):
+        fill(queue, f"good{number}", 10)
+
+    assert sum(name.startswith("bad") for name in held(queue, workers)) == quarter
+
+
+def test_one_that_is_ill_does_not_keep_the_others_of_the_quarter_from_it(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=16)
+    for name in "abcd":
+        queue.degrade(name, why="slow")
+        fill(queue, name, 10)
+    fill(queue, "well", 10)
+
+    assert sorted(set(held(queue, 16)) - {"well"}) == ["a", "b", "c", "d"]
+
+
+def test_what_is_ill_gets_no_more_than_a_quarter_where_nobody_else_has_work(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4, reserves=True)
+    for name in "abcd":
+        queue.degrade(name, why="stale")
+        fill(queue, name, 10)
+
+    assert len(held(queue, 4)) == 1
+
+
+def test_a_cluster_is_ill_until_nobody_says_so(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4)
+    queue.degrade("a", why="slow")
+    queue.degrade("a", why="breaker")
+    queue.purge("a")
+    queue.recover("a", why="slow")
+    assert queue.degraded("a") == {"breaker"}
+    queue.recover("a", why="breaker")
+    assert queue.degraded("a") == frozenset()
+
+
+def test_a_cluster_gets_as_many_turns_as_it_weighs(queue: Queue) -> None:
+    queue.weigh("a", 4)
+    fill(queue, "a", 1000)
+    fill(queue, "b", 1000)
+
+    clusters = [name[0] for name in serve(queue, 1000)]
+
+    assert (clusters.count("a"), clusters.count("b")) == (800, 200)
+    assert clusters[:10] == list("aaaabaaaab")
+
+
+def test_a_weight_is_at_least_1(queue: Queue) -> None:
+    with pytest.raises(ValueError, match="give at least 1"):
+        queue.weigh("a", 0)
+
+
+def test_a_cluster_that_takes_far_longer_than_the_others_is_ill_until_it_does_no_more(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+
+    def work(cluster: str, seconds: float) -> None:
+        queue.add(request(cluster))
+        item = take(queue)
+        clock.advance(seconds)
+        queue.done(item, Outcome.forget())
+
+    for name in ("a", "b", "c"):
+        work(name, 0.01)
+    work("slow", 2.0)
+    assert queue.degraded("slow") == {SLOW}
+    for _ in range(20):
+        work("slow", 0.01)
+        work("a", 0.25)
+    assert queue.degraded("slow") == frozenset()
+
+
+def test_a_cluster_whose_item_does_not_come_back_is_ill_before_it_does(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+    queue.add(request("hangs"))
+    take(queue)
+    for name in ("a", "b", "c"):
+        queue.add(request(name))
+        item = take(queue)
+        clock.advance(0.1)
+        queue.done(item, Outcome.forget())
+    clock.advance(1.0)
+    queue.add(request("a"))
+    queue.done(take(queue), Outcome.forget())
+    assert queue.degraded("hangs") == {SLOW}
+
+
+def test_where_every_cluster_is_slow_none_is(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+    for _ in range(3):
+        for name in ("a", "b", "c"):
+            queue.add(request(name))
+            item = take(queue)
+            clock.advance(2.0)
+            queue.done(item, Outcome.forget())
+    assert [queue.degraded(name) for name in "abc"] == [frozenset()] * 3
