@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.manager.readiness import missing
 from kcontroller.process.descriptors import raise_open_files_limit
+from kcontroller.process.garbage import rarer_collections
 from kcontroller.process.logs import Log, described
 from kcontroller.version import VERSION
 
@@ -51,6 +53,7 @@ class Lifecycle:
         self._threads = parts.supervisor.threads
         self._started = False
         self._switch_before = 0.0
+        self._settings = ExitStack()
         self._engaged = False
         self._stopping = False
         self._ended = threading.Event()
@@ -125,6 +128,7 @@ class Lifecycle:
         if parts.options.switch_interval:
             self._switch_before = sys.getswitchinterval()
             sys.setswitchinterval(parts.options.switch_interval)
+        self._settings.enter_context(rarer_collections())
         raise_open_files_limit()
         names = ", ".join(controller.name for controller in parts.controllers)
         _log.info("kcontroller %s starts", VERSION, **self._where(), controllers=names)
@@ -177,6 +181,7 @@ class Lifecycle:
         parts.servers.stop(timeout=_JOIN_SECONDS)
         if self._switch_before:
             sys.setswitchinterval(self._switch_before)
+        self._settings.close()
         left += self._threads.join(seconds)
         if left:
             _log.warning("threads that did not end: %s", ", ".join(left))

@@ -1,6 +1,6 @@
 """Rows of the feature table that are about controllers on a fleet, on the projects of an embedded Milo server.
 
-A test is named after its row; `docs/fleet.md` has the table.
+A test is named after its row; `docs/feature-rows.md` has the table.
 """
 
 from __future__ import annotations

@@ -76,6 +76,11 @@ class Projects:
         project["status"] = {"conditions": [{**told, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}
         self._client.status.patch(project)
 
+    def is_ready(self, name: str) -> bool:
+        """Whether it is said of a Project that it is ready."""
+        conditions = self._client.get(PROJECT, Key("", name)).get("status.conditions", [])
+        return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
     def label(self, name: str, **labels: str | None) -> None:
         project = self._client.get(PROJECT, Key("", name))
         for key, value in labels.items():

@@ -216,7 +216,7 @@ def takes_over(stage: Stage, standby: Replica, *, since: float, within: float) -
     return elected
 
 
-def test_sigterm_hands_over_within_the_retry_period_and_a_second(stage: Stage) -> None:
+def test_row_45_sigterm_hands_over_within_the_retry_period_and_a_second(stage: Stage) -> None:
     leader, standby = stage.leader_and_standby()
 
     since = leader.signal(signal.SIGTERM)
@@ -226,7 +226,7 @@ def test_sigterm_hands_over_within_the_retry_period_and_a_second(stage: Stage) -
     assert [stage.writers(name) for name in OBJECTS] == [["alpha", "beta"]] * len(OBJECTS)
 
 
-def test_sigkill_costs_the_lease_and_a_retry_period(stage: Stage) -> None:
+def test_row_45_sigkill_costs_the_lease_and_a_retry_period(stage: Stage) -> None:
     leader, standby = stage.leader_and_standby()
 
     since = leader.signal(signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_sigkill_costs_the_lease_and_a_retry_period(stage: Stage) -> None:
     assert [stage.writers(name) for name in OBJECTS] == [["alpha", "beta"]] * len(OBJECTS)
 
 
-def test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends(stage: Stage) -> None:
+def test_row_47_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends(stage: Stage) -> None:
     leader, standby = stage.leader_and_standby()
 
     since = leader.signal(signal.SIGSTOP)
@@ -290,9 +290,9 @@ def test_a_deleted_lease_is_made_again_by_its_leader(stage: Stage) -> None:
 @pytest.mark.parametrize(
     "test",
     [
-        test_sigterm_hands_over_within_the_retry_period_and_a_second,
-        test_sigkill_costs_the_lease_and_a_retry_period,
-        test_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends,
+        test_row_45_sigterm_hands_over_within_the_retry_period_and_a_second,
+        test_row_45_sigkill_costs_the_lease_and_a_retry_period,
+        test_row_47_a_leader_that_was_paused_beyond_its_lease_writes_nothing_more_and_ends,
     ],
 )
 def test_it_is_so_each_time(audited: tuple[ControlPlane, Audit], tmp_path: Path, test: Callable[[Stage], None]) -> None:
