@@ -14,12 +14,12 @@ server cannot serve is no dead server. ADR 0029 has the reasons.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from kcontroller.cluster.circuit import CLOSED, FAILURES, HALF_OPEN, OPEN, Circuit
 from kcontroller.errors import ClusterUnavailable, RequestTimeout, TransportError
-from kcontroller.process.backoff import Backoff
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
@@ -28,18 +28,13 @@ if TYPE_CHECKING:
 
     from kcontroller.cache.feed import Closable, Feed, Stoppable
     from kcontroller.client.discovery import Sender
+    from kcontroller.cluster.circuit import State
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.repeats import Repeats
     from kcontroller.process.stop import StopToken
     from kcontroller.transport.messages import HttpRequest, HttpResponse
 
-FAILURES: Final = 5
-"""So many in a row open the breaker."""
-STEPS: Final = Backoff(initial=1.0, cap=30.0, jitter=0.5)
-"""Between the probes: 30 s is also how long client-go's reflector waits at most."""
-STABLE_SECONDS: Final = 60.0
-"""A breaker that opens sooner after it was closed goes on with the step where it was."""
 PROBE_SECONDS: Final = 10.0
 OWN_SECONDS: Final = 1.0
 """A request that was given less time says nothing when it runs out."""
@@ -47,71 +42,11 @@ OWN_SECONDS: Final = 1.0
 BREAKER: Final = "breaker"
 """Holds a cluster's requests back in the queue; see `WorkQueue.pause`."""
 
-State: TypeAlias = Literal["closed", "open", "half-open"]
-
-CLOSED: Final[State] = "closed"
-OPEN: Final[State] = "open"
-HALF_OPEN: Final[State] = "half-open"
-
-_SECOND_LOOK_SECONDS: Final = 1.0  # After the first answer, where nobody asks of himself.
 _TOO_MANY: Final = 429
 SERVER_ERROR: Final = 500
 _OVERLOADED: Final = 503
 
 _log: Final = Log("kcontroller.cluster")
-
-
-class Circuit:
-    """The rules of a breaker, without threads and I/O; the caller brings the time (seconds).
-
-    Attributes:
-        state: whether requests may go.
-        failures: how many in a row.
-        retry_at: when the next probe is due; of no meaning while it is closed.
-    """
-
-    def __init__(self) -> None:
-        self._steps = 0
-        self._stable_at = 0.0
-        self.state: State = CLOSED
-        self.failures = 0
-        self.retry_at = 0.0
-
-    @property
-    def watchful(self) -> bool:
-        """Whether a success changes anything."""
-        return self.failures > 0 or self.state is not CLOSED
-
-    def failed(self, now: float) -> None:
-        """Something failed."""
-        self.failures += 1
-        if self.state is HALF_OPEN or (self.state is CLOSED and self.failures >= FAILURES):
-            if self.state is CLOSED and now >= self._stable_at:
-                self._steps = 0
-            self.state = OPEN
-            self._step(now)
-
-    def succeeded(self, now: float) -> None:
-        """The server answered."""
-        self.failures = 0
-        if self.state is OPEN:
-            self.state = HALF_OPEN
-            self.retry_at = now + _SECOND_LOOK_SECONDS
-        elif self.state is HALF_OPEN:
-            self.state = CLOSED
-            self._stable_at = now + STABLE_SECONDS
-
-    def probed(self, now: float) -> None:
-        """A probe has ended, and its outcome was told: there will be another one, unless the breaker is closed."""
-        if self.state is OPEN:
-            if now >= self.retry_at:  # Else it was opened by this very probe.
-                self._step(now)
-        elif self.state is HALF_OPEN:
-            self.retry_at = now + _SECOND_LOOK_SECONDS
-
-    def _step(self, now: float) -> None:
-        self._steps += 1
-        self.retry_at = now + STEPS.delay(self._steps)
 
 
 class Breaker:

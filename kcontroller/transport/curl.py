@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pycurl as P  # noqa: N812 - see multi.py
 
 from kcontroller.errors import ConfigError
+from kcontroller.transport.bundles import path_of
 from kcontroller.transport.faults import Failure, Peer
 from kcontroller.version import VERSION
 
@@ -225,9 +226,13 @@ _NO_TRUST: Final = Trust(None, None)
 
 
 def _identify(handle: P.Curl, trust: Trust) -> None:
-    # As blobs: libcurl keeps what it once read from a path, so that a rotated file would never be seen.
+    # Not the user's paths: libcurl keeps what it once read from one, so that a rotated file would never be seen.
     if trust.ca is not None:
-        handle.setopt(P.CAINFO_BLOB, trust.ca)
+        path = path_of(trust.ca)
+        if path is None:
+            handle.setopt(P.CAINFO_BLOB, trust.ca)
+        else:
+            handle.setopt(P.CAINFO, path)
         handle.unsetopt(P.CAPATH)  # Some builds preset it, and it would be trusted beside the blob.
     if trust.certificate is not None:
         handle.setopt(P.SSLCERT_BLOB, trust.certificate.certificate)

@@ -7,10 +7,12 @@ informers do not pass here.
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
+    from kcontroller.transport.config import Config
 
 DEFAULT_BURST: Final = 10
 """client-go's DefaultBurst, where a rate is set and no burst."""
@@ -77,3 +79,27 @@ class RateLimiter:
         self._tokens = min(float(self._burst), self._tokens + (now - self._looked_at) * self._qps)
         self._looked_at = now
         return now
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimits:
+    """What limits a client beside its configuration.
+
+    Attributes:
+        qps: requests a second of one client whose configuration sets none; 0 for no limit.
+        burst: how many of them may go at once; 0 for `DEFAULT_BURST`.
+        shared: what all clients share; None if they share nothing.
+    """
+
+    qps: float = 0.0
+    burst: int = 0
+    shared: RateLimiter | None = None
+
+    def limiters(self, config: Config, *, clock: Clock) -> tuple[RateLimiter, ...]:
+        """Make the limiters of one client."""
+        qps, burst = (config.qps, config.burst) if config.qps else (self.qps, self.burst)
+        own = (RateLimiter(qps, burst or DEFAULT_BURST, clock=clock),) if qps else ()
+        return own if self.shared is None else (*own, self.shared)
+
+
+NO_LIMITS: Final = RateLimits()

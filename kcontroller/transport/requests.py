@@ -11,7 +11,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final, NoReturn
 
-from kcontroller.errors import ConnectFailed, KControllerError, RequestTimeout, Stopped
+from kcontroller.errors import ConnectFailed, KControllerError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.stop import StopToken
 from kcontroller.process.waits import about_to_wait
@@ -19,11 +19,12 @@ from kcontroller.transport.connection import ConnectionBroken
 from kcontroller.transport.curl import USER_AGENT, Endpoint, check_target
 from kcontroller.transport.exchange import Exchange, request_bytes
 from kcontroller.transport.faults import error_of, reason_of
-from kcontroller.transport.limiter import DEFAULT_BURST, RateLimiter
+from kcontroller.transport.limiter import NO_LIMITS
 from kcontroller.transport.measure import NO_ANSWER, RequestMeter
 from kcontroller.transport.messages import METHODS
 from kcontroller.transport.pool import SHARED
-from kcontroller.transport.retries import Retries
+from kcontroller.transport.retries import TOO_MANY, Retries
+from kcontroller.transport.throttle import Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from kcontroller.transport.config import Config
     from kcontroller.transport.connection import Connection
     from kcontroller.transport.curl import Identity
+    from kcontroller.transport.limiter import RateLimits
     from kcontroller.transport.messages import HttpRequest, HttpResponse
     from kcontroller.transport.pool import Pools
 
@@ -48,7 +50,9 @@ class Requester:
         clock: the time of retries and of idle connections.
         user_agent: the header of that name.
         pools: where connections are shared with all that talk to the same server.
-        repeats: whether a request may be sent again as `retries` says; without, its first outcome stands.
+        repeats: whether a request may be sent again as `retries` says, and waits while the server wants none; without,
+            its first outcome stands.
+        limits: rates beside those of `config`.
     """
 
     def __init__(
@@ -60,13 +64,15 @@ class Requester:
         user_agent: str = USER_AGENT,
         pools: Pools = SHARED,
         repeats: bool = True,
+        limits: RateLimits = NO_LIMITS,
     ) -> None:
         """Open no connection yet; raises ConfigError if libcurl or a header is unfit."""
         self._endpoint = Endpoint(config, user_agent=user_agent)
         self._credentials = config.credentials
         self._clock = clock
         self._repeats = repeats
-        self._limiter = RateLimiter(config.qps, config.burst or DEFAULT_BURST, clock=clock) if config.qps else None
+        server = self._endpoint.peer.server
+        self._throttle = Throttle(*limits.limiters(config, clock=clock), server=server, clock=clock)
         self._meter = RequestMeter(metrics, host=config.host)
         self._stop = StopToken(clock=clock)
         self._lock = threading.Lock()
@@ -87,7 +93,7 @@ class Requester:
 
         Args:
             request: what to send.
-            timeout: seconds for each sending, connecting included.
+            timeout: seconds for each sending, connecting included, and for the wait for its turn before that.
             stop: ends the wait within 100 ms; credentials that have to be had first take their own time, see
                 `Credentials`.
             guard: called before a connection is sought for a write, and again when it stands, as the last thing before
@@ -137,35 +143,32 @@ class Requester:
         self, request: HttpRequest, timeout: float, stop: StopToken | None, guard: Callable[[], None] | None
     ) -> HttpResponse:
         verb = request.verb or request.method
-        until = time.monotonic() + timeout
         self._wait_for_turn(timeout, stop, verb)
+        until = time.monotonic() + timeout
         identity = self._identity()
         response = self._send_once(request, identity, until, stop, guard)
-        if response.status != _UNAUTHORIZED:
-            return response
-        self._credentials.invalidate()
-        renewed = self._identity()
-        if renewed == identity:
-            return response
-        self._meter.retried(code=str(_UNAUTHORIZED), verb=verb)
-        until = time.monotonic() + timeout
-        self._wait_for_turn(timeout, stop, verb)
-        return self._send_once(request, renewed, until, stop, guard)
+        if response.status == _UNAUTHORIZED:
+            self._credentials.invalidate()
+            renewed = self._identity()
+            if renewed != identity:
+                self._meter.retried(code=str(_UNAUTHORIZED), verb=verb)
+                self._wait_for_turn(timeout, stop, verb)
+                until = time.monotonic() + timeout
+                response = self._send_once(request, renewed, until, stop, guard)
+        if response.status == TOO_MANY:
+            self._heed(request, response, timeout)
+        return response
+
+    def _heed(self, request: HttpRequest, response: HttpResponse, timeout: float) -> None:
+        # An eviction is refused so on account of a PodDisruptionBudget, and that says nothing of the server.
+        about_all = not request.target.partition("?")[0].endswith("/eviction")
+        if self._repeats and about_all and response.retry_after:
+            self._throttle.hold(min(response.retry_after, timeout))
 
     def _wait_for_turn(self, timeout: float, stop: StopToken | None, verb: str) -> None:
-        if self._limiter is None:
-            return
-        turn = self._limiter.reserve(within=timeout)
-        if turn is None:
-            msg = f"the rate limit of {self._endpoint.peer.server} (qps, burst) has no turn for {verb} within its time"
-            raise RequestTimeout(msg, sent=False, ours=True)
-        if turn.wait:
-            try:
-                self._pause(turn.wait, stop)
-            except Stopped:
-                self._limiter.give_back(turn)
-                raise
-        self._meter.waited(turn.wait, verb=verb)
+        if not self._throttle.idle:
+            waited = self._throttle.wait(lambda seconds: self._pause(seconds, stop), within=timeout, verb=verb)
+            self._meter.waited(waited, verb=verb)
 
     def _identity(self) -> Identity:
         try:

@@ -3,7 +3,7 @@
 * An answer of 429 with a Retry-After in whole seconds is obeyed, whatever the verb: the server says that it did
   nothing. So is one of 5xx to a GET; after a write it may have happened nevertheless, and whoever wrote must look. At
   most 10 times, and a wait that would end later than the request's time-out, or 60 s, after the first sending is not
-  begun: the caller gets the answer as it is.
+  begun: the caller gets the answer as it is. After a 429 the other requests wait as well: see `throttle`.
 * A GET whose connection was lost is sent again at most 3 times within its time-out. Other verbs never: see
   `OutcomeUnknown`.
 * A connection that did not come about is not tried again here. Whoever asked has a backoff, and a circuit breaker to
@@ -37,7 +37,7 @@ WAIT_JITTER: Final = 0.25
 """By so much of it a Retry-After is exceeded at most, or all who were sent away together would come back together."""
 REPEAT: Final = Backoff(initial=0.5, cap=1.0, jitter=0.5)
 
-_TOO_MANY: Final = 429
+TOO_MANY: Final = 429
 _SERVER_ERROR: Final = 500
 
 
@@ -93,7 +93,7 @@ class Retries:
         return self.read_only and type(error) is TransportError
 
     def _asks_to_wait(self, response: HttpResponse) -> bool:
-        obeyed = response.status == _TOO_MANY or (self.read_only and response.status >= _SERVER_ERROR)
+        obeyed = response.status == TOO_MANY or (self.read_only and response.status >= _SERVER_ERROR)
         return obeyed and response.retry_after is not None
 
     def _is_over(self, state: tenacity.RetryCallState, elapsed: float) -> bool:

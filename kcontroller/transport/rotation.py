@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.transport.curl import Trust
     from kcontroller.transport.timers import Timers
-    from kcontroller.transport.transfer import Transfer
+    from kcontroller.transport.transfer import Owner, Transfer
 
 
 class Rotation:
@@ -51,18 +51,26 @@ class Rotation:
         self._timers = timers
         self._clock = clock
         self._end = end
-        self._trust: Trust | None = None
+        self._trusts: dict[Owner, Trust] = {}
         self._looks = False
 
-    def began(self, trust: Trust) -> None:
+    def began(self, owner: Owner, trust: Trust) -> None:
         """Note what the connection of a transfer that begins is made with."""
-        if trust != self._trust:
-            self._trust = trust
+        if trust != self._trusts.get(owner):
+            self._trusts[owner] = trust
             self._end_silent()
+
+    def forget(self, owner: Owner) -> None:
+        """Note that nothing of an owner is left."""
+        self._trusts.pop(owner, None)
 
     def _end_silent(self) -> None:
         since = self._clock.monotonic() - self._silence
-        old = [each for each in self._running.values() if isinstance(each, Stream) and each.trust != self._trust]
+        old = [
+            each
+            for each in self._running.values()
+            if isinstance(each, Stream) and each.trust != self._trusts.get(each.owner)
+        ]
         silent = [each for each in old if each.status is not None and each.heard <= since]
         for stream in silent:
             self._end(stream)

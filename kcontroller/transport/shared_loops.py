@@ -2,11 +2,11 @@
 
 A cluster has a thread of its own, and with it a connection. A thousand projects behind one host would be a thousand
 handshakes with one server, and a thousand copies of what we trust; a client that shares its connections makes ten. So
-from the 33rd cluster of one endpoint on, clusters share loops: each is a tenant of one, its streams travel on the
+from the 17th cluster of one endpoint on, clusters share loops: each is a tenant of one, its streams travel on the
 loop's connection, and what it does wrong ends it alone.
 
-A loop takes bytes as they come in, piece by piece, so that of two clusters on one loop neither waits for more than the
-other's piece. What they do share is the connection: if it dies, they all begin anew.
+Those on one loop take turns: in each it takes what has arrived. What they do share is the connection: if it dies, they
+all begin anew.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, described
 from kcontroller.transport.credentials import StaticCredentials
+from kcontroller.transport.exec_plugin import ExecCredentials
 from kcontroller.transport.shares import PROBE_SECONDS, SILENCE_SECONDS, LoopShare
 from kcontroller.transport.streams import StreamLoop
 
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
 
-OWN_LOOPS: Final = 32
+OWN_LOOPS: Final = 16
 """So many clusters of one endpoint have a loop each."""
 
-SHARED_LOOPS: Final = 16
+SHARED_LOOPS: Final = 8
 """So many loops the others share."""
 
 _log: Final = Log("kcontroller.transport")
@@ -71,6 +72,7 @@ class SharedLoops:
         self._lock = threading.Lock()
         self._own: dict[_Endpoint, weakref.WeakSet[StreamLoop]] = {}
         self._shared: dict[_Endpoint, list[_Carrier]] = {}
+        self._sweep_at = 16
         self._numbers = itertools.count(1)
 
     def loop(self, config: Config, *, name: str, metrics: Metrics | None) -> StreamLoop | LoopShare:
@@ -79,8 +81,9 @@ class SharedLoops:
         Raises:
             ConfigError: libcurl or a header is unfit.
         """
-        endpoint = _endpoint_of(config)
+        endpoint = endpoint_of(config)
         with self._lock:
+            self._sweep()
             if self._takes_own(endpoint):
                 loop = StreamLoop(config, name=name, metrics=metrics, clock=self._clock)
                 self._own.setdefault(endpoint, weakref.WeakSet()).add(loop)
@@ -95,6 +98,9 @@ class SharedLoops:
                 began=partial(self._begin, carrier),
                 ended=partial(self._leave, endpoint, carrier),
                 moved=partial(self._close, endpoint, carrier),
+                fits=lambda config: (
+                    isinstance(config.credentials, StaticCredentials) or endpoint_of(config) == endpoint
+                ),
                 silence=self._silence,
                 probe_timeout=self._probe_timeout,
             )
@@ -105,12 +111,17 @@ class SharedLoops:
         loops = self._own.get(endpoint, ())
         return len(loops) < self._limits[0] or sum(not loop.stopped for loop in loops) < self._limits[0]
 
+    def _sweep(self) -> None:
+        """Forget endpoints, and with them credentials, whose clusters have all left; now and then."""
+        if len(self._own) >= self._sweep_at:
+            self._own = {key: loops for key, loops in self._own.items() if not all(loop.stopped for loop in loops)}
+            self._sweep_at = 2 * len(self._own) + 16
+
     def _carrier(self, endpoint: _Endpoint, config: Config) -> _Carrier:
         carriers = self._shared.setdefault(endpoint, [])
         if len(carriers) < self._limits[1]:
-            # Its probe leads to the root: a cluster that hangs must not look like a connection that is dead.
             root = replace(config, server=config.origin)
-            loop = StreamLoop(root, name=f"shared-{next(self._numbers)}", clock=self._clock)
+            loop = StreamLoop(root, name=f"shared-{next(self._numbers)}", clock=self._clock, roams=True)
             carriers.append(_Carrier(loop))
             return carriers[-1]
         return min(carriers, key=lambda carrier: len(carrier.shares))
@@ -131,9 +142,8 @@ class SharedLoops:
         with self._lock:
             shares = tuple(carrier.shares)
             carrier.shares.clear()
-            for carriers in self._shared.values():
-                if carrier in carriers:
-                    carriers.remove(carrier)
+            for endpoint in tuple(self._shared):
+                self._drop(endpoint, carrier)
         for share in shares:
             if failure is not None:
                 share.fail(failure)
@@ -160,16 +170,33 @@ class SharedLoops:
             self._shared.pop(endpoint, None)
 
 
-def _endpoint_of(config: Config) -> _Endpoint:
+def endpoint_of(config: Config) -> tuple[object, ...]:
     """What clusters that share a loop have in common.
 
-    Credentials that read files or run programs may block a loop: who shares it waits for his own.
+    A client certificate belongs to the connection. Credentials that read files or run programs may block a loop, so
+    that only those share it who have the same; a plugin runs once for each object that stands for it, also if these
+    are equal.
     """
     credentials = config.credentials
     if isinstance(credentials, StaticCredentials):
-        return config.connection
-    who: object = credentials if isinstance(credentials, Hashable) else id(credentials)
-    return (*config.connection, who)
+        return (*config.connection, credentials.certificate)
+    runs = isinstance(credentials, ExecCredentials) or not isinstance(credentials, Hashable)
+    return (*config.connection, _Same(credentials) if runs else credentials)
+
+
+class _Same:
+    """Equal to what holds the very same object."""
+
+    __slots__ = ("_it",)
+
+    def __init__(self, it: object) -> None:
+        self._it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._it is other._it
+
+    def __hash__(self) -> int:
+        return id(self._it)
 
 
 class _Carrier:

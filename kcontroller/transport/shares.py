@@ -49,11 +49,13 @@ class LoopShare:
         began: called before the first thread is needed; raises RuntimeError if there is none.
         ended: called once when nothing of it is left on the loop, on the loop's thread.
         moved: called when its streams lead to another endpoint from now on.
+        fits: whether a configuration may be used on the loop.
         silence: see `SILENCE_SECONDS`.
         probe_timeout: see `PROBE_SECONDS`.
 
     Attributes:
         name: that of the thread which it would be.
+        fits: whether it can exchange its configuration for another one: credentials that may block would block others.
 
     Raises:
         ConfigError: libcurl or a header is unfit.
@@ -70,6 +72,7 @@ class LoopShare:
         began: Callable[[], None],
         ended: Callable[[LoopShare], None],
         moved: Callable[[], None],
+        fits: Callable[[Config], bool],
         silence: float,
         probe_timeout: float,
     ) -> None:
@@ -81,6 +84,7 @@ class LoopShare:
         self._began = began
         self._ended = ended
         self._moved = moved
+        self.fits = fits
         self._silence = silence
         self._probe_timeout = probe_timeout
         self._timers: weakref.WeakSet[Timer] = weakref.WeakSet()
@@ -102,7 +106,7 @@ class LoopShare:
 
     def observe(self, observer: Observer) -> None:
         """Have someone hear how streams begin; before `start`."""
-        self._tenant.observer = observer
+        self._tenant.observer = _Guarded(observer, self.fail)
 
     def start(self, threads: ThreadGroup) -> None:
         """Work from now on; the group counts it as a thread until `stop` has worked.
@@ -111,15 +115,16 @@ class LoopShare:
             RuntimeError: the system gives no more threads.
         """
         self._began()
-        if self._over.is_set():
+        self._fail = threads.adopt(self)
+        if self._over.is_set():  # Whoever ended it before knew nobody to tell.
             msg = f"the loop of cluster {self._cluster} has ended"
             raise RuntimeError(msg)
-        self._fail = threads.adopt(self)
+        self._tenant.heard = self._clock.monotonic()  # A new cluster is not a silent one.
         with self._lock:
-            early, self._early = self._early, None
-            self._tenant.heard = self._clock.monotonic()
-            for function in (*(early or ()), self._look_later):
-                self.call(function)
+            early = self._early or ()
+            for function in (*early, self._look_later):
+                self._loop.call(partial(self._run, function))
+            self._early = None
 
     def stop(self) -> None:
         """End it soon: no callback follows what runs now. Any thread, and more than once."""
@@ -228,3 +233,25 @@ class LoopShare:
         proved = probe.took if answers else None
         self.call(partial(self._loop.renew, self._tenant, silence=self._silence, proved=proved))
         self.call_later(self._silence, self._look)
+
+
+class _Guarded:
+    """An observer whose exception ends its cluster, and not the loop of all."""
+
+    def __init__(self, observer: Observer, fail: Callable[[BaseException], None]) -> None:
+        self._observer = observer
+        self._fail = fail
+
+    def answered(self, status: int, *, waits: bool, stands: bool) -> None:
+        """See `Observer`."""
+        try:
+            self._observer.answered(status, waits=waits, stands=stands)
+        except BaseException as error:  # noqa: BLE001 - the other clusters of the loop must not pay for it
+            self._fail(error)
+
+    def unanswered(self, error: TransportError, *, stands: bool) -> None:
+        """See `Observer`."""
+        try:
+            self._observer.unanswered(error, stands=stands)
+        except BaseException as fault:  # noqa: BLE001 - as above
+            self._fail(fault)

@@ -74,6 +74,10 @@ class Silence:
         """When a probe is due if nothing is heard until then; infinity if none will be."""
         return self.heard + self._seconds if self._running and self.probe is None else float("inf")
 
+    def doubt(self) -> None:
+        """Have the connection probed now."""
+        self.heard = min(self.heard, self._clock.monotonic() - self._seconds)
+
     def check(self) -> None:
         """Send a probe if it is time."""
         if self._clock.monotonic() < self.probe_at:

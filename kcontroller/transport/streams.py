@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.errors import ConnectFailed, KControllerError, TransportError
@@ -59,6 +60,7 @@ class StreamLoop:
         silence: seconds without a byte after which the connection is probed.
         probe_timeout: seconds the probe may take.
         gate: how many loops of the process may connect at once.
+        roams: whether it carries tenants alone; then its probes lead to where one of them is.
 
     Attributes:
         name: see above.
@@ -75,12 +77,14 @@ class StreamLoop:
         silence: float = 30.0,
         probe_timeout: float = 10.0,
         gate: ConnectGate = CONNECTING,
+        roams: bool = False,
     ) -> None:
         """Open nothing yet; raises ConfigError if libcurl or a header is unfit."""
         self.name = name
         self._own = Tenant(self, config, metrics=metrics, user_agent=user_agent)
         self._clock = clock
         self._probe_timeout = probe_timeout
+        self._roams = roams
         self._gate = gate
         self._place: Place | None = None
         self._multi: Multi | None = None
@@ -172,6 +176,10 @@ class StreamLoop:
         self._opening.append(stream)
         return stream
 
+    def fits(self, config: Config) -> bool:  # noqa: ARG002 - a loop that is shared may refuse one
+        """Whether it can exchange its configuration for another one."""
+        return True
+
     def exchange(self, config: Config) -> None:
         """Open every stream that begins from now on with another configuration. Loop thread only.
 
@@ -191,6 +199,7 @@ class StreamLoop:
         for stream in (*self._opening, *self._running.values()):
             if isinstance(stream, Stream) and stream.owner is tenant:
                 stream.close()
+        self._rotation.forget(tenant)
 
     def probe(self, tenant: Tenant, *, timeout: float, judge: Callable[[Probe, TransportError | None], None]) -> Probe:
         """Ask a tenant's server whether it answers; raises what the credentials raise. Loop thread, not in a callback.
@@ -283,7 +292,7 @@ class StreamLoop:
             if code == TIMED_OUT and self._silence.lasts(transfer.timeout / 2):
                 # Its connection may be dead, and libcurl would give it to the next stream. Not measured from its start:
                 # bytes that were on their way when the peer died arrive just after.
-                transfer.shut_down()
+                self._suspect(transfer)
             if isinstance(transfer, Probe):
                 transfer.took = transfer.socket
             _discard(multi, transfer)
@@ -291,6 +300,13 @@ class StreamLoop:
                 transfer.judge(transfer, error)
             else:
                 _end(transfer, error)
+
+    def _suspect(self, transfer: Transfer) -> None:
+        taken = transfer.socket
+        if all(each.owner is transfer.owner for each in self._running.values() if each.socket == taken):
+            transfer.shut_down()
+        else:  # It may be that this cluster hangs, which is nothing to the others.
+            self._silence.doubt()
 
     def _run_calls(self) -> None:
         for _ in range(len(self._calls)):
@@ -328,10 +344,21 @@ class StreamLoop:
         self._running[id(handle)] = transfer
         multi.add(handle)
         if transfer.trust is not None:
-            self._rotation.began(transfer.trust)
+            self._rotation.began(transfer.owner, transfer.trust)
 
     def _send_probe(self) -> Probe:
+        if self._roams:
+            self._lead_to_a_tenant()
         return self.probe(self._own, timeout=self._probe_timeout, judge=self._silence.judge)
+
+    def _lead_to_a_tenant(self) -> None:
+        # To the root: a cluster that hangs must not look like a connection that is dead. As somebody who is there: who
+        # made this loop may have left, or moved.
+        streams = [each for each in self._running.values() if isinstance(each, Stream)]
+        answered = next((each for each in streams if each.status == _OK), None) or next(iter(streams), None)
+        if answered is not None:
+            config = answered.owner.endpoint.config
+            self._own.exchange(replace(config, server=config.origin))
 
     def _end_old(self, stream: Stream) -> None:
         self._end_now(stream, "the certificates were renewed: the stream begins anew with them")

@@ -62,6 +62,7 @@ class Tenant:
         endpoint: where streams that begin lead.
         observer: hears how they begin; set before the first.
         heard: when the last bytes for it came, by the loop's clock.
+        stopped: whether its streams tell nobody anything any more.
 
     Args:
         loop: carries the streams.
@@ -77,6 +78,7 @@ class Tenant:
         self.endpoint = Endpoint(config, user_agent=user_agent)
         self.observer: Observer | None = None
         self.heard = 0.0
+        self.stopped = False
         self._loop = loop
         self._metrics = metrics
         self._user_agent = user_agent
@@ -95,7 +97,8 @@ class Tenant:
         return config.connection != old.connection
 
     def close(self) -> None:
-        """Count no more; any thread."""
+        """Tell nobody anything any more, and count no more; any thread."""
+        self.stopped = True
         self._meter.close()
 
     # What its streams tell.

@@ -49,9 +49,11 @@ class Owner(Protocol):
 
     Attributes:
         endpoint: where it leads.
+        stopped: whether nothing is to be told any more.
     """
 
     endpoint: Endpoint
+    stopped: bool
 
     def hear(self) -> float:
         """Bytes arrived; gives the loop's time."""
@@ -271,14 +273,14 @@ class Stream(Transfer):
             self.owner.remove_soon(self)
 
     def refuses(self) -> bool:
-        """Whether it was closed."""
-        return self.closed
+        """Whether it was closed, or its user has stopped."""
+        return self.closed or self.owner.stopped
 
     def take_response(self, status: int, headers: Mapping[str, str]) -> None:
         """Tell the loop, then the receiver."""
         waits = status >= _SERVER_ERROR and "retry-after" in headers  # Else nobody need take the headers apart.
         self.owner.answered(status, shared=self.shared, waits=waits)
-        if not self.closed:
+        if not self.refuses():
             self._receiver.on_response(status, headers)
 
     def take_data(self, chunk: bytes) -> None:
@@ -287,7 +289,7 @@ class Stream(Transfer):
 
     def ended(self, error: TransportError | None) -> None:
         """Tell the receiver, once."""
-        if self.closed:
+        if self.refuses():
             return
         self.closed = True
         try:

@@ -42,6 +42,8 @@ class WorkQueue(QueueView[R]):
             of many must not delay the retries of the others, leave it out.
         rng: where the backoff's jitter comes from; None for Python's own.
         workers: how many threads will call `get`; a quarter of them is a cluster's cap under contention.
+        per_cluster: how many of them one cluster may have at most, also where it is alone with work; None for no limit
+            but these.
         reserves: whether a cluster that is alone with work leaves one worker free: if it hangs, the others go on.
         compares: whether a cluster is degraded whose items take far longer than those of the others; see `paces`.
         relay: whether workers that only compute take turns; see `relay`. Each of them then has one item at a time.
@@ -60,6 +62,7 @@ class WorkQueue(QueueView[R]):
         bucket: Bucket | None = None,
         rng: random.Random | None = None,
         workers: int = 1,
+        per_cluster: int | None = None,
         reserves: bool = False,
         compares: bool = False,
         relay: bool = False,
@@ -71,13 +74,19 @@ class WorkQueue(QueueView[R]):
         if workers < 1:
             msg = f"queue {name!r} cannot have {workers} workers; give at least 1"
             raise ValueError(msg)
+        if per_cluster is not None and per_cluster < 1:
+            msg = f"queue {name!r} cannot have {per_cluster} workers for one cluster; give at least 1"
+            raise ValueError(msg)
         if limit is not None and limit < 1:
             msg = f"queue {name!r} cannot be limited to {limit} requests; give at least 1"
             raise ValueError(msg)
         bound = Bound(limit)
+        quarter = max(1, workers // 4)
+        most = math.inf if per_cluster is None else per_cluster
         schedule: Schedule[R] = Schedule(
-            cap=max(1, workers // 4),
-            alone=max(1, workers - 1) if reserves else math.inf,
+            cap=int(min(most, quarter)),
+            alone=min(most, max(1, workers - 1) if reserves else math.inf),
+            ill=quarter,
             retries=Retries(backoff, bucket, rng),
             bound=bound,
             paces=Paces() if compares else None,

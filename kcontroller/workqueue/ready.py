@@ -104,14 +104,16 @@ class ReadyRings(Rings):
     """Clusters that are well, and a ward for those that are ill: together these get what one of the others gets.
 
     Args:
-        cap: workers that one of several clusters may hold, and all that are ill together; at most `alone`.
+        cap: workers that one of several clusters may hold; at most `alone`.
         alone: workers that a cluster may hold that is alone with work.
+        ill: workers that all may hold together that are ill; None for as many as `cap`.
     """
 
-    def __init__(self, *, cap: int, alone: float = math.inf) -> None:
+    def __init__(self, *, cap: int, alone: float = math.inf, ill: int | None = None) -> None:
         """Start empty."""
         super().__init__(cap=cap, alone=alone)
-        self._ward = self.ward = Ward(self, cap=max(1, cap // 4), alone=alone)
+        self._ward_cap = cap if ill is None else ill
+        self._ward = self.ward = Ward(self, cap=min(cap, max(1, self._ward_cap // 4)), alone=alone)
 
     def is_open(self, share: ClusterShare) -> bool:
         """Whether entries of a share may be handed out."""
@@ -119,8 +121,8 @@ class ReadyRings(Rings):
 
     @property
     def overfull(self) -> bool:
-        """Whether those that are ill hold more workers than one cluster may."""
-        return self._ward.share.in_flight > self._cap
+        """Whether those that are ill hold more workers than they may."""
+        return self._ward.share.in_flight > self._ward_cap
 
     def move(self, share: ClusterShare, *, ill: bool) -> None:
         """Put a share into the ward, or take it out; what it has goes with it, and stands last there."""
@@ -171,6 +173,6 @@ class ReadyRings(Rings):
         facts = {
             **self._facts([*well, ward], working, sum(share.ready for share in shares)),
             "the ward's workers are those of the ill": ward.in_flight == sum(share.in_flight for share in ill),
-            "the ward is open below its cap": ward not in working or ward.open is (ward.in_flight < self._cap),
+            "the ward is open below its cap": ward not in working or ward.open is (ward.in_flight < self._ward_cap),
         }
         require("ready rings and ward", facts)

@@ -43,7 +43,7 @@ class Rings:
 
     def __init__(self, *, cap: int, alone: float = math.inf) -> None:
         """Start empty; `cap` is the number of workers one of several clusters may hold, at most `alone`."""
-        self._cap = cap
+        self._cap = self._ward_cap = cap
         self._alone = alone
         self._limit = alone  # Of these two the one that holds now.
         self._rings: dict[int, OrderedDict[ClusterShare, Lane]] = {}
@@ -228,7 +228,7 @@ class Rings:
         Contention begins and ends with the second cluster, so only the first one's answer can change with it.
         """
         # The ward never gets more than its quarter: what hangs in it would still be there when others have work.
-        limit = self._limit if share.ill is self.ill else self._cap
+        limit = self._limit if share.ill is self.ill else self._ward_cap
         may = not share.holders and share.in_flight < limit
         if may is share.open:
             return

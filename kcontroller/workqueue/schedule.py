@@ -31,6 +31,7 @@ class Schedule(Generic[R]):
     Args:
         cap: workers one of several clusters with work may hold.
         alone: workers a cluster may hold that is alone with work; at least `cap`.
+        ill: workers that all degraded clusters may hold together; None for as many as `cap`.
         retries: seconds until a request that failed comes again.
         bound: how many requests of one cluster may be ready; a new one beyond it is refused, unless it must not be.
         paces: finds the clusters that are slow; None if nobody looks.
@@ -40,7 +41,14 @@ class Schedule(Generic[R]):
     """
 
     def __init__(
-        self, *, cap: int, retries: Retries, alone: float = math.inf, bound: Bound, paces: Paces | None = None
+        self,
+        *,
+        cap: int,
+        retries: Retries,
+        alone: float = math.inf,
+        ill: int | None = None,
+        bound: Bound,
+        paces: Paces | None = None,
     ) -> None:
         """Start empty."""
         self._paces = paces
@@ -48,7 +56,7 @@ class Schedule(Generic[R]):
         self._bound = bound
         self._full = bound.full
         self._shares: dict[str, ClusterShare] = {}
-        self._ready = ReadyRings(cap=cap, alone=alone)
+        self._ready = ReadyRings(cap=cap, alone=alone, ill=ill)
         self._delayed = DelayHeap()
         self.pickable: Sized = self._ready.levels
         self._processing: dict[int, Entry] = {}  # By the identity of their item.

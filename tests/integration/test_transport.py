@@ -262,32 +262,56 @@ def test_a_stream_that_timed_out_does_not_leave_its_dead_connection_to_the_next(
         second.wait_for(lambda it: bool(it.events))
 
 
-def test_a_dead_connection_beside_a_live_one_of_the_same_loop_is_found(control_plane: ControlPlane) -> None:
-    server = control_plane.servers[0]
-    proxy, failures = HoldingProxy(server), []
-    threads = ThreadGroup(on_failure=lambda *failure: failures.append(failure))
-    loops = SharedLoops(threads, own=0, shared=1, silence=1.5, probe_timeout=0.5)
-    config = config_of(server)
-    stays, moves = (loops.loop(config, name=name, metrics=None) for name in ("stays", "moves"))
-    watchers = {stays: Watcher(), moves: Watcher()}
-    again = Watcher()
-    try:
-        moves.call(lambda: moves.exchange(replace(config, server=proxy.url)))
-        for loop, watcher in watchers.items():
-            loop.start(threads)
-            loop.call(partial(loop.open, watch_of("configmaps"), watcher, timeout=330))
+class Sharing:
+    """Two clusters on one loop, each with a watch."""
+
+    def __init__(self, server: ApiServer, **options: Any) -> None:
+        self.failures: list[object] = []
+        self.threads = ThreadGroup(on_failure=lambda *failure: self.failures.append(failure))
+        loops = SharedLoops(self.threads, own=0, shared=1, **options)
+        self.config = config_of(server)
+        self.loops = [loops.loop(self.config, name=name, metrics=None) for name in ("stays", "other")]
+        self.watchers = [Watcher() for _ in self.loops]
+
+    def open_all(self, *, timeouts: tuple[float, float] = (330, 330)) -> None:
+        for loop, watcher, timeout in zip(self.loops, self.watchers, timeouts, strict=True):
+            loop.start(self.threads)
+            loop.call(partial(loop.open, watch_of("configmaps"), watcher, timeout=timeout))
             watcher.wait_for(lambda it: bool(it.events))
-        proxy.hold()
-        watchers[moves].wait_for(lambda it: bool(it.ends))
-        moves.call(lambda: moves.open(watch_of("configmaps"), again, timeout=30))
-        again.wait_for(lambda it: bool(it.events))
-        assert watchers[stays].ends == []
-    finally:
-        for loop in watchers:
+
+    def close(self) -> None:
+        for loop in self.loops:
             loop.stop()
-        assert threads.join(20) == ()
-        proxy.close()
-    assert failures == []
+        assert self.threads.join(20) == ()
+        assert self.failures == []
+
+
+def test_a_dead_connection_beside_a_live_one_of_the_same_loop_is_found(control_plane: ControlPlane) -> None:
+    server, again = control_plane.servers[0], Watcher()
+    with contextlib.ExitStack() as stack:
+        proxy = HoldingProxy(server)
+        stack.callback(proxy.close)
+        sharing = Sharing(server, silence=1.5, probe_timeout=0.5)
+        stack.callback(sharing.close)
+        stays, moves = sharing.watchers
+        loop = sharing.loops[1]
+        loop.call(lambda: loop.exchange(replace(sharing.config, server=proxy.url)))
+        sharing.open_all()
+        proxy.hold()
+        moves.wait_for(lambda it: bool(it.ends))
+        loop.call(lambda: loop.open(watch_of("configmaps"), again, timeout=30))
+        again.wait_for(lambda it: bool(it.events))
+        assert stays.ends == []
+
+
+def test_a_cluster_that_times_out_costs_those_on_its_connection_nothing(control_plane: ControlPlane) -> None:
+    with contextlib.closing(Sharing(control_plane.servers[0])) as sharing:
+        sharing.open_all(timeouts=(330, 1.5))
+        stays, other = sharing.watchers
+        other.wait_for(lambda it: bool(it.ends))
+        sharing.loops[0].call(lambda: sharing.loops[0].open(watch_of("secrets"), other, timeout=30))
+        other.wait_for(lambda it: len(it.names()) >= 0 and len(it.events) > 1)
+        assert stays.ends == []
 
 
 def test_a_server_that_stands_still_is_found(fresh: Fleet, fresh_control_plane: ControlPlane) -> None:

@@ -323,11 +323,44 @@ def test_a_file_whose_entries_share_one_another_is_read_in_no_time(path: Path) -
         ("a: &a [*a]", "holds a YAML alias"),
         ("[" * 100_000, "is nested more than 32 levels deep"),
         ("#" * 300_000, "is larger than 256 KiB"),
+        ("x: [" + "1," * 10_000 + "]", "holds more than 10000 YAML events"),
+        ("x: [" + "{}," * 5_000 + "]", "holds more than 10000 YAML events"),
+        ("x: 1" + ":0" * 1_000, "holds a number of more than 256 characters"),
+        ("x: 1" + ":0" * 1_000 + ".5", "holds a number of more than 256 characters"),
+        ("x: !!int '1" + ": 0" * 1_000 + "'", "holds a number of more than 256 characters"),
     ],
 )
 def test_data_from_the_network_may_not_take_our_time_or_memory(text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"^kubeconfig Secret s {complaint}"):
         config_from_data(text.encode(), source="Secret s")
+
+
+def test_a_number_that_is_too_large_is_refused(path: Path) -> None:
+    with pytest.raises(ConfigError, match="not YAML, or not UTF-8"):
+        load(path, "x: 1" + ":0" * 1_000 + ".5")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("#" * 5 * 2**20, "is larger than 4 MiB"),
+        ("x: [" + "1," * 100_000 + "]", "holds more than 100000 YAML events"),
+    ],
+)
+def test_a_file_of_many_contexts_has_a_limit_too(path: Path, text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=complaint):
+        load_contexts(text.encode(), path, policy=ExecPolicy(environ=ENVIRON), wanted=lambda _: True)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "127.0.0.1:22", "h/x", "me@h", "*.h", "[::1]", "::1%lo", "a b", "h" * 254])
+def test_a_tls_server_name_that_is_no_host_is_refused(path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match='^cluster "kind" in .*: tls-server-name must be a host name or an address'):
+        load(path, document(cluster={"tls-server-name": name}))
+
+
+@pytest.mark.parametrize("name", ["kubernetes", "API.example.com", "10.0.0.1", "fd00::1", "_x.test"])
+def test_a_tls_server_name_is_a_host_name_or_an_address(path: Path, name: str) -> None:
+    assert load(path, document(cluster={"tls-server-name": name})).tls.server_name == name
 
 
 def test_a_file_that_holds_itself_is_refused(path: Path) -> None:

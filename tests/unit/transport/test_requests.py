@@ -27,6 +27,7 @@ from kcontroller.errors import (
 )
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.stop import StopToken
+from kcontroller.process.waits import on_wait
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS, StaticCredentials
@@ -968,3 +969,54 @@ def test_without_a_rate_nobody_waits(serve: Any, connect: Any) -> None:
 
     assert len(server.seen) == 30
     assert "rate_limiter_duration_seconds_count" not in metrics.render().decode()
+
+
+# A server that has too much to do.
+
+
+def test_nobody_asks_a_server_before_the_time_that_it_gave_to_one(serve: Any, connect: Any) -> None:
+    server, clock, metrics = serve(answers(status(429, Retry_After="2"), ok)), VirtualClock(), Metrics()
+    requester = connect(server, clock=clock, metrics=metrics)
+    waits: list[str] = []
+
+    def read() -> HttpResponse:
+        on_wait(lambda: waits.append("told"))
+        return requester.send(GET)
+
+    with ThreadPoolExecutor(5) as workers:
+        first = workers.submit(requester.send, POST)
+        clock.wait_for_waiters(1)
+        others = [workers.submit(read) for _ in range(4)]
+        clock.wait_for_waiters(5)
+        assert len(waits) == 4  # A relay lets another worker go on.
+        clock.advance(1.99)
+        assert len(server.seen) == 1
+        clock.advance(0.01 + 2.0 * WAIT_JITTER)
+        assert [each.result(10).status for each in (first, *others)] == [200] * 5
+
+    assert len(server.seen) == 6
+    assert "rate_limiter_duration_seconds_count" in metrics.render().decode()
+    assert requester.send(GET).status == 200
+
+
+def test_a_server_is_asked_again_after_the_time_out_of_the_one_that_it_sent_away(serve: Any, connect: Any) -> None:
+    clock = VirtualClock()
+    requester = connect(serve(answers(status(429, Retry_After="86400"), ok)), clock=clock)
+    assert requester.send(GET, timeout=5.0).status == 429
+    with pytest.raises(RequestTimeout, match="answered 429 and wants no requests for 5 s") as caught:
+        requester.send(POST, timeout=4.0)
+    assert (caught.value.sent, caught.value.ours) == (False, True)
+    clock.advance(5.0)
+    assert requester.send(POST, timeout=4.0).status == 200
+
+
+@pytest.mark.parametrize(
+    ("target", "changes"),
+    [("/api/v1/namespaces/n/pods/a/eviction", {}), ("/api/v1/pods", {"repeats": False})],
+    ids=["an eviction that a budget forbids", "one that wants each outcome as it is"],
+)
+def test_not_every_429_holds_up_the_others(serve: Any, connect: Any, target: str, changes: Any) -> None:
+    server = serve(answers(status(429, Retry_After="10"), ok))
+    requester = connect(server, clock=VirtualClock(), **changes)
+    assert requester.send(replace(POST, target=target), timeout=9.0).status == 429
+    assert requester.send(GET).status == 200

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from kcontroller.transport.credentials import StaticCredentials, TokenFile
 from kcontroller.transport.shared_loops import SharedLoops
 from kcontroller.transport.shares import LoopShare
 from kcontroller.transport.streams import StreamLoop
+from kcontroller.transport.tenant import Tenant
 from tests.unit.transport.scripted import Call, ok
 
 if TYPE_CHECKING:
@@ -274,3 +276,123 @@ def test_a_loop_with_a_cluster_that_moved_takes_no_newcomer(
     assert receiver.wait_for_end() is None
     new = shared.enter(here, "new")
     assert do(new, threading.get_ident) != do(moves, threading.get_ident)
+
+
+def test_an_observer_that_raises_ends_its_cluster_alone(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    class Raising:
+        def answered(self, status: int, *, waits: bool, stands: bool) -> None:
+            raise LookupError(status)
+
+        def unanswered(self, error: Any, *, stands: bool) -> None:
+            raise LookupError(str(error))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        gone = f"https://127.0.0.1:{listener.getsockname()[1]}"
+    for server in (None, gone):
+        shared, config = house(), configure(serve())
+        good, bad = shared.enter(config, "good"), shared.enter(config, "bad", start=False)
+        bad.observe(Raising())
+        bad.start(shared.groups[-1])
+        if server is not None:
+            do(bad, lambda bad=bad, config=config: bad.exchange(replace(config, server=gone)))
+        open_stream(bad, recorder())
+        eventually(lambda bad=bad: not bad.is_alive())
+        assert [(name, type(error)) for name, error in shared.failures] == [("kc-cluster-bad", LookupError)]
+        assert do(good, good.is_alive)
+
+
+def test_clusters_that_trust_differently_do_not_take_each_other_for_rotated(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any], recorder: type
+) -> None:
+    def script(call: Call) -> None:
+        if call.request.target.endswith("/version"):
+            call.reply()
+        else:
+            hang(call)
+
+    shared, config = house(silence=0.2, probe_timeout=0.2), configure(serve(script))
+    loops = [shared.enter(config, name) for name in ("a", "b")]
+    moved = replace(config, tls=replace(config.tls, ca=(config.tls.ca or b"") + b"\n"))
+    do(loops[1], lambda: loops[1].exchange(moved))
+    receivers = [recorder() for _ in loops]
+    for loop, receiver in zip(loops, receivers, strict=True):
+        open_stream(loop, receiver)
+        receiver.wait_for(lambda it: it.status == 200)
+    passed = threading.Event()
+    do(loops[0], lambda: loops[0].call_later(0.6, passed.set))
+    assert passed.wait(10)
+    for loop in loops:  # Each begins a stream, which shows what it trusts.
+        open_stream(loop, recorder(), "/again")
+    assert [receiver.ends for receiver in receivers] == [[], []]
+
+
+def test_a_loop_probes_as_one_who_is_there(
+    serve: Callable[..., Any], configure: Callable[..., Any], recorder: type, closing: contextlib.ExitStack
+) -> None:
+    def script(call: Call) -> None:
+        if call.request.target.endswith("/version"):
+            call.reply()
+        else:
+            hang(call)
+
+    server = serve(script)
+    config = replace(configure(server), credentials=StaticCredentials("Bearer first"))
+    loop = StreamLoop(config, name="shared-1", silence=0.2, roams=True)
+    group = ThreadGroup(on_failure=lambda *_: None)
+    loop.start(group)
+    closing.callback(group.join, 10)
+    closing.callback(loop.stop)
+    other = replace(config, server=f"{config.server}/b", credentials=StaticCredentials("Bearer second"))
+    tenant = Tenant(loop, other, metrics=None, user_agent="test")
+    receiver = recorder()
+    do(loop, lambda: loop.open_for(tenant, "/x", receiver, timeout=30, accept="application/json"))
+    server.wait_for(lambda: any(seen.target == "/version" for seen in server.seen))
+    probe = next(seen for seen in server.seen if seen.target == "/version")
+    assert {name.lower(): value for name, value in probe.headers.items()}["authorization"] == "Bearer second"
+
+
+def test_endpoints_whose_clusters_have_left_are_forgotten(
+    house: Callable[..., House], configure: Callable[..., Any], serve: Callable[..., Any]
+) -> None:
+    shared, config = house(own=1), configure(serve())
+    for number in range(200):
+        loop = shared.enter(replace(config, server=f"https://127.0.0.1:{number + 1}"), str(number), start=False)
+        loop.stop()
+    assert len(shared.loops._own) < 50
+
+
+def test_nothing_is_told_after_the_stop(
+    house: Callable[..., House], serve: Callable[..., Any], configure: Callable[..., Any]
+) -> None:
+    go, told = threading.Event(), []
+
+    def script(call: Call) -> None:
+        call.begin()
+        go.wait(10)
+        call.chunk(b"late")
+        call.end()
+
+    class Slow:
+        def on_response(self, status: int, headers: Any) -> None:
+            told.append(status)
+
+        def on_data(self, chunk: bytes) -> None:
+            told.append(chunk)
+
+        def on_end(self, error: Any) -> None:
+            told.append(error)
+
+    shared, config = house(), configure(serve(script))
+    loop = shared.enter(config, "a")
+    open_stream(loop, Slow())
+    eventually(lambda: told == [200])
+    inside, leave = threading.Event(), threading.Event()
+    loop.call(lambda: (inside.set(), leave.wait(10)))
+    assert inside.wait(10)
+    loop.stop()
+    go.set()
+    leave.set()
+    eventually(lambda: not loop.is_alive())
+    assert told == [200]

@@ -12,6 +12,7 @@ class Quiet:
     """A tenant that does nothing."""
 
     endpoint = Endpoint(Config("https://127.0.0.1", ANONYMOUS), user_agent="test")
+    stopped = False
 
     def hear(self) -> float:
         return 0.0

@@ -57,6 +57,15 @@ def test_credentials_in_the_server_are_refused_without_showing_them() -> None:
     assert "hunter2" not in str(failed.value)
 
 
+@pytest.mark.parametrize(
+    "server", ["https://h/?t=hunter2", "https://h#hunter2", "h:1?hunter2", "https://h/a b?hunter2"]
+)
+def test_a_query_is_refused_without_showing_it(server: str) -> None:
+    with pytest.raises(ConfigError) as failed:
+        normalise_server(server, where="x")
+    assert "hunter2" not in str(failed.value)
+
+
 @given(st.text(max_size=40).map(lambda text: f"https://h{text}") | st.text(max_size=40))
 def test_the_normal_form_of_any_text_is_stable_or_a_config_error(text: str) -> None:
     try:

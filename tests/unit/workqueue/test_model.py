@@ -75,6 +75,7 @@ class Model:
 
     cap: int
     alone: float
+    quarter: int
     limit: float = math.inf
     tokens: Tokens | None = None
     ready: dict[Request, Wish] = field(default_factory=dict)  # In order of arrival; a raised one moves to the end.
@@ -121,10 +122,10 @@ class Model:
         busy = {*(request.cluster for request in self.ready), *working} - self.paused
         if self.side(each) is WARD and each is not WARD:
             busy = {one for one in busy if self.side(one) is WARD}
-            return each not in self.paused and self.below(each, working, busy, max(1, self.cap // 4))
+            return each not in self.paused and self.below(each, working, busy, min(self.cap, max(1, self.quarter // 4)))
         groups = [*map(self.side, working)]
         if each is WARD:
-            return groups.count(WARD) < self.cap
+            return groups.count(WARD) < self.quarter
         return each not in self.paused and self.below(each, groups, {*map(self.side, busy)}, self.cap)
 
     def capped(self, cluster: str) -> bool:
@@ -285,8 +286,9 @@ class QueueAgainstModel(RuleBasedStateMachine):
         reserves=st.booleans(),
         rate=st.booleans(),
         limit=st.sampled_from([None, 1, 2, 3]),
+        most=st.sampled_from([None, 1, 2, 3, 6]),
     )
-    def start(self, workers: int, reserves: bool, rate: bool, limit: int | None) -> None:  # noqa: FBT001 - by name
+    def start(self, *, workers: int, reserves: bool, rate: bool, limit: int | None, most: int | None) -> None:
         self.clock = VirtualClock()
         self.told: list[str] = []
         self.queue = Queue(
@@ -295,13 +297,15 @@ class QueueAgainstModel(RuleBasedStateMachine):
             backoff=BACKOFF,
             bucket=Bucket(QPS, BURST) if rate else None,
             workers=workers,
+            per_cluster=most,
             reserves=reserves,
             limit=limit,
             on_room=self.told.append,
         )
         self.model = Model(
-            cap=max(1, workers // 4),
-            alone=max(1, workers - 1) if reserves else math.inf,
+            cap=min(most or workers, max(1, workers // 4)),
+            alone=min(most or math.inf, max(1, workers - 1) if reserves else math.inf),
+            quarter=max(1, workers // 4),
             limit=math.inf if limit is None else limit,
             tokens=Tokens() if rate else None,
         )

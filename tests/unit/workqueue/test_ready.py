@@ -88,6 +88,29 @@ def test_of_two_clusters_each_may_hold_a_quarter_of_the_workers(clock: VirtualCl
     assert held(queue, 20) == ["a", "b"] * cap
 
 
+@pytest.mark.parametrize(("workers", "most", "alone", "contended"), [(4, 1, 1, 1), (16, 3, 3, 3), (16, 6, 6, 4)])
+def test_a_cluster_never_gets_more_workers_than_one_may_have(
+    clock: VirtualClock, workers: int, most: int, alone: int, contended: int
+) -> None:
+    queue = Queue("test", clock=clock, workers=workers, per_cluster=most)
+    fill(queue, "a", 20)
+    assert held(queue, workers) == ["a"] * alone
+
+    queue = Queue("test", clock=clock, workers=workers, per_cluster=most)
+    fill(queue, "a", 20)
+    fill(queue, "b", 20)
+    assert held(queue, workers) == ["a", "b"] * contended
+
+
+def test_a_limit_of_workers_for_one_cluster_leaves_those_that_are_ill_their_quarter(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=16, per_cluster=1)
+    for name in "abcdef":
+        queue.degrade(name, why="slow")
+        fill(queue, name, 10)
+
+    assert sorted(held(queue, 16)) == ["a", "b", "c", "d"]
+
+
 def test_a_cluster_above_its_cap_waits_until_it_is_below(clock: VirtualClock) -> None:
     queue = Queue("test", clock=clock, workers=8)
     fill(queue, "a", 20)
@@ -251,6 +274,24 @@ def test_a_cluster_gets_as_many_turns_as_it_weighs(queue: Queue) -> None:
 
     assert (clusters.count("a"), clusters.count("b")) == (800, 200)
     assert clusters[:10] == list("aaaabaaaab")
+
+
+def test_a_cluster_at_its_cap_goes_on_with_its_turn_as_soon_as_it_is_below_it(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4)
+    queue.weigh("a", 4)
+    for cluster in "abcdefgh":
+        fill(queue, cluster, 40)
+    busy = [take(queue) for _ in range(4)]
+    picked = [item.request.cluster for item in busy]
+    while len(picked) < 200:
+        queue.done(busy.pop(0), Outcome.forget())
+        busy.append(take(queue))
+        picked.append(busy[-1].request.cluster)
+
+    assert "".join(picked[:16]) == "abcdaefgahbcadef"
+    others = [picked.count(name) for name in "bcdefgh"]
+    assert picked.count("a") > 1.5 * max(others)
+    assert max(others) - min(others) <= 1
 
 
 def test_a_weight_is_at_least_1(queue: Queue) -> None:
