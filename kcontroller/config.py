@@ -47,6 +47,11 @@ class ManagerOptions:
         canary: the labels of the clusters of a provider that go first, such as ``tier=canary``: the others wait, while
             their caches fill, until nothing has failed there for `canary_minutes`. "" lets all begin at once.
         canary_minutes: how long; each failure lets the time begin anew.
+        cluster_qps: requests a second that this process may send to each cluster of a provider, unless its `Config`
+            says so itself; 0 for no limit. Lists and watches do not count.
+        cluster_burst: how many of them may go at once; 0 for 10.
+        qps: requests a second of all clusters together, the hub among them; 0 for no limit.
+        burst: how many of them may go at once; 0 for 10.
         delete_budget: how many objects a controller may delete in each cluster, such as ``100/10m``, unless its `setup`
             says otherwise; one more, and it is paused there until somebody resumes it. "0" is no limit.
         write_budget: likewise for all other writes.
@@ -81,6 +86,10 @@ class ManagerOptions:
     ready_when: ReadyWhen = "first-list"
     canary: str = ""
     canary_minutes: float = 10.0
+    cluster_qps: float = 0.0
+    cluster_burst: int = 0
+    qps: float = 0.0
+    burst: int = 0
     delete_budget: str = str(DELETES)
     write_budget: str = "0"
     paused: tuple[str, ...] = ()
@@ -112,12 +121,23 @@ class ManagerOptions:
         if self.metrics_cert_dir and not self.metrics_secure:
             msg = "metrics_cert_dir needs metrics_secure: without it nothing is encrypted"
             raise ConfigError(msg)
+        self._check_rates()
         self._check_canary()
         self._check_concurrency()
         self._check_rails()
         if not math.isfinite(self.graceful_shutdown_timeout):
             msg = f"graceful_shutdown_timeout must be a number of seconds, got {self.graceful_shutdown_timeout}"
             raise ConfigError(msg)
+
+    def _check_rates(self) -> None:
+        for rate, burst in (("cluster_qps", "cluster_burst"), ("qps", "burst")):
+            a_second, at_once = getattr(self, rate), getattr(self, burst)
+            if not 0 <= a_second < math.inf or at_once < 0:
+                msg = f"{rate} and {burst} must be 0 or more, 0 for no limit; got {a_second} and {at_once}"
+                raise ConfigError(msg)
+            if at_once and not a_second:
+                msg = f"{burst} needs {rate}: without it nothing is limited"
+                raise ConfigError(msg)
 
     def _check_canary(self) -> None:
         if not 0 < self.canary_minutes < math.inf:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kcontroller import Object, Reconciler, Request, Wait, errors, finalizers, predicates
+from kcontroller import Object, Reconciler, Request, TerminalError, Wait, errors, finalizers, predicates
 from kcontroller.api.selectors import LabelSelector
 from kcontroller.controller import FLEET, HUB
 
@@ -115,11 +115,19 @@ class ConfigMapSync(Reconciler):
 
 
 def is_wanted(original: Object, labels: Mapping[str, str] | None = None) -> bool:
-    """Whether an original is to be copied, at all or to a project with these labels."""
+    """Whether an original is to be copied, at all or to a project with these labels.
+
+    Raises:
+        TerminalError: nobody can tell; what has been copied stays until the annotation is repaired.
+    """
     if original.metadata.labels.get(LABEL) != ORIGINAL or original.metadata.deletion_timestamp:
         return False
-    chosen = original.metadata.annotations.get(PROJECTS, "")
-    return labels is None or LabelSelector.parse(chosen).matches(labels)
+    try:
+        chosen = LabelSelector.parse(original.metadata.annotations.get(PROJECTS, ""))
+    except ValueError as error:
+        msg = f"annotation {PROJECTS} of {original.metadata.namespace}/{original.metadata.name}: {error}"
+        raise TerminalError(msg) from None
+    return labels is None or chosen.matches(labels)
 
 
 def is_copy(found: Object | None) -> bool:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from cross_cluster_sync import FINALIZER, ConfigMapSync
+from cross_cluster_sync import FINALIZER, PROJECTS, ConfigMapSync
 
-from kcontroller import Key, Object, Request
+from kcontroller import Key, Object, Request, TerminalError
 from kcontroller.multicluster.providers.milo import MiloProvider
 from kcontroller.testing import Milo, Refuse, Rule, assert_settled
 
@@ -143,6 +143,30 @@ def test_the_labels_of_a_project_say_what_it_gets(fleet: Fleet, running: Any) ->
     fleet.label("p1", tier="prod")
     fleet.label("p2", tier="test")
     fleet.wait_for_copies(LIMITS, data, "p1")
+
+
+def test_an_annotation_that_is_malformed_is_said_once_and_leaves_all_as_it_is(
+    fleet: Fleet, manager: Any, eventually: Callable[..., Any]
+) -> None:
+    running = manager(ConfigMapSync(), provider=MiloProvider(), allow=TerminalError)
+    data = fleet.hub.create(sample("ca"))["data"]
+    fleet.wait_for_copies(CA, data, "p1", "p2")
+
+    original = fleet.hub.get(CONFIG_MAP, CA)
+    original.metadata.annotations[PROJECTS] = "tier = = prod"
+    original["data"] = {"ca.crt": "another"}
+    fleet.hub.patch(original)
+    failed = running.metrics.registry.get_sample_value
+    labels = {"controller": "configmap-sync"}
+    eventually(lambda: failed("controller_runtime_terminal_reconcile_errors_total", labels) == 3)
+    assert_settled(running)
+    assert failed("controller_runtime_reconcile_errors_total", labels) == 3, "the original, and its copies"
+    assert fleet.copies(CA) == {"p1": data, "p2": data}
+
+    original = fleet.hub.get(CONFIG_MAP, CA)
+    del original.metadata.annotations[PROJECTS]
+    fleet.hub.patch(original)
+    fleet.wait_for_copies(CA, {"ca.crt": "another"}, "p1", "p2")
 
 
 def test_an_original_does_not_wait_for_a_project_that_leaves(

@@ -53,6 +53,10 @@ class Replace(msgspec.Struct, frozen=True):
     kept: tuple[Key, ...] = ()
 
 
+class Outdate(msgspec.Struct, frozen=True):
+    """What the store shows is of another server: no version proves anything until the next `Replace`."""
+
+
 class Apply(msgspec.Struct, frozen=True):
     """Apply one live event to the store."""
 
@@ -94,6 +98,6 @@ class Recovered(msgspec.Struct, frozen=True):
 
 
 Asking = OpenWatch | OpenList | Close | Timer
-Storing = Replace | Apply | Forget | Advance
+Storing = Replace | Outdate | Apply | Forget | Advance
 Telling = Skipped | Dropped | Troubled | Recovered
 Action = Asking | Storing | Telling

@@ -20,6 +20,7 @@ from kcontroller.cache.actions import (
     Forget,
     OpenList,
     OpenWatch,
+    Outdate,
     Recovered,
     Replace,
     Skipped,
@@ -62,7 +63,7 @@ class Status(msgspec.Struct, frozen=True):
     """What is true of an informer now.
 
     Attributes:
-        synced: it has seen its first complete list.
+        synced: it has seen a complete list of the server that it asks.
         trouble: why it gets no news at the moment; "" if all is well.
     """
 
@@ -265,11 +266,14 @@ class Informer:
                 self._subscribers.tell(self.store.forget(key, version))
             case Advance(version):
                 self.store.advance(version)
+            case Outdate():
+                self.store.outdate()
+                self._set_status(Status(synced=False, trouble=self.status.trouble), self.error)
             case Replace():
                 self._replace(action)
 
     def _replace(self, action: Replace) -> None:
-        first = not self.status.synced
+        first = not self._lists
         self._stop_timer()  # It watched over the list.
         if action.reset:
             self._meter.count_reset()
@@ -279,8 +283,8 @@ class Informer:
             self._meter.count_relist()
         now, began = self._now(), self._list_began
         self._list_seconds, self._list_began = now - (now if began is None else began), None
-        # After a reset, what was known is of another history.
-        known = (self.store.get(key) for key in action.kept if not action.reset)
+        # What was known before a reset, or of another server, is of another history.
+        known = (self.store.get(key) for key in action.kept if not (action.reset or self.store.outdated))
         entries = [*action.entries, *(entry for entry in known if entry is not None)]
         changes = self.store.replace(entries, action.version, reset=action.reset, initial=first)
         self._subscribers.tell(changes)

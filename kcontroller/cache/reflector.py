@@ -20,7 +20,18 @@ import enum
 import random
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.cache.actions import Advance, Apply, Close, Dropped, Forget, Recovered, Skipped, Timer, Troubled
+from kcontroller.cache.actions import (
+    Advance,
+    Apply,
+    Close,
+    Dropped,
+    Forget,
+    Outdate,
+    Recovered,
+    Skipped,
+    Timer,
+    Troubled,
+)
 from kcontroller.cache.delays import Delays, is_too_large, is_version_unusable
 from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted
 from kcontroller.cache.listing import Listing
@@ -168,15 +179,17 @@ class Reflector:
 
         Args:
             now: the time.
-            elsewhere: whether the way leads to another server, which only a complete and consistent list may speak for.
+            elsewhere: whether the way may lead to another server, of which only a complete and consistent list may
+                speak, and whose versions are other numbers.
         """
         if self.state is State.IDLE:
             return []
-        if elsewhere:
-            self._consistent = True
-            self._stream_now = self._streaming
-        resumes = not elsewhere and (self.state is State.WATCHING or self._resume_watch)
         close: list[Action] = [] if self.state is State.WAITING else [Close()]
+        if elsewhere:
+            self.version, self._consistent = 0, True
+            self._stream_now = self._streaming
+            return [*close, Outdate(), *self._list(now)]
+        resumes = self.state is State.WATCHING or self._resume_watch
         return close + (self._watch(now) if resumes else self._list(now))
 
     # ---- listing -------------------------------------------------------------------------------------------------

@@ -93,7 +93,9 @@ class Store:
 
     Attributes:
         version: the version up to which everything of this kind has been seen; 0 before the first list.
-        resets: how often the server went back in time: versions and identities from before the last time prove nothing.
+        resets: how often the server went back in time or became another one: versions and identities from before the
+            last time prove nothing.
+        outdated: whether the content is of a server that is not asked any more.
         closed: whether its informer was let go: what is absent from it may exist.
 
     Args:
@@ -109,6 +111,7 @@ class Store:
         self._waiters = 0
         self.version = 0
         self.resets = 0
+        self.outdated = False
         self.closed = False
 
     @property
@@ -182,7 +185,7 @@ class Store:
             entries: the new content.
             version: up to which everything has been seen.
             reset: the server went back in time; an equal version proves nothing, so that every object that was here
-                counts as changed.
+                counts as changed. So it does where the content was outdated.
             initial: mark the changes as such.
         """
         fresh = self._build(self._projection, entries)
@@ -190,9 +193,18 @@ class Store:
             before, self._content = self._content, fresh
             self.version = version
             self.resets += reset
+            again, self.outdated = reset or self.outdated, False
             self._wake_locked()
         before.drain_indexes()
-        return _differences(before.entries, fresh.entries, reset=reset, initial=initial)
+        return _differences(before.entries, fresh.entries, again=again, initial=initial)
+
+    def outdate(self) -> None:
+        """Begin anew at version 0, for another server; the content stays until it is replaced, to find what is gone."""
+        with self._lock:
+            self.outdated = True
+            self.version = 0
+            self.resets += 1
+            self._wake_locked()
 
     def advance(self, version: int) -> None:
         """Note that everything up to `version` has been seen."""
@@ -275,7 +287,7 @@ class Store:
             self._changed.notify_all()
 
 
-def _differences(before: EntryMap, now: EntryMap, *, reset: bool, initial: bool) -> Iterator[Change]:
+def _differences(before: EntryMap, now: EntryMap, *, again: bool, initial: bool) -> Iterator[Change]:
     # Collected first, as the loop that finds the others empties `before`.
     for entry in [each for each in before if not _survives(each, now.get(each.namespace, each.name))]:
         before.pop(entry.namespace, entry.name)
@@ -284,7 +296,7 @@ def _differences(before: EntryMap, now: EntryMap, *, reset: bool, initial: bool)
         old = before.pop(entry.namespace, entry.name)
         if old is None:
             yield Change(None, entry, initial)
-        elif reset or old.version != entry.version:
+        elif again or old.version != entry.version:
             yield Change(old, entry, initial)
 
 

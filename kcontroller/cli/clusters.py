@@ -57,7 +57,7 @@ def command(
     there = page["clusters"]
     page["clusters"] = chosen = [each for each in there if _is_wanted(each, names, states)]
     if output == "json":
-        click.echo(json.dumps(page, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(page, indent=2))
     else:
         for line in told(chosen, now=datetime.fromisoformat(page["now"]), listed=page["listed"]):
             click.echo(line)

@@ -49,7 +49,7 @@ def command(ctx: click.Context, /, names: tuple[str, ...], output: str, socket_p
     cluster = before[0] if before else ""
     found = find(socket_path).get("/explain", cluster=cluster, kind=kind, key=key)
     if output == "json":
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(found, indent=2))
     else:
         # Names and messages are others' words: none of them may move the cursor.
         click.echo("\n\n".join("\n".join(map(one_line, told(each))) for each in found))

@@ -27,6 +27,7 @@ from kcontroller.errors import TooManyRequests
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
+from kcontroller.transport.limiter import NO_LIMITS
 from kcontroller.transport.requests import Requester
 from kcontroller.transport.route import Route
 from kcontroller.transport.streams import StreamLoop
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from kcontroller.process.stop import Deadline
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.transport.config import Config
+    from kcontroller.transport.limiter import RateLimits
     from kcontroller.transport.shared_loops import SharedLoops
     from kcontroller.transport.shares import LoopShare
 
@@ -104,6 +106,7 @@ class Cluster:
         weight: its share of the workers, against 1 of the others.
         mappings: how built-in kinds are served, shared with the other clusters of a fleet.
         loops: gives it a thread, or a share of one; by default it has its own.
+        limits: of its requests, beside those of `config` and of those that it adopts.
     """
 
     def __init__(
@@ -122,6 +125,7 @@ class Cluster:
         weight: int = 1,
         mappings: SharedMappings | None = None,
         loops: SharedLoops | None = None,
+        limits: RateLimits = NO_LIMITS,
     ) -> None:
         self.config = config
         self.name = name
@@ -132,12 +136,13 @@ class Cluster:
         self.leaving = StopToken(clock=clock)
         self._clock = clock
         self._metrics = metrics
+        self._limits = limits
         self._loop: StreamLoop | LoopShare = (
             StreamLoop(config, name=name or "local", metrics=metrics, clock=clock)
             if loops is None
             else loops.loop(config, name=name, metrics=metrics)
         )
-        self._requester = Route(Requester(config, metrics=metrics, clock=clock))
+        self._requester = Route(self._make_requester(config))
         self.breaker = Breaker(
             name, feed=self._loop, target=self._probe_target, clock=clock, repeats=repeats, metrics=metrics
         )
@@ -194,29 +199,52 @@ class Cluster:
         self.breaker.end()
         self._suspension.end()
 
-    def prove(self, config: Config) -> None:
+    @property
+    def opens_connections(self) -> bool:
+        """Whether streams of it take connections of their own, and not those of a loop that many share."""
+        return isinstance(self._loop, StreamLoop)
+
+    def prove(self, config: Config, *, stop: StopToken | None = None) -> bool:
         """Try another configuration without using it yet; waits for the network.
+
+        Args:
+            config: the one in question.
+            stop: ends the wait; by default it ends when the cluster leaves.
+
+        Returns:
+            Whether it leads to the same cluster: if not, what is in memory and in queues here is of no use there.
 
         Raises:
             Exception: it does not do for what is in memory here, or cannot be used at all.
         """
         synced = [informer for kind in self._kinds.all() if kind.synced for informer in kind.informers]
-        exchange.prove(config, synced, stop=self.leaving, clock=self._clock)
+        stop = stop or self.leaving
+        exchange.prove(config, synced, stop=stop, clock=self._clock)
+        if not self._loop.fits(config):
+            return False  # The same, but its credentials may block those who share the loop.
+        if not exchange.leads_elsewhere(self.config, config):
+            return True
+        return exchange.is_same(self._requester, config, stop=stop, clock=self._clock)
 
     def adopt(self, config: Config) -> None:
         """Use another configuration of the same cluster from now on: no object that is in memory is told of twice.
 
-        Requests that run end on their old way. Watches are taken up from where they are; where the server is another
-        one, what is in memory is listed anew, and the differences are told.
+        Requests that run end on their old way. Watches are taken up from where they are. Where the server may be
+        another one, what is in memory counts as not synced until it is listed there, and the differences are told.
 
         Raises:
             ConfigError: it cannot be used; nothing has changed then.
         """
-        elsewhere = config.server != self.config.server
-        self._requester.exchange(Requester(config, metrics=self._metrics, clock=self._clock))
+        elsewhere = exchange.leads_elsewhere(self.config, config)
+        self._requester.exchange(self._make_requester(config))
+        if elsewhere:
+            self._floors.leave()
         self.config = config
         self.breaker.reset()
         self._loop.call(partial(self._go_over, config, elsewhere=elsewhere))
+
+    def _make_requester(self, config: Config) -> Requester:
+        return Requester(config, metrics=self._metrics, clock=self._clock, limits=self._limits)
 
     def _go_over(self, config: Config, *, elsewhere: bool) -> None:
         self._loop.exchange(config)

@@ -99,6 +99,10 @@ class Floors:
         on_loop_thread: whether the caller is the thread that would have to deliver what a read waits for.
         on_stale: called when a read gave up.
         on_waited: called with the seconds that a read has waited, whether or not it gave up then.
+
+    Attributes:
+        servers: how often writes have begun to go to another server. What was written before may be answered by the one
+            that was left, in a number that means nothing any more.
     """
 
     def __init__(
@@ -118,6 +122,12 @@ class Floors:
         self._doubts: dict[tuple[Informer, Key], Promise] = {}
         self._stale: weakref.WeakKeyDictionary[Store, int] = weakref.WeakKeyDictionary()
         self._prune_at = _PRUNE_AT
+        self.servers = 0
+
+    def leave(self) -> None:
+        """Writes go to another server from now on; what was promised before, the stores outlive by a reset."""
+        with self._lock:
+            self.servers += 1
 
     def record(self, key: Key, promise: Promise) -> None:
         """Note what a write promised, on top of what earlier writes of the same key did."""

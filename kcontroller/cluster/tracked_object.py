@@ -40,16 +40,17 @@ class Listener:
         """Hear nothing more; any thread, harmless when repeated."""
         self._objects.leave(self)
 
-    def compare(self, now: int, reached: float) -> None:
+    def compare(self, now: int, reached: float, *, again: bool = False) -> None:
         """Tell if the object is something else than what was read; for `TrackedObject`, on the loop thread.
 
         Args:
             now: its version, or 0.
             reached: the version up to which the store has seen everything; before that of the reading it knows less
                 than the reader.
+            again: the version is another server's, or of another time: an equal one is news too.
         """
         seen = self.seen
-        if now != seen and reached >= seen:
+        if (now != seen or (again and now)) and reached >= seen:
             self.seen = now
             self.tell("updated" if now and seen else "created" if now else "deleted")
 
@@ -107,10 +108,11 @@ class TrackedObject:
         # version than what is there: only the store that was read can be behind the reading.
         store = None if informer is None else informer.store
         times = (store, 0 if store is None else store.resets)
-        reached = math.inf if store is None or self._times not in (None, times) else store.version
-        self._times = times
+        before, self._times = self._times, times
+        reached = math.inf if store is None or before not in (None, times) else store.version
+        again = before is not None and before[0] is store and before != times
         for listener in listeners:
-            listener.compare(now, reached)
+            listener.compare(now, reached, again=again)
 
     @property
     def informer(self) -> Informer | None:

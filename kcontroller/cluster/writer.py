@@ -67,6 +67,7 @@ class PromisingWriter(msgspec.Struct, frozen=True):
 
     def write(self, write: Write) -> bytes:
         """Send it; note what its answer promises, or that it is open whether a new object exists."""
+        server = self.floors.servers
         try:
             body = self.writer.write(write)
         except BaseException as error:
@@ -76,7 +77,7 @@ class PromisingWriter(msgspec.Struct, frozen=True):
             raise
         if not write.dry_run and write.subresource in {"", "status"}:
             try:
-                self._note(write, body)
+                self._note(write, body, server)
             except UNREADABLE:
                 return body  # The write has happened, whatever its answer looks like; this one promises nothing.
         return body
@@ -89,13 +90,16 @@ class PromisingWriter(msgspec.Struct, frozen=True):
             # A webhook may have given it other labels: any list of the informer could hold it.
             self.floors.doubt(write.key, Promise(informer, resets=informer.store.resets))
 
-    def _note(self, write: Write, body: bytes) -> None:
+    def _note(self, write: Write, body: bytes, server: int) -> None:
         gvk = gvk_of(write.kind)
         answer = _decode(body)
         meta = answer.metadata or _Metadata()
         key = Key(meta.namespace, meta.name) if meta.name else write.key
-        for informer in self.showing(gvk, key, meta.labels or {}):
-            promise = _promise(write, answer, gvk, informer)
+        informers = self.showing(gvk, key, meta.labels or {})
+        promises = [_promise(write, answer, gvk, informer) for informer in informers]
+        if self.floors.servers != server:  # Looked at last: the stores' resets come after the change.
+            return
+        for promise in promises:
             if promise is not None:
                 self.floors.record(key, promise)
                 if self.tracker is not None:

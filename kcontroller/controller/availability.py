@@ -11,7 +11,8 @@ import threading
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.cluster.breaker import BREAKER, HALF_OPEN, OPEN
+from kcontroller.cluster.breaker import BREAKER
+from kcontroller.cluster.circuit import HALF_OPEN, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -129,7 +129,8 @@ class Builder(Collected):
         Args:
             to: gets the cluster, and returns keys in that cluster, or requests in any. It runs on a mapper thread when
                 this controller knows the cluster's first objects, when labels have changed, and when the cluster has
-                left: then its own requests are dropped, and those of others count.
+                left: then its own requests are dropped, and those of others count. It is asked again when a
+                cluster joins that was not there when it was named.
             clusters: about which it is asked, before or after the change.
 
         Raises:
@@ -249,6 +250,7 @@ class Builder(Collected):
         self,
         *,
         max_concurrent_reconciles: int | None = None,
+        max_per_cluster: int | None = None,
         reconcile_timeout: float | None = None,
         needs_leader_election: bool | None = None,
         delete_budget: Budget | str | None = None,
@@ -260,6 +262,9 @@ class Builder(Collected):
 
         Args:
             max_concurrent_reconciles: workers.
+            max_per_cluster: so many of them may be in one cluster at the same time, also where no other one has work,
+                such as 1 for clusters that bear no more. One that is stuck and was replaced does not count. By default
+                a quarter of the workers where several clusters have work.
             reconcile_timeout: seconds one reconcile may take; 0 is no limit.
             needs_leader_election: False lets it work in every replica; for controllers that only read, or whose writes
                 cannot disturb one another.
@@ -276,6 +281,7 @@ class Builder(Collected):
         """
         given = {
             "max_concurrent_reconciles": max_concurrent_reconciles,
+            "max_per_cluster": max_per_cluster,
             "reconcile_timeout": reconcile_timeout,
             "needs_leader_election": needs_leader_election,
             "delete_budget": delete_budget,

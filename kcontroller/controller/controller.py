@@ -11,7 +11,7 @@ from kcontroller.controller.availability import Availability
 from kcontroller.controller.cluster_sources import ClusterSources
 from kcontroller.controller.dependencies import Dependencies
 from kcontroller.controller.inlet import Inlet, Retellings
-from kcontroller.controller.joining import JoinSource
+from kcontroller.controller.joining import JOINED, LEFT, RELABELLED, JoinSources
 from kcontroller.controller.lanes import Lane
 from kcontroller.controller.own_writes import OwnWrites
 from kcontroller.controller.plan import Plan
@@ -27,13 +27,12 @@ from kcontroller.process.stop import StopToken
 from kcontroller.workqueue import WorkQueue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Mapping
 
     from kcontroller.api.keys import Request
     from kcontroller.cluster.cluster import Cluster
     from kcontroller.controller.canary import Canary
     from kcontroller.controller.host import Host
-    from kcontroller.controller.joining import JoinDeclaration
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.raw import RawDeclaration
     from kcontroller.controller.reconciler import Reconciler
@@ -44,11 +43,6 @@ _log: Final = Log("kcontroller.controller")
 
 SYNC: Final = "sync"
 """Holds a cluster's requests back in the queue until its sources are synced."""
-
-JOINED: Final = "cluster joined"
-RELABELLED: Final = "cluster relabelled"
-LEFT: Final = "cluster left"
-"""Why something is queued that a function of `Builder.watches_clusters` has named."""
 
 QUEUE_LIMIT: Final = 200_000
 """Requests of one cluster that may be ready, some 100 MB; more than the 150,000 Pods that a cluster may have.
@@ -115,6 +109,7 @@ class Controller:
             backoff=options.backoff or RECONCILE,
             bucket=options.bucket(),
             workers=self.workers,
+            per_cluster=options.max_per_cluster,
             reserves=many_clusters,
             compares=many_clusters,
             relay=True,
@@ -168,6 +163,7 @@ class Controller:
             canary.add(self)
         self._lock = threading.Lock()
         self._engaged: dict[str, ClusterSources] = {}
+        self._joins: dict[str, JoinSources] = {}
         self._unsynced: set[str] = set()
         self._started = False
         self._waiting: list[tuple[ClusterSources, RawDeclaration]] = []
@@ -200,6 +196,13 @@ class Controller:
             lane=Lane(self._mappers, f"{self.name}/{cluster.name or 'local'}"),
             on_synced=lambda: self._synced(sources, on_synced),
         )
+        joins = JoinSources(
+            cluster.name,
+            lambda: self._view_of(cluster),
+            wanted=lambda: sources.wanted.joins,
+            inlet=self._inlet,
+            lane=sources.lane,
+        )
         self.queue.weigh(cluster.name, cluster.weight)
         self.queue.pause(cluster.name, holder=SYNC)
         self.safety.engage(cluster.name)
@@ -208,6 +211,7 @@ class Controller:
             self._canary.engage(self, cluster)
         with self._lock:
             self._engaged[cluster.name] = sources
+            self._joins[cluster.name] = joins
             self._unsynced.add(cluster.name)
         sources.settle(wanted)
 
@@ -235,10 +239,10 @@ class Controller:
             self._canary.engage(self, cluster)
         with self._lock:
             self._waiting = [each for each in self._waiting if each[0] is not sources or each[1] in wanted.raw]
-            synced = cluster.name not in self._unsynced
+            synced, joins = cluster.name not in self._unsynced, self._joins[cluster.name]
         if synced:
             self._begin_all(sources)
-            self._ask(sources, dict.fromkeys((*before.joins, *wanted.joins)), RELABELLED)
+            joins.ask(RELABELLED, also=before.joins)
 
     def disengage(self, name: str, *, on_idle: Callable[[], None] = _nothing) -> None:
         """Let a cluster go: its events are no longer heard and its requests are forgotten.
@@ -247,14 +251,15 @@ class Controller:
         block.
         """
         with self._lock:
-            sources = self._engaged.pop(name, None)
+            sources, joins = self._engaged.pop(name, None), self._joins.pop(name, None)
             was_synced = name not in self._unsynced
             self._unsynced.discard(name)
             self._waiting = [each for each in self._waiting if each[0] is not sources]
-        if sources is not None:
+        if sources is not None and joins is not None:
             sources.stop()
+            joins.stop()
             if was_synced:
-                self._ask(sources, sources.wanted.joins, LEFT)
+                joins.ask(LEFT)
         self._dependencies.forget(name)
         self._availability.leave(name)
         self.queue.purge(name)
@@ -274,6 +279,10 @@ class Controller:
         if sources is not None:
             sources.close()
         on_idle()
+
+    def view(self, cluster: Cluster) -> Cluster:
+        """What the Reconciler's hooks are given of a cluster: they write as its map functions do."""
+        return ClusterView(cluster, self._terms(self._stop), self._clusters)
 
     def waiting_for(self) -> tuple[str, ...]:
         """The clusters whose first objects are not all queued yet; also a map function that hangs shows here."""
@@ -362,6 +371,7 @@ class Controller:
             if self._engaged.get(cluster.name) is not sources:
                 return  # The cluster has left, or come back as another.
             self._unsynced.discard(cluster.name)
+            joins = self._joins[cluster.name]
             # Under the lock: the queue may be paused for the next one right after it.
             self.queue.resume(cluster.name, holder=SYNC)
         state = "reconciling" if self._started else "standing by"
@@ -372,16 +382,13 @@ class Controller:
         self._retellings.joined(cluster.name)
         if self._canary is not None:
             self._canary.synced(self, cluster.name)
-        self._ask(sources, sources.wanted.joins, JOINED)
+        joins.ask(JOINED)
         on_synced()
 
-    def _ask(self, sources: ClusterSources, joins: Iterable[JoinDeclaration], reason: str) -> None:
-        """Ask what a change of a cluster concerns; its own clients may have ended, those of others have not."""
-        cluster = sources.cluster
-        for each in joins:
-            terms = self._terms(stop := self._stop.child())
-            view = ClusterView(cluster, terms, self._clusters)
-            JoinSource(each, view, inlet=self._inlet, lane=sources.lane).ask(reason, ended=stop.close)
+    def _view_of(self, cluster: Cluster) -> tuple[ClusterView, Callable[[], None]]:
+        """Make a view for one call of a function, which may be about a cluster that has left, and what ends it."""
+        stop = self._stop.child()
+        return ClusterView(cluster, self._terms(stop), self._clusters), stop.close
 
     def _begin_all(self, sources: ClusterSources) -> None:
         for each in sources.wanted.raw:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 from cachetools import LRUCache
@@ -41,6 +41,14 @@ class Inlet(msgspec.Struct, frozen=True):
     recording: Recording | None = None
 
 
+class Naming(Protocol):
+    """Names requests in other clusters."""
+
+    def again(self) -> None:
+        """Name all of them again; any thread, must not block."""
+        ...
+
+
 class Retellings:
     """Which sources of a controller are to tell of their objects again, and when. Any thread.
 
@@ -52,24 +60,33 @@ class Retellings:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._owing: dict[Retelling, None] = {}
-        self._naming: LRUCache[str, set[Retelling]] = LRUCache(_NAMES)
+        self._naming: LRUCache[str, set[Naming]] = LRUCache(_NAMES)
+        self._named: dict[Naming, set[str]] = {}  # The same, the other way round.
 
     def owes(self, retelling: Retelling) -> None:
         """A source was refused."""
         with self._lock:
             self._owing[retelling] = None
 
-    def names(self, retelling: Retelling, cluster: str) -> None:
+    def names(self, source: Naming, cluster: str) -> None:
         """A source names a request in another cluster than its own."""
         with self._lock:
-            self._naming.setdefault(cluster, set()).add(retelling)
+            if cluster not in self._naming and len(self._naming) == self._naming.maxsize:
+                self._unname(*self._naming.popitem())
+            self._naming.setdefault(cluster, set()).add(source)
+            self._named.setdefault(source, set()).add(cluster)
+
+    def stopped(self, source: Naming) -> None:
+        """A source that names requests has stopped."""
+        with self._lock:
+            for cluster in self._named.pop(source, ()):
+                self._naming[cluster].discard(source)
 
     def forget(self, retelling: Retelling) -> None:
-        """A source has stopped."""
+        """A source of objects has stopped."""
         with self._lock:
             self._owing.pop(retelling, None)
-            for sources in self._naming.values():
-                sources.discard(retelling)
+        self.stopped(retelling)
 
     def room(self) -> None:
         """Let those tell again that were refused: there may be room for it."""
@@ -81,7 +98,12 @@ class Retellings:
     def joined(self, cluster: str) -> None:
         """Let those tell again that may have asked for something in a cluster before it was there."""
         with self._lock:
-            naming = self._naming.pop(cluster, ())
+            naming = self._naming.pop(cluster, set())
+            self._unname(cluster, naming)
         for each in naming:
             each.again()  # And names it again, if it still does.
         self.room()  # The cluster was forgotten when it left: its queue told nobody that it is not full any more.
+
+    def _unname(self, cluster: str, sources: set[Naming]) -> None:
+        for each in sources:
+            self._named[each].discard(cluster)

@@ -22,6 +22,8 @@ class ControllerOptions(msgspec.Struct, frozen=True):
         write_budget: what else it may write there; None takes the manager's figure.
         backoff: seconds between the retries of one request; None for 5 ms, 10 ms, ... 1000 s.
         retry_rate: retries a second of all requests together, and how many may come at once; None is no limit.
+        max_per_cluster: workers that may be in one cluster at the same time, also where no other has work; None is no
+            limit but that of a quarter, where several have work.
 
     Raises:
         ValueError: one of them cannot be; the text names it.
@@ -34,12 +36,15 @@ class ControllerOptions(msgspec.Struct, frozen=True):
     write_budget: Budget | str | None = None
     backoff: Backoff | None = None
     retry_rate: tuple[float, int] | None = None
+    max_per_cluster: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse it where it was written."""
-        if self.max_concurrent_reconciles is not None and self.max_concurrent_reconciles < 1:
-            msg = f"max_concurrent_reconciles must be at least 1, got {self.max_concurrent_reconciles}"
-            raise ValueError(msg)
+        for name in ("max_concurrent_reconciles", "max_per_cluster"):
+            workers = getattr(self, name)
+            if workers is not None and workers < 1:
+                msg = f"{name} must be at least 1, got {workers}"
+                raise ValueError(msg)
         if self.reconcile_timeout is not None and not 0 <= self.reconcile_timeout < math.inf:
             msg = f"reconcile_timeout must be a number of seconds, or 0 for no limit, got {self.reconcile_timeout}"
             raise ValueError(msg)

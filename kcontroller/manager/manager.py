@@ -85,7 +85,7 @@ class Manager:
         parts.secure_metrics(metrics_config)
         inspection.serve(parts)
         for listener in listeners:
-            parts.clusters.listen(listener)
+            parts.clusters.listen(listener, view=parts.view)
         self._parts = parts
         self._lifecycle = Lifecycle(parts)
         self.options = options
@@ -125,7 +125,7 @@ class Manager:
             )
             self._lifecycle.add(controller)
             if listens(reconciler):
-                self.clusters.listen(reconciler)
+                self.clusters.listen(reconciler, view=controller.view)
 
     def run(self) -> int:
         """Start, wait for SIGINT or SIGTERM, stop; for the main thread.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.api.selectors import LabelSelector
 from kcontroller.client.shared_mappings import SharedMappings
 from kcontroller.cluster import Cluster
+from kcontroller.cluster.view import ClusterView, Terms
 from kcontroller.controller.canary import Canary
 from kcontroller.controller.commands import Commands
 from kcontroller.controller.controllers import Controllers
@@ -26,6 +27,7 @@ from kcontroller.process.metrics import Metrics
 from kcontroller.process.repeats import Repeats
 from kcontroller.serving import health
 from kcontroller.serving.servers import Servers
+from kcontroller.transport.limiter import DEFAULT_BURST, RateLimiter, RateLimits
 from kcontroller.transport.loading import load_config
 from kcontroller.transport.shared_loops import SharedLoops
 
@@ -79,6 +81,7 @@ class Parts:
         self._repeats = Repeats(clock=clock)
         self._mappings = SharedMappings()
         self._loops = SharedLoops(self.supervisor.threads, clock=clock)
+        self._limits = RateLimits(options.cluster_qps, options.cluster_burst, _budget(options, clock))
         found = _hub_config(config, provider) if clusters is None else None
         self.hub = None if found is None else self._connect(ClusterSpec("", found))
         self.provider = provider if clusters is None else StaticProvider(clusters)
@@ -121,9 +124,17 @@ class Parts:
             msg = "canary chooses among the clusters of a provider, and there is none"
             raise ConfigError(msg)
         labels, seconds = LabelSelector.parse(self.options.canary), self.options.canary_minutes * 60
-        canary = Canary(labels, seconds, clock=self.clock, metrics=self.metrics)
+        canary = Canary(labels, seconds, clock=self.clock, metrics=self.metrics, found=self._labels)
         self.watchdog.watch(canary.look)
         return canary
+
+    def _labels(self) -> list[dict[str, str]] | None:
+        """Those of each cluster, once all are listed."""
+        return [dict(each.labels) for each in self.clusters.states()] if self.clusters.complete else None
+
+    def view(self, cluster: Cluster) -> Cluster:
+        """What a listener that is no Reconciler is given of a cluster: only who leads may write."""
+        return ClusterView(cluster, Terms("kcontroller", guard=self.leadership.guard), self.clusters)
 
     def elect(self, config: Config | None) -> None:
         """Let a Lease decide who works, if the options want it.
@@ -191,7 +202,13 @@ class Parts:
             weight=spec.weight,
             mappings=self._mappings,
             loops=self._loops if spec.name else None,  # The hub's thread is the process's own.
+            limits=self._limits if spec.name else RateLimits(shared=self._limits.shared),
         )
+
+
+def _budget(options: ManagerOptions, clock: Clock) -> RateLimiter | None:
+    """What the requests of all clusters have together; None for no limit."""
+    return RateLimiter(options.qps, options.burst or DEFAULT_BURST, clock=clock) if options.qps else None
 
 
 def _hub_config(config: Config | None, provider: Provider | None) -> Config | None:

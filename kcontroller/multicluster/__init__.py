@@ -10,8 +10,7 @@
     incarnation.py   one connection of a cluster, and the members that work on it (`member`)
     departed.py      those that were closed, until their last thread has ended
     mailbox.py       the jobs of the fleet's thread
-    checks.py        asks a provider whether a cluster is the one that is meant
-    proofs.py        tries another configuration beside the one in use
+    inquiries.py     asks what takes its time: a provider's check, or whether another configuration does (`proofs`)
     errands.py       what may take its time, on a few threads
     listeners.py     who hears of clusters that come and go
     reports.py       says what happens: log, metrics, listeners, and `standings` for who asks

@@ -45,7 +45,7 @@ class Engage(msgspec.Struct, frozen=True):
 
 
 class Prove(msgspec.Struct, frozen=True):
-    """Try a configuration beside the one in use; answer with `proved` or `failed`."""
+    """Try a configuration beside the one in use; answer with `proved`, `another` or `failed`."""
 
     generation: int
     spec: ClusterSpec

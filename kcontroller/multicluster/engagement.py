@@ -10,7 +10,8 @@ has gone. Each connection is a *generation*: whatever is told of an older one ch
 a connection that comes too late is closed when it comes, and a draining cluster is closed when its time is over.
 
 Another configuration of an engaged cluster is proved beside the one in use and takes its place only then; the cluster
-stays engaged all the while (ADR 0028). Another uid is another cluster: the old one leaves before it comes.
+stays engaged all the while (ADR 0028). Another uid is another cluster, and so is what the proof finds to be one: the
+old one leaves before it comes.
 """
 
 from __future__ import annotations
@@ -48,7 +49,19 @@ ENGAGEMENT: Final = Backoff(initial=0.5, cap=30.0, jitter=0.5)
 """Between the tries to engage a cluster."""
 
 SYNC_SECONDS: Final = 30.0
-"""How long the caches of a cluster may fill before that is called a failure; its informers go on trying."""
+"""How long the caches of a cluster may fill before that is called a failure; its informers go on trying.
+
+Also how long its check may wait for its turn, likewise.
+"""
+
+CHECK_SECONDS: Final = 10.0
+"""How long a check may take; see `ClusterSpec.check`."""
+
+PROOF_SECONDS: Final = 60.0
+"""How long the trial of a configuration may take, with its check."""
+
+PATIENCE_SECONDS: Final = 5.0
+"""How much longer an answer is waited for: who does not heed a token that is stopped has failed then."""
 
 STABLE_SECONDS: Final = ENGAGEMENT.cap
 """A cluster that was engaged for so long begins with the shortest backoff when it fails."""
@@ -86,6 +99,7 @@ class Engagement:
         self._wish: ClusterSpec | None = None
         self._asked: ClusterSpec | None = None  # What the connection was made of, or is being made.
         self._trial = 0
+        self._seconds = 0.0  # For what has begun; 0 while it waits for its turn.
         self._generations = 0
         self._why = ""
         self._engaged_at = math.inf
@@ -124,6 +138,13 @@ class Engagement:
 
     # ---- what became of the actions ------------------------------------------------------------------------------
 
+    def begun(self, generation: int, seconds: float, now: float) -> list[Action]:
+        """What a `Connect` or `Prove` asks of others has begun: without an answer in so many seconds it has failed."""
+        if generation == self._question:
+            self._seconds = seconds + PATIENCE_SECONDS
+            self.due = now + self._seconds
+        return []
+
     def connected(self, generation: int, now: float) -> list[Action]:
         """The cluster is made, and its thread runs."""
         if generation != self.generation:
@@ -141,12 +162,22 @@ class Engagement:
         return [self._enter(State.ENGAGED)]
 
     def proved(self, generation: int, now: float) -> list[Action]:  # noqa: ARG002 - as all events
-        """The configuration of a `Prove` works."""
+        """The configuration of a `Prove` works, and leads to the same cluster."""
         if generation != self._trial or self._wish is None:
             return []
-        self._trial, self.failures, self.failure = 0, 0, ""
+        self._end_trial()
+        self.failures, self.failure = 0, ""
         self.spec = self._wish
         return [Adopt(self.spec)]
+
+    def another(self, generation: int, now: float) -> list[Action]:
+        """The configuration of a `Prove` works, and leads to what is not, or cannot be known to be, the same cluster.
+
+        Nothing that is known of this one holds there: a purge of the queue tells no deletions.
+        """
+        if generation != self._trial or self._wish is None:
+            return []
+        return self._drain("its new configuration leads to another cluster", now)
 
     def failed(self, generation: int, why: str, now: float) -> list[Action]:
         """It could not be made, a member did not take it, or its thread has died: all of it is undone.
@@ -155,7 +186,7 @@ class Engagement:
         """
         if generation == self._trial:
             seconds = self._count_failure(why)
-            self._trial, self.due = 0, now + seconds
+            self._end_trial(retry_at=now + seconds)
             return [Failed(why, seconds)]
         if generation != self.generation:
             return []
@@ -180,7 +211,9 @@ class Engagement:
         match self.state:
             case State.DRAINING:
                 return self._close(now)
-            case State.SYNCING:
+            case State.CONNECTING | State.ENGAGED if self._seconds:
+                return self.failed(self._question, f"there was no answer in {self._seconds:g} s", now)
+            case State.CONNECTING | State.SYNCING:
                 self.due = math.inf
                 return [Overdue()]
             case State.ENGAGED:
@@ -201,13 +234,23 @@ class Engagement:
         return [Relabel(described)] if self.state in {State.SYNCING, State.ENGAGED} else []
 
     def _exchange(self, used: ClusterSpec, wanted: ClusterSpec) -> list[Action]:
-        self._trial, self.failures, self.failure, self.due = 0, 0, "", math.inf
+        self._end_trial()
+        self.failures, self.failure = 0, ""
         return [Keep()] if used.identity == wanted.identity else self._prove()
 
     def _prove(self) -> list[Action]:
         assert self._wish is not None  # noqa: S101 - an engaged cluster is wished for
-        self._trial, self.due = self._next(), math.inf
+        self._end_trial()
+        self._trial = self._next()
         return [Prove(self._trial, self._wish)]
+
+    def _end_trial(self, *, retry_at: float = math.inf) -> None:
+        self._trial, self._seconds, self.due = 0, 0.0, retry_at
+
+    @property
+    def _question(self) -> int:
+        """The generation of what others are asked now."""
+        return self.generation if self.state is State.CONNECTING else self._trial
 
     def _begin(self, now: float) -> list[Action]:
         assert self._wish is not None  # noqa: S101 - every caller has one
@@ -220,7 +263,9 @@ class Engagement:
             self.due = self.retry_at
             return [announce]
         self._asked = self.spec
-        return [self._enter(State.CONNECTING), Connect(self.generation, self.spec)]
+        announce = self._enter(State.CONNECTING)
+        self.due = now + SYNC_SECONDS
+        return [announce, Connect(self.generation, self.spec)]
 
     def _drain(self, why: str, now: float) -> list[Action]:
         self._why = why
@@ -255,8 +300,7 @@ class Engagement:
 
     def _enter(self, state: State, why: str = "") -> Announce:
         self.state = state
-        self.due = math.inf
-        self._trial = 0
+        self._end_trial()
         return Announce(state, why)
 
 

@@ -26,8 +26,10 @@ from kcontroller.multicluster.actions import (
     State,
 )
 from kcontroller.multicluster.departed import Departed
+from kcontroller.multicluster.engagement import CHECK_SECONDS, PROOF_SECONDS
 from kcontroller.multicluster.incarnation import Incarnation
 from kcontroller.multicluster.mailbox import Mailbox
+from kcontroller.multicluster.proofs import Proof
 from kcontroller.multicluster.reports import Reports
 from kcontroller.multicluster.slots import Slot, Slots
 from kcontroller.multicluster.standings import Standings
@@ -38,11 +40,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster.checks import Checks
     from kcontroller.multicluster.first_list import FirstList
+    from kcontroller.multicluster.inquiries import Inquiries
     from kcontroller.multicluster.listeners import Listeners
     from kcontroller.multicluster.member import Member
-    from kcontroller.multicluster.proofs import Proofs
     from kcontroller.multicluster.provider import Check, ClusterSpec
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -81,8 +82,8 @@ class Fleet:
         metrics: Metrics,
         on_gone: Callable[[Cluster], None],
         listeners: Listeners,
-        proofs: Proofs,
-        checks: Checks,
+        proofs: Inquiries,
+        checks: Inquiries,
     ) -> None:
         self.clusters: dict[str, Cluster] = {}
         self.standings = Standings(first=first, clock=clock, metrics=metrics)
@@ -90,6 +91,7 @@ class Fleet:
         self._clock = clock
         self._metrics = metrics
         self._on_gone = on_gone
+        self._listeners = listeners
         self._reports = Reports(self.standings, listeners, clock=clock, metrics=metrics)
         self._proofs = proofs
         self._checks = checks
@@ -142,9 +144,9 @@ class Fleet:
                 case State.ENGAGED:
                     self._join(slot, member)
 
-    def listen(self, listener: object) -> None:
+    def listen(self, listener: object, view: Callable[[Cluster], Cluster]) -> None:
         """Tell a listener of every cluster from now on, and of those that are engaged."""
-        self._reports.listen(listener, self._slots)
+        self._reports.listen(listener, view, self._slots)
 
     def close(self) -> tuple[Incarnation, ...]:
         """End every cluster after `stop`; returns all whose threads may still live.
@@ -179,12 +181,13 @@ class Fleet:
     # ---- what time brings ----------------------------------------------------------------------------------------
 
     def _next_due(self) -> float:
-        return min(self._slots.next_at, self._departed.next_at)
+        return min(self._slots.next_at, self._departed.next_at, self._listeners.next_at)
 
     def _look(self) -> None:
         now = self._clock.monotonic()
         for slot in self._slots.due(now):
             self._do(slot, slot.engagement.tick(now))
+        self._listeners.look(now)
         for incarnation in self._departed.over(now):
             self._forget(incarnation.cluster.name)  # Its last reconcile may have counted after the first time.
 
@@ -215,6 +218,7 @@ class Fleet:
             case Prove(generation, spec):
                 self._prove(slot, generation, spec)
             case Keep():
+                self._proofs.forget(slot.name)
                 self._reports.kept(slot)
             case Relabel(spec):
                 self._relabel(slot, spec)
@@ -223,19 +227,36 @@ class Fleet:
             case Close():
                 self._close(slot)
             case Failed(why, seconds):
+                self._proofs.forget(slot.name)
                 self._reports.failed(slot, why, f"trying again in {seconds:.1f} s")
             case Overdue():
                 self._reports.overdue(slot)
             case Announce(_, why):
                 self._checks.forget(slot.name)
+                self._proofs.forget(slot.name)
                 self._reports.entered(slot, why)
 
     def _check(self, slot: Slot, check: Check) -> list[Action]:
         """Look at a cluster first; it is made when it has proved to be the one that is meant."""
         generation, spec = slot.engagement.generation, slot.engagement.spec
         assert spec is not None  # noqa: S101 - it is being connected
-        self._checks.ask(check, spec, lambda why: self.post(lambda: self._checked(slot, generation, why)))
+        self._checks.ask(
+            slot.name,
+            partial(check, spec),
+            again=slot.engagement.failures > 0,
+            on_begun=partial(self._begun, slot, generation, CHECK_SECONDS),
+            on_answer=lambda why: self.post(lambda: self._checked(slot, generation, why)),
+        )
         return []
+
+    def _begun(self, slot: Slot, generation: int, seconds: float) -> None:
+        """Say that a question is asked now; any thread."""
+
+        def begun() -> None:
+            if self._slots.get(slot.name) is slot:
+                self._do(slot, slot.engagement.begun(generation, seconds, self._clock.monotonic()))
+
+        self.post(begun)
 
     def _checked(self, slot: Slot, generation: int, why: str) -> None:
         engagement = slot.engagement
@@ -260,7 +281,8 @@ class Fleet:
         if self._closed:  # While this one was made, and `close` may not have seen it.
             slot.incarnation.close()
             return []
-        self._openings.append(now)
+        if cluster.opens_connections:
+            self._openings.append(now)
         self.clusters[slot.name] = cluster
         return slot.engagement.connected(generation, now)
 
@@ -290,16 +312,19 @@ class Fleet:
         incarnation = slot.incarnation
         if incarnation is None:
             return
+        proof = Proof(incarnation.cluster, spec)
 
         def answer(slot: Slot, now: float, why: str) -> list[Action]:
             if why:
                 return slot.engagement.failed(generation, why, now)
-            return slot.engagement.proved(generation, now)
+            return (slot.engagement.proved if proof.same else slot.engagement.another)(generation, now)
 
         self._proofs.ask(
-            incarnation.cluster,
-            spec,
-            lambda why: self.post(lambda: self._tell(incarnation, partial(answer, why=why))),
+            slot.name,
+            proof,
+            again=slot.engagement.failures > 0,
+            on_begun=partial(self._begun, slot, generation, PROOF_SECONDS),
+            on_answer=lambda why: self.post(lambda: self._tell(incarnation, partial(answer, why=why))),
         )
 
     def _adopt(self, slot: Slot, spec: ClusterSpec) -> list[Action]:

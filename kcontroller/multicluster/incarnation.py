@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.cluster import Cluster
+    from kcontroller.multicluster.listeners import Hearer
     from kcontroller.multicluster.member import Member
     from kcontroller.multicluster.provider import ClusterSpec
     from kcontroller.process.clock import Clock
@@ -53,7 +54,7 @@ class Incarnation:
         clock: the time.
 
     Attributes:
-        told: whether listeners were told that it is engaged.
+        told: which listeners were told that it is engaged, and what they were given.
     """
 
     def __init__(self, cluster: Cluster, generation: int, *, owner: Owner, clock: Clock) -> None:
@@ -61,7 +62,7 @@ class Incarnation:
         self.generation = generation
         self.began = clock.monotonic()
         self.why = ""
-        self.told = False
+        self.told: dict[Hearer, Cluster] = {}
         self._started = False
         self._owner = owner
         self._threads = ThreadGroup(on_failure=self._thread_failed, clock=clock)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from kcontroller.errors import NotLeader, Stopped
+from kcontroller.multicluster.errands import SLOW_SECONDS, Errands
 from kcontroller.process.logs import Log, described
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster.errands import Errands
     from kcontroller.multicluster.standings import ClusterState
+    from kcontroller.process.clock import Clock
+    from kcontroller.process.threads import ThreadGroup
 
 ENGAGED: Final = "on_engaged"
 DRAINING: Final = "on_draining"
 GONE: Final = "on_gone"
 FAILED: Final = "on_failed"
+
+THREADS: Final = 4
+"""Of each listener: in so many clusters it may hang before others wait for it, and then only its own."""
 
 _log: Final = Log("kcontroller.multicluster")
 
@@ -28,8 +37,12 @@ class ClusterListener(Protocol):
     already when a listener came is told to it then. An engagement that fails leaves and comes back, under the same uid.
     Another configuration of the same cluster does not end it. When the process stops nothing is told.
 
-    They run on threads of their own, for each listener in order for each cluster, and nothing waits for them: the
-    cluster may be closed while `on_draining` runs. What one raises is logged, and it is not called again.
+    They run on a few threads of each listener's own, in order for each cluster, and nothing waits for them: the cluster
+    may be closed while `on_draining` runs. What one raises is logged, and it is not called again. That one has not
+    returned for a minute is said once.
+
+    A replica that stands by is told, too; what it writes is refused with `NotLeader`. A Reconciler's hooks write as its
+    map functions do: within its budgets, in its name.
     """
 
     def on_engaged(self, cluster: Cluster) -> None:
@@ -48,39 +61,94 @@ class ClusterListener(Protocol):
         """It could not be engaged, or what was to take the place of its configuration does not work.
 
         `ClusterState.last_error` says why, and `state` whether it works with another one; it is tried again. At any
-        time, and as often as it happens.
+        time, and as often as it happens; of those that wait for an earlier call to return only the newest is told.
         """
         ...
 
 
-class Listeners:
-    """Tells those who listen. For the fleet's thread.
+class Hearer:
+    """One who listens, and the threads that call it.
 
     Args:
-        errands: run the listeners' methods.
+        listener: has some or all methods of a `ClusterListener`.
+        number: of the listener, for the threads.
+        view: makes what it is given of a cluster.
+        clock: the time.
     """
 
-    def __init__(self, errands: Errands) -> None:
-        self._errands = errands
-        self._listeners: list[object] = []
+    def __init__(self, listener: object, number: int, view: Callable[[Cluster], Cluster], *, clock: Clock) -> None:
+        self.listener = listener
+        self.view = view
+        self.errands = Errands(f"hook-{number}", limit=THREADS, clock=clock)
 
-    def add(self, listener: object) -> None:
-        """Tell one more."""
-        self._listeners.append(listener)
+    def tell(self, hook: str, name: str, *args: Any) -> None:
+        """Call a method soon, if it has that one."""
+        method = getattr(self.listener, hook, None)
+        if method is not None:
+            who = f"{type(self.listener).__name__}.{hook}"
+            job = partial(_call, who, method, name, args)
+            self.errands.send(name, job, what=who, cluster=name, newest=hook == FAILED)
 
-    def tell(self, hook: str, name: str, *args: Any, only: object = None) -> None:
-        """Call a hook of all of them, or of one.
+
+class Listeners:
+    """Those who listen. For the fleet's thread, but for `start` and `stop`.
+
+    Args:
+        clock: the time.
+
+    Attributes:
+        next_at: when `look` has to be called next.
+    """
+
+    def __init__(self, *, clock: Clock) -> None:
+        self.next_at = math.inf
+        self._clock = clock
+        self._hearers: list[Hearer] = []
+        self._threads: ThreadGroup | None = None
+        self._stopped = False
+
+    def start(self, threads: ThreadGroup) -> None:
+        """Allow threads; before any listener is added."""
+        self._threads = threads
+
+    def stop(self) -> None:
+        """Call nobody any more; what runs goes on to its end."""
+        self._stopped = True  # Before the look at who is there.
+        for hearer in tuple(self._hearers):
+            hearer.errands.stop()
+
+    def __iter__(self) -> Iterator[Hearer]:
+        """Iterate over those that there are."""
+        return iter(self._hearers)
+
+    def add(self, listener: object, view: Callable[[Cluster], Cluster]) -> tuple[Hearer, ...]:
+        """Tell one more; returns it, and nobody if it is known."""
+        if any(hearer.listener is listener for hearer in self._hearers):
+            return ()
+        hearer = Hearer(listener, len(self._hearers), view, clock=self._clock)
+        self._hearers.append(hearer)
+        if self._threads is not None:
+            hearer.errands.start(self._threads)
+        if self._stopped:
+            hearer.errands.stop()
+        return (hearer,)
+
+    def tell(self, hearer: Hearer, hook: str, name: str, *args: Any) -> None:
+        """Call a hook of one of them.
 
         Args:
+            hearer: the one.
             hook: the method.
             name: the cluster's.
             args: of the method.
-            only: the one to call.
         """
-        for listener in self._listeners if only is None else (only,):
-            method = getattr(listener, hook, None)
-            if method is not None:
-                self._errands.send((id(listener), name), partial(_call, listener, method, name, args))
+        hearer.tell(hook, name, *args)
+        self.next_at = min(self.next_at, self._clock.monotonic() + SLOW_SECONDS)
+
+    def look(self, now: float) -> None:
+        """Say who hangs."""
+        if now >= self.next_at:
+            self.next_at = min((hearer.errands.look(now) for hearer in self._hearers), default=math.inf)
 
 
 def listens(listener: object) -> bool:
@@ -88,9 +156,10 @@ def listens(listener: object) -> bool:
     return any(callable(getattr(listener, hook, None)) for hook in (ENGAGED, DRAINING, GONE, FAILED))
 
 
-def _call(listener: object, method: Any, name: str, args: tuple[Any, ...]) -> None:
+def _call(who: str, method: Any, name: str, args: tuple[Any, ...]) -> None:
     try:
         method(*args)
-    except Exception as error:  # noqa: BLE001 - a user's
-        who = f"{type(listener).__name__}.{method.__name__}"
+    except (NotLeader, Stopped) as error:
+        _log.info("%s: %s", who, described(error), cluster=name)
+    except BaseException as error:  # noqa: BLE001 - a user's, also one that exits
         _log.exception_of(error, "%s failed: %s", who, described(error), cluster=name)

@@ -2,51 +2,45 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from kcontroller.multicluster.errands import Errands
-from kcontroller.process.logs import described
+from kcontroller.multicluster.engagement import CHECK_SECONDS
+from kcontroller.process.stop import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from kcontroller.cluster import Cluster
     from kcontroller.multicluster.provider import ClusterSpec
-    from kcontroller.process.threads import ThreadGroup
-
-_LIMIT: Final = 8  # At once; one that hangs ends after `cluster.exchange.REQUEST_SECONDS`, or with its cluster.
+    from kcontroller.process.stop import StopToken
 
 
-class Proofs:
-    """The trials that are under way."""
+@dataclass(slots=True)
+class Proof:
+    """The trial of a configuration for a cluster that is in use.
 
-    def __init__(self) -> None:
-        self._errands = Errands("prove", limit=_LIMIT)
+    Attributes:
+        cluster: goes on with its own meanwhile.
+        spec: has the one to try.
+        same: when it does: whether it leads to the same cluster.
+    """
 
-    def start(self, threads: ThreadGroup) -> None:
-        """Allow threads."""
-        self._errands.start(threads)
+    cluster: Cluster
+    spec: ClusterSpec
+    same: bool = False
 
-    def stop(self) -> None:
-        """Try nothing more."""
-        self._errands.stop()
-
-    def ask(self, cluster: Cluster, spec: ClusterSpec, on_answer: Callable[[str], None]) -> None:
-        """Try a configuration, on a thread of its own.
+    def __call__(self, stop: StopToken) -> str:
+        """Say why the configuration does not do; "" if it does.
 
         Args:
-            cluster: goes on with its own meanwhile.
-            spec: has the one to try.
-            on_answer: called on that thread: with "" if it does, else with why it does not.
+            stop: ends it, as does the end of the cluster.
+
+        Raises:
+            Exception: it does not do.
         """
-        self._errands.send(spec.name, partial(_ask, cluster, spec, on_answer))
-
-
-def _ask(cluster: Cluster, spec: ClusterSpec, on_answer: Callable[[str], None]) -> None:
-    try:
-        cluster.prove(spec.config)
-        why = "" if spec.check is None else spec.check(spec, cluster.leaving)
-    except Exception as error:  # noqa: BLE001 - credentials of users may raise anything
-        why = described(error)
-    on_answer(why)
+        spec = self.spec
+        with stop.child(self.cluster.leaving) as own:
+            self.same = self.cluster.prove(spec.config, stop=own)
+            if spec.check is None:
+                return ""
+            with own.child(deadline=Deadline.after(CHECK_SECONDS, clock=own.clock)) as its_own:
+                return spec.check(spec, its_own)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 Check: TypeAlias = "Callable[[ClusterSpec, StopToken], str]"
 """Looks whether what a spec leads to is what it stands for: "" if so, else why not.
 
-It may wait for the server, until its token is stopped. What it raises is a reason, too.
+It may wait for the server, until its token is stopped: after ten seconds, or when nobody asks any more. What it raises
+is a reason, too.
 """
 
 Identity: TypeAlias = "tuple[str, str, Config, tuple[str, ...] | None]"

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster import Pending
 from kcontroller.errors import ClusterNotFound, ConfigError
-from kcontroller.multicluster.checks import Checks
-from kcontroller.multicluster.errands import Errands
+from kcontroller.multicluster.engagement import CHECK_SECONDS, PROOF_SECONDS
 from kcontroller.multicluster.first_list import FirstList
 from kcontroller.multicluster.fleet import Fleet
+from kcontroller.multicluster.inquiries import Inquiries
 from kcontroller.multicluster.listeners import Listeners
-from kcontroller.multicluster.proofs import Proofs
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import Deadline
 
@@ -28,7 +27,10 @@ if TYPE_CHECKING:
     from kcontroller.process.metrics import Metrics
     from kcontroller.process.threads import ThreadGroup
 
-_HOOK_THREADS: Final = 16  # So many listeners may hang before others wait for them.
+CHECKS: Final = 64
+"""At once, as many as connections are opened by a fleet: a round of five hundred that hang takes a minute."""
+PROOFS: Final = 32
+"""At once."""
 
 _log: Final = Log("kcontroller.multicluster")
 
@@ -65,16 +67,16 @@ class Registry:
         self._engages_hub = self._hub_engaged = engages_hub
         self._patient = patience is not None
         self._first = FirstList(clock=clock, policy=ready_when, patience=patience)
-        self._hooks = Errands("hook", limit=_HOOK_THREADS)
-        self._proofs = Proofs()
-        self._checks = Checks(clock=clock)
+        self._listeners = Listeners(clock=clock)
+        self._proofs = Inquiries("prove", limit=PROOFS, seconds=PROOF_SECONDS, clock=clock)
+        self._checks = Inquiries("check", limit=CHECKS, seconds=CHECK_SECONDS, clock=clock)
         self._fleet = Fleet(
             connect=connect,
             first=self._first,
             clock=clock,
             metrics=metrics,
             on_gone=on_gone,
-            listeners=Listeners(self._hooks),
+            listeners=self._listeners,
             proofs=self._proofs,
             checks=self._checks,
         )
@@ -174,20 +176,21 @@ class Registry:
         with self._lock:
             self._joining -= 1
 
-    def listen(self, listener: object) -> None:
+    def listen(self, listener: object, *, view: Callable[[Cluster], Cluster] = lambda cluster: cluster) -> None:
         """Tell somebody of the clusters that come and go from now on, and of those that are engaged.
 
         Args:
-            listener: has some or all methods of a `ClusterListener`.
+            listener: has some or all methods of a `ClusterListener`; one that is known already changes nothing.
+            view: makes what it is given of a cluster; called on the fleet thread. Must not block.
         """
-        self._fleet.post(lambda: self._fleet.listen(listener))
+        self._fleet.post(lambda: self._fleet.listen(listener, view))
 
     def start(self, threads: ThreadGroup) -> None:
         """Begin: the hub's thread and, unless the hub is all there is, the fleet's."""
         if self._hub is not None:
             self._hub.start(threads)
         if not self._engages_hub:
-            self._hooks.start(threads)
+            self._listeners.start(threads)
             self._proofs.start(threads)
             self._checks.start(threads)
             self._thread = threads.spawn("fleet", "", self._fleet.run)
@@ -202,14 +205,14 @@ class Registry:
             The names of those that are left. The hub's thread belongs to the group that `start` was given.
         """
         deadline = Deadline.after(timeout, clock=self._clock)
-        self._hooks.stop()
-        self._proofs.stop()
+        self._listeners.stop()
         self._fleet.stop()
         if self._hub is not None:
             self._hub.stop()
         if self._thread is not None:
             self._thread.join(deadline.remaining())
         self._checks.stop()
+        self._proofs.stop()
         return tuple(name for each in self._fleet.close() for name in each.join(deadline.remaining()))
 
     # ---- the sink ------------------------------------------------------------------------------------------------

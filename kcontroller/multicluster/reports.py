@@ -12,8 +12,11 @@ from kcontroller.process.logs import Log, described
 from kcontroller.process.repeats import Repeats
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kcontroller.cluster import Cluster
     from kcontroller.multicluster.incarnation import Incarnation
-    from kcontroller.multicluster.listeners import Listeners
+    from kcontroller.multicluster.listeners import Hearer, Listeners
     from kcontroller.multicluster.slots import Slot, Slots
     from kcontroller.multicluster.standings import Standings
     from kcontroller.process.clock import Clock
@@ -39,13 +42,17 @@ class Reports:
         self._metrics = metrics
         self._repeats = Repeats(clock=clock)
 
-    def listen(self, listener: object, slots: Slots) -> None:
+    def listen(self, listener: object, view: Callable[[Cluster], Cluster], slots: Slots) -> None:
         """Tell a listener of every cluster from now on, and of those that are engaged."""
-        self._listeners.add(listener)
+        hearers = self._listeners.add(listener, view)
         for slot in slots:
-            incarnation = slot.incarnation
-            if incarnation is not None and incarnation.told and slot.engagement.state is State.ENGAGED:
-                self._listeners.tell(hooks.ENGAGED, slot.name, incarnation.cluster, only=listener)
+            if slot.incarnation is not None and slot.engagement.state is State.ENGAGED:
+                self._welcome(slot.incarnation, hearers)
+
+    def _welcome(self, incarnation: Incarnation, hearers: Iterable[Hearer]) -> None:
+        for hearer in hearers:
+            cluster = incarnation.told[hearer] = hearer.view(incarnation.cluster)
+            self._listeners.tell(hearer, hooks.ENGAGED, cluster.name, cluster)
 
     def entered(self, slot: Slot, why: str) -> None:
         """It has come to another state."""
@@ -55,8 +62,7 @@ class Reports:
             seconds = self._clock.monotonic() - incarnation.began
             self._metrics.cluster_sync_seconds.labels(slot.name).set(seconds)
             _log.info("engaged", cluster=slot.name, seconds=round(seconds, 3))
-            incarnation.told = True
-            self._listeners.tell(hooks.ENGAGED, slot.name, incarnation.cluster)
+            self._welcome(incarnation, self._listeners)
 
     def failed(self, slot: Slot, why: str, then: str) -> None:
         """Something goes wrong with it."""
@@ -67,11 +73,16 @@ class Reports:
         what = "its new configuration does not work, the one in use goes on" if goes_on else "not engaged"
         say("%s: %s; %s", what, told or why, then, cluster=slot.name)
         if state is not None:
-            self._listeners.tell(hooks.FAILED, slot.name, replace(state, state=slot.engagement.state))
+            state = replace(state, state=slot.engagement.state)
+            for hearer in self._listeners:
+                self._listeners.tell(hearer, hooks.FAILED, slot.name, state)
 
     def overdue(self, slot: Slot) -> None:
-        """Its caches do not fill."""
-        troubles = {} if slot.incarnation is None else slot.incarnation.cluster.troubles()
+        """Its caches do not fill, or nobody has looked at it yet."""
+        if slot.incarnation is None:
+            self.failed(slot, "its check waits for others to end", "it keeps its place")
+            return
+        troubles = slot.incarnation.cluster.troubles()
         why = next((f"{kind}: {text}" for kind, text in troubles.items()), "its first lists are under way")
         self.failed(slot, why, "its informers go on trying")
 
@@ -99,12 +110,12 @@ class Reports:
 
     def leaves(self, incarnation: Incarnation, why: str) -> None:
         """It drains."""
-        if incarnation.told:
-            self._listeners.tell(hooks.DRAINING, incarnation.cluster.name, incarnation.cluster, why)
+        for hearer, cluster in incarnation.told.items():
+            self._listeners.tell(hearer, hooks.DRAINING, cluster.name, cluster, why)
 
     def left(self, incarnation: Incarnation) -> None:
         """It was closed."""
         cluster = incarnation.cluster
         _log.info("left: %s", incarnation.why, cluster=cluster.name)
-        if incarnation.told:
-            self._listeners.tell(hooks.GONE, cluster.name, cluster.name, cluster.uid)
+        for hearer in incarnation.told:
+            self._listeners.tell(hearer, hooks.GONE, cluster.name, cluster.name, cluster.uid)

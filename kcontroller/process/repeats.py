@@ -13,8 +13,12 @@ if TYPE_CHECKING:
 NAMED: Final = 5
 """So many of those that suffer are named; of the next it is said that there are more."""
 
+BY_TURNS: Final = ", and so by turns, which is not said for now"
+"""What to say last of one thing that is well and not well by turns."""
+
 _QUIET_SECONDS: Final = 60.0
 _TEXTS: Final = 1000
+_MORE: Final = " (and so in further clusters, which are not named)"
 
 
 class Repeats:
@@ -24,9 +28,11 @@ class Repeats:
 
     Args:
         clock: the time.
+        more: what follows the text when it is said for the last time.
     """
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, more: str = _MORE) -> None:
+        self._more = more
         self._lock = threading.Lock()
         self._counts: TTLCache[str, int] = TTLCache(_TEXTS, _QUIET_SECONDS, timer=clock.monotonic)
 
@@ -36,4 +42,4 @@ class Repeats:
             count = self._counts[text] = self._counts.get(text, 0) + 1
         if count <= NAMED:
             return text
-        return f"{text} (and so in further clusters, which are not named)" if count == NAMED + 1 else ""
+        return f"{text}{self._more}" if count == NAMED + 1 else ""

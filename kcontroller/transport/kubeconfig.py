@@ -22,22 +22,21 @@ from kcontroller.transport import kubeconfig_entries as entries
 from kcontroller.transport.config import Config
 from kcontroller.transport.exec_plugin import ExecPolicy
 from kcontroller.transport.files import read_file
+from kcontroller.transport.kubeconfig_shape import FROM_ELSEWHERE, LOADER, MANY_CONTEXTS, check_shape
 from kcontroller.transport.proxies import check_proxy, is_loopback, proxy_from_environ
 from kcontroller.transport.urls import normalise_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
     from kcontroller.process.clock import Clock
 
 _log: Final = Log("kcontroller.transport.kubeconfig")
 
-_LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SECTIONS: Final = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _KNOWN_LIMIT: Final = 10
-_DATA_LIMIT: Final = 256 * 1024  # Of data from elsewhere: a tenth of a second to parse.
-_DEPTH_LIMIT: Final = 32
+_SUGGESTION_LIMIT: Final = 50  # A file in which a thousand contexts are wrong is read in no time, too.
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -97,10 +96,7 @@ def load_data(data: bytes, *, source: str, context: str | None, clock: Clock) ->
 
     Whoever wrote it may mean harm, so that its size and depth have a limit, and nothing in it may stand for more.
     """
-    if len(data) > _DATA_LIMIT:
-        msg = f"kubeconfig {source} is larger than {_DATA_LIMIT // 1024} KiB; leave out what its context does not need"
-        raise ConfigError(msg)
-    _check_shape(data, file=source, aliases=False)
+    check_shape(data, FROM_ELSEWHERE, file=source)
     merged = _Merged()
     merged.add(_parse(data, file=source), file=source, folder=None)
     return _build(merged, context=context, policy=ExecPolicy(allow=(), clock=clock))
@@ -118,9 +114,9 @@ def load_contexts(
         wanted: whether to look at the context of a name.
 
     Raises:
-        ConfigError: it is no kubeconfig.
+        ConfigError: it is no kubeconfig, or larger than 4 MiB.
     """
-    _check_shape(data, file=str(path), aliases=True)
+    check_shape(data, MANY_CONTEXTS, file=str(path))
     merged = _Merged()
     merged.add(_parse(data, file=str(path)), file=str(path), folder=path.parent)
     with suppress(OSError):  # It may be gone by now.
@@ -134,30 +130,16 @@ def load_contexts(
     return found
 
 
-def _check_shape(data: bytes, *, file: str, aliases: bool) -> None:
-    """Look at it before it is composed: libyaml's composer overflows the stack at some ten thousand levels."""
-    depth = 0
-    with suppress(yaml.YAMLError, UnicodeError):  # `_parse` finds the words.
-        for event in yaml.parse(data, Loader=_LOADER):
-            if isinstance(event, yaml.AliasEvent) and not aliases:
-                msg = f"kubeconfig {file} holds a YAML alias, which is refused here; write the value out"
-                raise ConfigError(msg)
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEPTH_LIMIT:
-                msg = f"kubeconfig {file} is nested more than {_DEPTH_LIMIT} levels deep; is it the right data?"
-                raise ConfigError(msg)
-
-
 def _parse(data: bytes, *, file: str) -> dict[str, object]:
     try:
-        document = _without_nulls(yaml.load(data, Loader=_LOADER))  # noqa: S506 - one of the safe loaders
+        document = _without_nulls(yaml.load(data, Loader=LOADER))  # noqa: S506 - one of the safe loaders
     except yaml.MarkedYAMLError as error:
         # The parser quotes the text it stumbled over, and that may be a password.
         problem = re.sub(r"['\"].*['\"]", "...", one_line(error.problem or "cannot be parsed"))
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
         msg = f"kubeconfig {file}{line}: not YAML: {problem}; correct the line"
         raise ConfigError(msg) from None
-    except (yaml.YAMLError, ValueError, RecursionError):
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError):
         msg = f"kubeconfig {file}: not YAML, or not UTF-8; is it the right file?"
         raise ConfigError(msg) from None
     if document is None:
@@ -284,8 +266,8 @@ def _listed(known: Iterable[str]) -> str:
     return one_line(", ".join(names[:_KNOWN_LIMIT]) + more) or "none"
 
 
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
+def _suggestion(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1) if len(known) <= _SUGGESTION_LIMIT else ()
     return f", did you mean {close[0]!r}?" if close else ""
 
 

@@ -27,6 +27,7 @@ from kcontroller.transport.credentials import (
 )
 from kcontroller.transport.exec_plugin import ExecCredentials, ExecEntry, ExecPolicy
 from kcontroller.transport.files import WatchedFile, check_certificate, check_key, read_file
+from kcontroller.transport.urls import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +148,9 @@ def tls_of(cluster: ClusterEntry, place: Place, *, clock: Clock) -> TLSConfig:
             msg = f"{place.where}: insecure-skip-tls-verify is refused here; add the certificate-authority-data"
             raise ConfigError(msg)
         _log.warning("%s: insecure-skip-tls-verify is set: anybody on the way can read the credentials", place.where)
+    if cluster.tls_server_name and not is_host(cluster.tls_server_name):
+        msg = f"{place.where}: tls-server-name must be a host name or an address, as the certificate has it; correct it"
+        raise ConfigError(msg)
     return TLSConfig(ca, cluster.tls_server_name, not cluster.insecure_skip_tls_verify, ca_file)
 
 

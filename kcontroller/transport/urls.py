@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
@@ -12,6 +13,9 @@ from kcontroller.process.logs import one_line
 _DEFAULT_PORTS: Final = {"https": 443, "http": 80}
 _LAST_PORT: Final = 65_535
 _HOST: Final = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]")
+_NAME: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?")
+_NAME_LENGTH: Final = 253
+_QUERY: Final = re.compile(r"[?#]")
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~"
 _UNSAFE: Final = re.compile(r"[\x00-\x20\x7f\\]")
 
@@ -26,8 +30,8 @@ def normalise_server(server: str, *, where: str) -> str:
     if "@" in text.partition("?")[0]:
         msg = f"{where}: server must not contain '@'; put user and password into the user entry"
         raise ConfigError(msg)
-    shown = one_line(text[:200])
-    parts, problem = _split(text)
+    shown = one_line(_QUERY.split(text, maxsplit=1)[0][:200])  # A query may hold a token.
+    parts, problem = _split(text, shown)
     if parts is None:
         msg = f"{where}: server {shown!r} {problem}"
         raise ConfigError(msg)
@@ -49,12 +53,21 @@ def normalise_address(address: str, *, where: str) -> str:
     return f"{host}:{int(port)}"
 
 
-def _split(text: str) -> tuple[SplitResult | None, str]:
+def is_host(text: str) -> bool:
+    """Whether it is a host name or an address, without brackets, zone or port."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return len(text) <= _NAME_LENGTH and _NAME.fullmatch(text) is not None
+    return "%" not in text
+
+
+def _split(text: str, shown: str) -> tuple[SplitResult | None, str]:
     """Give the parts of a usable URL, or what is wrong with it."""
     if _UNSAFE.search(text):
         return None, "contains a space, backslash or control character"
     if "://" not in text:
-        return None, f"has no scheme; write https://{one_line(text[:200])}"
+        return None, f"has no scheme; write https://{shown}"
     try:
         parts = urlsplit(text)
         name, port = _host_and_port(parts)

@@ -8,12 +8,15 @@ import logging
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from kcontroller import Key, Object, Reconciler
-from kcontroller.cluster.breaker import BREAKER, CLOSED, OPEN
+from kcontroller.cluster.breaker import BREAKER
+from kcontroller.cluster.circuit import CLOSED, OPEN
 from kcontroller.cluster.suspension import PAUSE_SECONDS
 from kcontroller.embedded.milo import control_plane_path
 from kcontroller.errors import ClusterSuspended, ClusterUnavailable, NotFound
@@ -26,7 +29,7 @@ from kcontroller.transport.credentials import ANONYMOUS
 from tests.integration.projects import CONFIG_MAP, SECOND, Projects, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context, Request
     from kcontroller.multicluster import Sink
@@ -145,6 +148,71 @@ def test_row_53_a_cluster_that_answers_429_slows_down_and_no_other_does(
     assert running.cluster("p1").breaker.state == CLOSED
     busy.remove()
     eventually(lambda: secrets(client, "p1") == 20, within=10.0)
+
+
+@pytest.mark.embedded(milo=WARM)
+def test_row_53_a_cluster_that_answers_429_to_one_request_is_sent_no_other_until_it_said(
+    api_server: EmbeddedServer, proxy: HttpFaultProxy, manager: Managers, projects: Projects
+) -> None:
+    running = projects.watch(manager, Mirror(), config=proxy.config(config_of(api_server)))
+    eventually(lambda: projects.is_engaged("p1") and projects.is_engaged("p2"))
+    p1, p2 = running.cluster("p1"), running.cluster("p2")
+
+    def seconds(work: Callable[[], object]) -> float:
+        began = time.monotonic()
+        work()
+        return time.monotonic() - began
+
+    def write(name: str) -> None:
+        metadata = {"namespace": "default", "name": name}
+        p1.client.apply(Object({"apiVersion": "v1", "kind": "Secret", "metadata": metadata}))
+
+    seconds(lambda: write("warm"))
+    busy = proxy.add(Refuse(429, retry_after=1), project="p1", methods=("PATCH",), times=1)
+    with ThreadPoolExecutor(9) as threads:
+        threads.submit(write, "first")
+        eventually(lambda: busy.hits == 1)
+        writes = [threads.submit(seconds, partial(write, name)) for name in "abcd"]
+        reads = [threads.submit(seconds, lambda: p1.api_reader.list(CONFIG_MAP)) for _ in range(4)]
+        elsewhere = seconds(lambda: p2.api_reader.list(CONFIG_MAP))
+        waits = [each.result(10) for each in (*writes, *reads)]
+
+    assert elsewhere < 0.5
+    assert min(waits) > 0.6, waits
+    assert max(waits) < 3.0, waits
+    assert p1.breaker.state == CLOSED
+
+
+@pytest.mark.embedded(milo=WARM)
+@pytest.mark.parametrize(
+    ("options", "least"),
+    [
+        pytest.param({"cluster_qps": 5.0, "cluster_burst": 1}, 0.8, id="each cluster has a rate"),
+        pytest.param({"qps": 5.0, "burst": 1}, 1.8, id="all have one together"),
+    ],
+)
+def test_row_53_requests_keep_to_a_rate(
+    manager: Managers, projects: Projects, options: dict[str, Any], least: float
+) -> None:
+    running = projects.watch(manager, Mirror(), **options)
+    eventually(lambda: projects.is_engaged("p1") and projects.is_engaged("p2"))
+
+    def read(cluster: str) -> None:
+        for _ in range(5):
+            running.cluster(cluster).api_reader.list(CONFIG_MAP)
+
+    read("p1")  # Nothing is left of the burst.
+    began = time.monotonic()
+    with ThreadPoolExecutor(2) as threads:
+        for each in [threads.submit(read, cluster) for cluster in ("p1", "p2")]:
+            each.result(10)
+    took = time.monotonic() - began
+    assert took >= least
+    if "cluster_qps" in options:
+        assert took < 1.7  # Neither waits for the other.
+        began = time.monotonic()
+        read("")
+        assert time.monotonic() - began < 0.7  # The hub is none of the fleet.
 
 
 @pytest.mark.embedded(milo=WARM)

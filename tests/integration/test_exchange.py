@@ -163,25 +163,48 @@ def test_a_wrong_configuration_leaves_the_one_in_use_and_says_so(
     assert counting.heard == ["engaged one"]
 
 
-def test_another_server_is_listed_and_the_differences_are_told(
+def test_another_way_to_the_same_cluster_is_listed_and_engages_nothing_anew(
     api_server: EmbeddedServer, client: ServerClient, provider: Told, counting: Counting, running: Manager
 ) -> None:
+    client.create(config_map("before"))
+    eventually(lambda: counting.seen["before", "1"])
+    before = running.cluster(NAME)
+    with FaultProxy(api_server.url) as proxy:
+        there = proxy.config(config_of(api_server, user="robot"))
+        provider.say(there)
+        eventually(lambda: before.config == there)
+        client.create(config_map("after", "write"))
+
+        eventually(lambda: counting.seen["after", "written"])
+        eventually(lambda: before.pending() == ())
+        assert running.cluster(NAME) is before
+        assert lists(api_server) == 2
+        assert counting.heard == ["engaged one"]
+        running.stop()
+
+
+def test_another_cluster_under_the_same_name_is_engaged_afresh(
+    api_server: EmbeddedServer, client: ServerClient, provider: Told, counting: Counting, running: Manager
+) -> None:
+    """Its objects were not deleted from the old one, and what was queued of the old one is nothing to it."""
     client.create(config_map("here"))
     eventually(lambda: counting.seen["here", "1"])
     before = running.cluster(NAME)
     with EmbeddedServer() as other:
-        there = config_of(other)
         other.request("POST", "/api/v1/namespaces/default/configmaps", config_map("there", "write").data)
-        provider.say(there)
+        provider.say(config_of(other))
 
-        eventually(lambda: counting.seen["here", ""] and counting.seen["there", "written"])
-        assert running.cluster(NAME) is before
-        assert state(running) is State.ENGAGED
-        assert counting.heard == ["engaged one"]
+        eventually(lambda: counting.seen["there", "written"])
+        assert running.cluster(NAME) is not before
+        assert before.leaving.stopped
+        why = "its new configuration leads to another cluster"
+        eventually(lambda: counting.heard == ["engaged one", f"draining one: {why}", "gone one uid", "engaged one"])
+        assert not counting.seen["here", ""], "a purge tells no deletions"
         put(client, "here", "2")
         other.request("DELETE", "/api/v1/namespaces/default/configmaps/there")
         eventually(lambda: counting.seen["there", ""])
         assert not counting.seen["here", "2"], "nothing is heard of the old one"
+        running.stop()
 
 
 def test_nothing_is_left_of_the_way_that_was_given_up(

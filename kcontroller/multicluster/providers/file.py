@@ -6,13 +6,14 @@ import os
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.errors import ConfigError
+from kcontroller.errors import ConfigError, Stopped
 from kcontroller.multicluster.provider import ClusterSpec
 from kcontroller.multicluster.providers.kubeconfig_files import KubeconfigFiles, names_of
 from kcontroller.multicluster.providers.names import name_problem
 from kcontroller.multicluster.providers.options import Option, ProviderType
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, described
+from kcontroller.process.repeats import BY_TURNS, Repeats
 from kcontroller.process.stop import StopToken
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.transport import kubeconfig
@@ -33,6 +34,7 @@ LOOK_SECONDS: Final = 2.0
 """Between two looks at the files, which take some 5 ms for a thousand of them."""
 
 _STOP_SECONDS: Final = 5.0
+_ALL: Final = "what the files say"
 
 _log: Final = Log("kcontroller.multicluster")
 
@@ -72,11 +74,12 @@ class FileProvider:
             raise ConfigError(msg)
         self._patterns = tuple(contexts) or ("*",)
         self._policy = ExecPolicy(None if exec_allow is None else tuple(exec_allow), environ=os.environ, clock=clock)
-        self._files = KubeconfigFiles(wanted, load=self._load, clock=clock)
         self._stopping = StopToken(clock=clock)
+        self._files = KubeconfigFiles(wanted, load=self._load, stop=self._stopping, clock=clock)
         self._threads = ThreadGroup(on_failure=_note_failure)
         self._told: dict[str, Config] = {}
         self._said: dict[str, str] = {}
+        self._repeats = Repeats(clock=clock, more=BY_TURNS)
 
     def start(self, sink: Sink, *, hub: Cluster | None) -> None:  # noqa: ARG002 - the protocol's
         """Look at the files on a thread of their own, which may be on a disk that hangs."""
@@ -101,6 +104,8 @@ class FileProvider:
                 return
             problems = self._files.problems()
             self._tell(sink, self._usable(problems))
+        except Stopped:
+            return
         except Exception as error:  # noqa: BLE001 - one odd file must not end the looking
             problems = {"": f"the files cannot be looked at: {described(error)}"}
         self._say(problems)
@@ -136,13 +141,13 @@ class FileProvider:
                 sink.present(ClusterSpec(name, config))
 
     def _say(self, problems: dict[str, str]) -> None:
-        """Say each problem once, and when it is over."""
+        """Say each problem once, and when it is over; what comes and goes is said a few times."""
         for place, text in problems.items():
-            if self._said.get(place) != text:
-                _log.warning("%s", text, provider=self.name)
+            if self._said.get(place) != text and (told := self._repeats.told(text)):
+                _log.warning("%s", told, provider=self.name)
         for place in self._said:
-            if place not in problems:
-                _log.info("%s can be used again", place or "what the files say", provider=self.name)
+            if place not in problems and (told := self._repeats.told(f"{place or _ALL} can be used again")):
+                _log.info("%s", told, provider=self.name)
         self._said = problems
 
 

@@ -27,11 +27,12 @@ from kcontroller.multicluster.providers.names import is_subdomain
 from kcontroller.multicluster.providers.options import Option, ProviderType
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, described, one_line, redact
+from kcontroller.process.repeats import BY_TURNS, Repeats
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.transport.loading import config_from_data
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.cache.projection import Entry
     from kcontroller.cache.store import Change
@@ -114,6 +115,7 @@ class KubeconfigProvider:
         self._stopped = False
         self._known: dict[str, tuple[bytes, Config]] = {}
         self._refused: dict[str, str] = {}
+        self._repeats = Repeats(clock=clock, more=BY_TURNS)
 
     def start(self, sink: Sink, *, hub: Cluster | None) -> None:
         """Watch the Secrets on the hub's thread, and read them on one of its own.
@@ -171,7 +173,7 @@ class KubeconfigProvider:
             self._refuse(sink, name, f"Secret {self._namespace}/{name} cannot be read: {type(error).__name__}")
         else:
             if self._refused.pop(name, "") and spec is not None:
-                _log.info("Secret %s/%s can be used again", self._namespace, name, provider=self.name)
+                self._say(_log.info, f"Secret {self._namespace}/{name} can be used again")
             if spec is None:
                 self._known.pop(name, None)
                 sink.absent(name, _GONE)
@@ -183,8 +185,12 @@ class KubeconfigProvider:
         self._known.pop(name, None)
         if self._refused.get(name) != why:
             self._refused[name] = why
-            _log.warning("%s", why, provider=self.name)
+            self._say(_log.warning, why)
         sink.absent(name, why)
+
+    def _say(self, log: Callable[..., None], text: str) -> None:
+        if told := self._repeats.told(text):
+            log("%s", told, provider=self.name)
 
     def _spec_of(self, secret: Entry | None) -> ClusterSpec | None:
         if secret is None or not self._selector.matches(pairs(secret.labels)):
@@ -205,7 +211,7 @@ class KubeconfigProvider:
         if known is not None and known[0] == digest:
             return known[1]
         config = config_from_data(data, source=what, context=self._context or None, clock=self._clock)
-        if problem := refusal(config.server, self._hosts):
+        if problem := refusal(config.server, self._hosts, server_name=config.tls.server_name):
             msg = f"{what}: {problem}"
             raise ConfigError(msg)
         self._known[name] = (digest, config)

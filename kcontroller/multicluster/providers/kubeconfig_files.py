@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import math
 import os
+import re
 import stat
 from collections import Counter
 from dataclasses import dataclass, field
@@ -20,9 +21,10 @@ from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.files import read_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from kcontroller.process.clock import Clock
+    from kcontroller.process.stop import StopToken
     from kcontroller.transport.config import Config
 
 Contexts: TypeAlias = "Mapping[str, Config | ConfigError]"
@@ -32,6 +34,7 @@ RETRY_SECONDS: Final = 30.0
 """A file or context that cannot be used is tried again so often: what it names may be there by then."""
 
 _NAMED: Final = 3
+_RECURSIVE: Final = re.compile(r"(/\*\*)+(?=/|$)")
 _GONE: Final[_Signature] = ()
 
 
@@ -63,21 +66,32 @@ class KubeconfigFiles:
     Args:
         paths: files, folders (the files in them, without those that begin with a dot or end in ``~``) and globs.
         load: makes the contexts of a file's content; raises ConfigError if it is no kubeconfig.
+        stop: ends a look.
         clock: the time.
     """
 
     def __init__(
-        self, paths: Iterable[str], *, load: Callable[[bytes, Path], Contexts], clock: Clock = SYSTEM_CLOCK
+        self,
+        paths: Iterable[str],
+        *,
+        load: Callable[[bytes, Path], Contexts],
+        stop: StopToken,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._paths = tuple(str(Path(path).expanduser().absolute()) for path in paths)
         self._load = load
+        self._stop = stop
         self._clock = clock
         self._files: dict[str, _File] = {}
         self._looked = False
         self._unseen: dict[str, str] = {}
 
     def look(self) -> bool:
-        """Look at every file once; returns whether contexts or problems may be others than before."""
+        """Look at every file once; returns whether contexts or problems may be others than before.
+
+        Raises:
+            Stopped: it was asked to stop in the middle.
+        """
         unseen = self._unseen
         found = self._signatures()
         changed = [self._look_at(path, found.get(path, _GONE)) for path in {*found, *self._files}]
@@ -94,6 +108,7 @@ class KubeconfigFiles:
         return {**self._unseen, **files}
 
     def _look_at(self, path: str, signature: _Signature) -> bool:
+        self._stop.raise_if_stopped()
         known = self._files.setdefault(path, _File())
         settled = signature == known.seen or not self._looked
         known.seen = signature
@@ -131,11 +146,12 @@ class KubeconfigFiles:
         found: dict[str, _Signature] = {}
         for path in self._paths:
             try:
-                files = _files_of(path)
+                files = self._files_of(path)
             except OSError as error:
                 found.update(self._kept(path, error))
                 continue
             for file in files:
+                self._stop.raise_if_stopped()
                 try:
                     signature = _signature(file)
                 except OSError as error:
@@ -146,6 +162,25 @@ class KubeconfigFiles:
             if path not in self._unseen and found.keys().isdisjoint(files) and not _is_folder(path):
                 self._unseen[path] = f"there is no file at {path}; it is looked for again"
         return found
+
+    def _files_of(self, path: str) -> list[str]:
+        if _is_folder(path):
+            with os.scandir(path) as entries:
+                return [entry.path for entry in entries if not entry.name.startswith(".") and entry.name[-1] != "~"]
+        return list(dict.fromkeys(self._matching(path))) if glob.has_magic(path) else [path]
+
+    def _matching(self, pattern: str) -> Iterator[str]:
+        """As ``glob.iglob``, but ``**`` goes through no link: one that leads back has no end."""
+        recursive = _RECURSIVE.search(pattern)
+        if recursive is None:
+            yield from glob.iglob(pattern)  # noqa: PTH207 - pathlib's finds dot files
+            return
+        rest = pattern[recursive.end() :].lstrip("/") or "*"
+        for root in glob.iglob(pattern[: recursive.start()] or "/"):  # noqa: PTH207
+            for folder, folders, _ in os.walk(root):
+                self._stop.raise_if_stopped()
+                folders[:] = [name for name in folders if not name.startswith(".")]
+                yield from self._matching(f"{glob.escape(folder.rstrip('/'))}/{rest}")
 
     def _kept(self, path: str, error: OSError) -> dict[str, _Signature]:
         """What cannot be seen now is not gone: a file, or those of a folder."""
@@ -168,13 +203,6 @@ def names_of(contexts: Mapping[Path, Contexts]) -> dict[str, Config | ConfigErro
             place: f"{prefixes[place[0]]}+{place[1]}" if count[name] > 1 else name for place, name in names.items()
         }
     return {name: contexts[path][context] for (path, context), name in names.items()}
-
-
-def _files_of(path: str) -> list[str]:
-    if _is_folder(path):
-        with os.scandir(path) as entries:
-            return [entry.path for entry in entries if not entry.name.startswith(".") and entry.name[-1] != "~"]
-    return glob.glob(path, recursive=True) if glob.has_magic(path) else [path]  # noqa: PTH207 - pathlib's finds dot files
 
 
 def _is_folder(path: str) -> bool:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster.provider import ClusterSpec, Provider, Sink
+    from kcontroller.multicluster.provider import Check, ClusterSpec, Provider, Sink
 
 SEPARATOR: Final = "."
 """Between the prefix, which has none, and the name: legal wherever a name is, also in an object's name or label."""
@@ -86,7 +86,8 @@ class _Part:
         self._listing = listing
 
     def present(self, spec: ClusterSpec) -> None:
-        self._sink.present(replace(spec, name=f"{self._prefix}{spec.name}"))
+        check = None if spec.check is None else _by_name(spec.name, spec.check)
+        self._sink.present(replace(spec, name=f"{self._prefix}{spec.name}", check=check))
 
     def absent(self, name: str, why: str) -> None:
         self._sink.absent(f"{self._prefix}{name}", why)
@@ -112,6 +113,11 @@ class _Listing:
             is_last = len(self._done) == self._count
         if is_last:
             self._tell()
+
+
+def _by_name(name: str, check: Check) -> Check:
+    """A check knows the cluster by the name that its own provider gave it."""
+    return lambda spec, stop: check(replace(spec, name=name), stop)
 
 
 def _stop(providers: Iterable[Provider]) -> None:

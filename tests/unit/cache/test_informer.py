@@ -626,6 +626,26 @@ def test_a_server_that_went_back_is_followed_with_a_warning(
     assert "went back in time" in caplog.text
 
 
+def test_what_is_of_another_server_is_not_synced_until_that_one_has_listed(
+    informer: Informer, feed: FakeFeed, metrics: Metrics
+) -> None:
+    listener = Listener(informer)
+    stream = synced(informer, feed, pod("a", 5), pod("b", 6), pod("bad", 7))
+    listener.take()
+    informer.renew(elsewhere=True)
+    assert stream.closed
+    assert informer.status == Status(synced=False)
+    feed.stream.end(ConnectFailed("refused"))
+    assert informer.status == Status(synced=False, trouble="refused")
+    feed.advance(2)
+    broken = pod("bad", 7, metadata={"finalizers": "text"})
+    feed.stream.respond().send(line("ADDED", pod("a", 5)), line("ADDED", broken), bookmark(20, mark="true"))
+
+    assert informer.status == Status(synced=True)
+    assert listener.take() == ["unseen b@6", "unseen bad@7", "update a@5->5"], "what cannot be read is of another one"
+    assert value(metrics, "resets_total") == 0
+
+
 def test_what_is_older_than_the_store_is_counted_and_not_told(
     informer: Informer, feed: FakeFeed, metrics: Metrics
 ) -> None:

@@ -19,6 +19,7 @@ from kcontroller.cache.actions import (
     Forget,
     OpenList,
     OpenWatch,
+    Outdate,
     Recovered,
     Replace,
     Skipped,
@@ -136,7 +137,8 @@ class ReflectorModel(RuleBasedStateMachine):
         for action in actions:
             before = self.store.version
             self.act(action)
-            assert self.store.version >= before or (isinstance(action, Replace) and action.reset)
+            back = isinstance(action, Outdate) or (isinstance(action, Replace) and action.reset)
+            assert self.store.version >= before or back
 
     def act(self, action: Action) -> None:
         match action:
@@ -155,7 +157,7 @@ class ReflectorModel(RuleBasedStateMachine):
                 if self.machine.state is State.WAITING:
                     self.without_pause = 0
             case Replace(entries, version, reset, kept):
-                known = (self.store.get(key) for key in kept if not reset)
+                known = (self.store.get(key) for key in kept if not (reset or self.store.outdated))
                 self.store.replace([*entries, *(each for each in known if each)], version, reset=reset)
             case Apply(Upserted(item)):
                 self.store.upsert(item)
@@ -165,6 +167,8 @@ class ReflectorModel(RuleBasedStateMachine):
                 self.store.forget(key, version)
             case Advance(version):
                 self.store.advance(version)
+            case Outdate():
+                self.store.outdate()
             case Skipped() | Dropped() | Troubled() | Recovered():
                 pass
 

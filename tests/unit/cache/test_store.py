@@ -125,6 +125,17 @@ def test_after_a_reset_an_equal_version_proves_nothing(store: Store) -> None:
     assert store.version == 7
 
 
+def test_an_equal_version_of_another_server_proves_nothing(store: Store) -> None:
+    old, now = entry("a", 5), entry("a", 5, spec={"of": "another"})
+    store.replace([old], 100)
+    store.outdate()
+    assert (store.version, store.resets, store.get(old.key)) == (0, 1, old)
+
+    assert list(store.replace([now], 20)) == [Change(old, now)]
+    assert (store.version, store.resets) == (20, 1), "what was written after the change is to be waited for"
+    assert list(store.replace([now], 21)) == []
+
+
 def test_the_version_moves_forward_only_but_for_replace(store: Store) -> None:
     store.advance(10)
     store.advance(4)

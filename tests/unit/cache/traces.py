@@ -27,6 +27,7 @@ from kcontroller.cache.actions import (
     Forget,
     OpenList,
     OpenWatch,
+    Outdate,
     Recovered,
     Replace,
     Skipped,
@@ -154,7 +155,7 @@ def said(action: Action) -> str:
     match action:
         case OpenWatch(target, _) | OpenList(target, _):
             return asked(target)
-        case Close() | Dropped() | Recovered():
+        case Close() | Dropped() | Outdate() | Recovered():
             return type(action).__name__.lower()
         case Timer(seconds):
             return f"timer {seconds:.4g}"
@@ -196,6 +197,8 @@ class Guard:
                     asked_at = self.lists.get(what, -HEALTHY_SECONDS)
                     assert now - asked_at >= HEALTHY_SECONDS, f"asks again for {what!r} without a pause"
                     self.lists[what] = now
+                case Outdate():
+                    self.version = 0
                 case Replace(_, version, reset, _):
                     assert version >= self.version or reset
                     self.version = version

@@ -128,6 +128,15 @@ def test_nothing_of_others_moves_the_cursor(daemon: Answers) -> None:
     assert r"bad\nline\x07" in output
 
 
+def test_json_is_ascii_so_that_nothing_of_others_moves_the_cursor(daemon: Answers) -> None:
+    daemon.page["clusters"] = [row(error="\u009b2J \u202e back")]
+
+    output = run("-o", "json").output
+
+    assert output.isascii()
+    assert json.loads(output)["clusters"][0]["error"] == "\u009b2J \u202e back"
+
+
 def test_it_is_said_that_the_first_list_is_not_complete(daemon: Answers) -> None:
     daemon.page["listed"] = False
 

@@ -130,6 +130,15 @@ def test_json_is_the_explanation_with_its_version(asked: Any) -> None:
     assert found["waiting"][0]["for"] == "backoff"
 
 
+def test_json_is_ascii_so_that_nothing_of_others_moves_the_cursor(asked: Any) -> None:
+    asked.explanations = (msgspec.structs.replace(STUCK, notes=("\u009b2J \u202e back",)),)
+
+    output = run("eu", "Web", "default/web", "-o", "json").output
+
+    assert output.isascii()
+    assert json.loads(output)[0]["notes"] == ["\u009b2J \u202e back"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "query"),
     [

@@ -294,6 +294,19 @@ def test_a_server_that_went_back_in_time_is_news(world: World) -> None:
     assert reads.heard == ["updated"]
 
 
+@pytest.mark.parametrize("version", [3, 5, 200])
+def test_whatever_another_server_has_is_news(world: World, version: int) -> None:
+    reads = world.tracking(5)
+    informer = world.objects.informer(PODS.gvk, A)
+    assert informer is not None
+    informer.renew(elsewhere=True)
+    world.list(version, upto=version + 10)
+    assert reads.heard == ["updated"]
+    world.feed.stream.send(line("MODIFIED", pod("a", version + 20)))
+
+    assert reads.heard == ["updated", "updated"]
+
+
 def test_who_has_closed_hears_nothing(world: World) -> None:
     reads = world.tracking(5)
     reads.close()

@@ -42,6 +42,37 @@ def test_a_write_promises_the_version_of_its_answer(verb: str, subresource: str)
     assert (found[A].version, found[A].uid) == (10, "")
 
 
+class Leaving(Wire):
+    """Writes go to another server before this one answers."""
+
+    def __init__(self, floors: Floors, kind: HeldKind, answer: bytes) -> None:
+        super().__init__(answer)
+        self.floors = floors
+        self.kind = kind
+
+    def write(self, write: Write) -> bytes:
+        self.floors.leave()
+        self.kind.held[0].store.outdate()
+        return super().write(write)
+
+
+def test_the_answer_of_a_server_that_was_left_promises_nothing_and_the_next_write_does() -> None:
+    floors = Floors(clock=VirtualClock(), on_loop_thread=lambda: False, on_stale=lambda: None)
+    kind = HeldKind()
+    late = PromisingWriter(Leaving(floors, kind, dump(document("a", 5000))), floors, kind.showing)  # type: ignore[arg-type]
+    late.write(Write("patch", CONFIG_MAP, A))
+    assert floors._open == {}
+
+    after = PromisingWriter(Wire(dump(document("a", 12))), floors, kind.showing)  # type: ignore[arg-type]
+    after.write(Write("patch", CONFIG_MAP, A))
+    (promise,) = floors._open.values()
+    (informer,) = kind.held
+    informer.store.replace([], 10)
+    assert not promise.kept(A), "the list began before the write"
+    informer.store.advance(12)
+    assert promise.kept(A)
+
+
 def test_a_generated_name_is_that_of_the_answer() -> None:
     found = promised(document("web-x7k2p", 10), verb="create", key=Key("default", ""))
 

@@ -13,7 +13,7 @@ from kcontroller.cache.store import Change
 from kcontroller.cache.subscribers import SLICE
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
-from kcontroller.cluster.breaker import CLOSED
+from kcontroller.cluster.circuit import CLOSED
 from kcontroller.cluster.rails import RailedWriter
 from kcontroller.controller import Reconciler
 from kcontroller.controller.mapping import Mappers
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from kcontroller.api.keys import Key
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Selection, Write
-    from kcontroller.cluster.breaker import State
+    from kcontroller.cluster.circuit import State
     from kcontroller.cluster.rails import Rail
     from kcontroller.controller import Builder, Context, Request, Result
     from kcontroller.controller.controller import Controller

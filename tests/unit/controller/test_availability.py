@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller.cluster.breaker import BREAKER, CLOSED, HALF_OPEN, OPEN
+from kcontroller.cluster.breaker import BREAKER
+from kcontroller.cluster.circuit import CLOSED, HALF_OPEN, OPEN
 from kcontroller.controller.availability import STALE, STALE_SECONDS, Availability
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.workqueue import WorkQueue

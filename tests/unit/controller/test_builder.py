@@ -90,6 +90,7 @@ def test_a_declaration_knows_whether_it_runs_user_code() -> None:
         (lambda builder: builder.for_(POD).owns(POD, predicates=["x"]), "takes a list, .* got str"),
         (lambda builder: builder.for_(POD).options(max_concurrent_reconciles=0), "at least 1, got 0"),
         (lambda builder: builder.for_(POD).options(max_concurrent_reconciles=-1), "at least 1, got -1"),
+        (lambda builder: builder.for_(POD).options(max_per_cluster=0), "max_per_cluster must be at least 1, got 0"),
         (lambda builder: builder.for_(POD).options(reconcile_timeout=-1), "reconcile_timeout must be a number"),
         (lambda builder: builder.for_(POD).options(reconcile_timeout=math.nan), "reconcile_timeout must be a number"),
         (lambda builder: builder.for_(POD).options(backoff=5), "backoff takes a Backoff, such as .*, got 5"),

@@ -7,8 +7,10 @@ import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.api.selectors import LabelSelector
+from kcontroller.cluster.breaker import BREAKER
 from kcontroller.cluster.budgets import BUDGET
 from kcontroller.controller.canary import CANARY, LOOK_SECONDS, Canary
+from kcontroller.controller.pauses import COMMAND
 from kcontroller.controller.trial import State
 from kcontroller.process.metrics import Metrics
 from kcontroller.testing.clock import VirtualClock
@@ -36,7 +38,14 @@ class Fleet:
     def __init__(self) -> None:
         self.clock = VirtualClock()
         self.metrics = Metrics()
-        self.canary = Canary(LabelSelector.parse("tier=canary"), 10 * MINUTES, clock=self.clock, metrics=self.metrics)
+        self.found: list[dict[str, str]] | None = None
+        self.canary = Canary(
+            LabelSelector.parse("tier=canary"),
+            10 * MINUTES,
+            clock=self.clock,
+            metrics=self.metrics,
+            found=lambda: self.found,
+        )
         self.widget = self.new("widget")
 
     def new(self, name: str) -> FakeController:
@@ -152,10 +161,7 @@ def test_without_a_canary_nothing_is_released_and_that_is_said(
 
     assert fleet.holds("eu")
     said = [each["msg"] for each in records() if each["level"] == "warning"]
-    assert said == [
-        "no canary is at work any more: 2 other clusters stay held back",
-        "no cluster with labels tier=canary is at work: 2 other clusters stay held back",
-    ]
+    assert said == ["at work in no cluster with the labels tier=canary: widget; 2 other clusters stay held back"] * 4
 
 
 def test_labels_make_a_canary_and_unmake_it(fleet: Fleet) -> None:
@@ -186,3 +192,110 @@ def test_the_time_begins_when_every_controller_works(fleet: Fleet) -> None:
     fresh.advance(1)
     assert not fresh.holds("eu")
     assert not fresh.holds("eu", leader)
+
+
+# ---- who counts ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("holder", [BREAKER, COMMAND])
+def test_a_canary_that_is_paused_or_not_reached_proves_nothing(fleet: Fleet, holder: str) -> None:
+    fleet.widget.queue.pause("canary-1", holder=holder)
+    fleet.advance(60)
+    assert (fleet.canary.state, fleet.holds("eu")) == (State.WAITING, True)
+
+    fleet.widget.queue.resume("canary-1", holder=holder)
+    fleet.advance(0)
+    fleet.advance(9)
+    assert fleet.holds("eu")
+    fleet.advance(1)
+    assert not fleet.holds("eu")
+
+
+def test_one_canary_that_rests_does_not_stop_the_others(fleet: Fleet) -> None:
+    fleet.engage("canary-2")
+    fleet.widget.queue.pause("canary-1", holder=BREAKER)
+    fleet.advance(9)
+    fleet.advance(1)
+
+    assert not fleet.holds("eu")
+
+
+def test_every_controller_must_have_worked_in_a_canary(
+    fleet: Fleet, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    gadget = fleet.new("gadget")
+    for name, labels in (("canary-1", {"tier": "canary"}), ("eu", {})):
+        cluster: Any = FakeCluster(name, labels=labels)
+        fleet.canary.engage(gadget, cluster)  # Its first lists do not end, for a new right is missing, say.
+    fleet.canary.start(gadget)
+    fleet.advance(60)
+    assert (fleet.canary.state, fleet.holds("eu", gadget)) == (State.WAITING, True)
+    lacks = "at work in no cluster with the labels tier=canary: gadget; 2 other clusters stay held back"
+    assert lacks in [each["msg"] for each in records()]
+
+    fleet.canary.synced(gadget, "canary-1")
+    fleet.advance(10)
+    assert not fleet.holds("eu", gadget)
+
+
+def test_a_first_list_that_ends_when_its_cluster_has_left_counts_nowhere(fleet: Fleet) -> None:
+    fleet.canary.leave(fleet.widget, "canary-1")
+    fleet.canary.synced(fleet.widget, "canary-1")
+    cluster: Any = FakeCluster("canary-1", labels={"tier": "canary"})
+    fleet.canary.engage(fleet.widget, cluster)
+    fleet.advance(60)
+
+    assert (fleet.canary.state, fleet.holds("eu")) == (State.WAITING, True)
+
+
+def test_what_nobody_tries_again_does_not_hold_the_others_for_good(
+    fleet: Fleet, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    fleet.ended("canary-1", failed=True)
+    fleet.advance(5)
+    fleet.advance(9)
+    assert fleet.canary.state is State.FAILING
+    fleet.advance(1)
+    assert (fleet.canary.state, fleet.holds("eu")) == (State.CLEAN, True)
+    said = "widget failed on canary-1:a, and nobody tries it again: from now on it does not count"
+    assert said in [each["msg"] for each in records() if each["level"] == "warning"]
+
+    fleet.advance(10)
+    assert not fleet.holds("eu")
+
+
+def test_what_is_tried_again_holds_the_others_until_it_goes_well(fleet: Fleet) -> None:
+    fleet.widget.queue.add(Request("canary-1", "", "a"))
+    fleet.ended("canary-1", failed=True)
+    for _ in range(100):
+        fleet.advance(10)
+
+    assert (fleet.canary.state, fleet.holds("eu")) == (State.FAILING, True)
+
+
+@pytest.mark.parametrize(
+    ("found", "remedy"),
+    [
+        ([{"tier": "other"}, {}], "label those that are to go first, or start without canaries"),
+        ([{}, {}], "no cluster has any labels, so start without canaries if the provider gives none"),
+    ],
+)
+def test_labels_that_no_cluster_has_are_said_when_the_first_list_has_ended_and_now_and_then(
+    records: Callable[[], list[dict[str, Any]]], found: list[dict[str, str]], remedy: str
+) -> None:
+    fresh = Fleet()
+    fresh.engage("eu")
+    fresh.canary.start(fresh.widget)
+    fresh.advance(1)
+    assert not records(), "not all are listed"
+
+    fresh.found = found
+    for _ in range(22):
+        fresh.advance(1)
+    text = f"no cluster has the labels tier=canary: 1 other cluster stays held back; {remedy}"
+    assert [(each["level"], each["msg"]) for each in records()] == [("warning", text)] * 3
+
+    fresh.found = [{"tier": "canary"}]
+    fresh.engage("canary-1")
+    fresh.advance(10)
+    assert not fresh.holds("eu")

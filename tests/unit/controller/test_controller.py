@@ -618,6 +618,23 @@ def test_a_controller_has_as_many_workers_as_it_says(host: FakeHost, cluster: Fa
     assert {f"kc-worker-scripted-{number}" for number in range(4)} <= set(host.threads.alive())
 
 
+def test_a_cluster_has_no_more_workers_than_one_may_have_also_where_it_is_alone(
+    host: FakeHost, cluster: FakeCluster
+) -> None:
+    controller = engaged(
+        host, lambda builder: builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=8, max_per_cluster=2)
+    )
+    cluster.tell(CONFIG_MAP, *(added(entry(name)) for name in "abcd"))
+    cluster.synced()
+    queue, taken = controller.queue, []
+    while (item := queue.get(timeout=0)) is not None:
+        queue.let_others(item)
+        taken.append(item)
+    assert len(taken) == 2
+    queue.done(taken[0], Outcome.forget())
+    assert queue.get(timeout=0) is not None
+
+
 def test_the_options_of_retries_reach_the_queue(host: FakeHost, cluster: FakeCluster) -> None:
     """The first retry waits the backoff's 2 s, the second one 10 s for its turn, at one in ten seconds."""
     controller = engaged(

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller.controller import Controller, controller
+from kcontroller.controller import Controller, controller, inlet
 from kcontroller.controller.inlet import Retellings
 from kcontroller.workqueue import Outcome
 from tests.unit.controller.fakes import CONFIG_MAP, FakeCluster, FakeHost, Scripted, added, entry
@@ -57,6 +57,49 @@ def test_a_source_that_has_stopped_is_asked_nothing(sources: list[Any]) -> None:
     retellings.joined("north")
 
     assert sources[0].asked == []
+
+
+def test_those_that_stop_take_nobody_elses_names_along(sources: list[Any]) -> None:
+    retellings = Retellings()
+    for each in sources:
+        retellings.names(each, "north")
+    retellings.names(sources[0], "south")
+    retellings.forget(sources[0])
+    retellings.joined("south")
+    retellings.joined("north")
+    retellings.forget(sources[1])
+
+    assert [each.asked for each in sources] == [[], ["again"]]
+
+
+def test_of_the_names_of_clusters_that_never_come_only_so_many_are_kept(
+    sources: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inlet, "_NAMES", 2)
+    retellings = Retellings()
+    for name in ("north", "south", "north", "east"):
+        retellings.names(sources[0], name)
+    for name in ("south", "north", "east"):
+        retellings.joined(name)
+    retellings.forget(sources[0])
+
+    assert sources[0].asked == ["again", "again"]
+
+
+def test_what_a_stop_costs_does_not_grow_with_the_names_of_others(sources: list[Any]) -> None:
+    class Counted(FakeRetelling):
+        looked_up = 0
+
+        def __hash__(self) -> int:
+            self.looked_up += 1
+            return id(self)
+
+    retellings, counted = Retellings(), Counted()
+    for number in range(100):
+        retellings.names(sources[0], f"c{number}")
+    retellings.forget(counted)  # type: ignore[arg-type]
+
+    assert counted.looked_up <= 2
 
 
 def test_a_cluster_that_joins_has_room(sources: list[Any]) -> None:

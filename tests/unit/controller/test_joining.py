@@ -46,6 +46,35 @@ def test_a_function_that_fails_is_asked_again(host: FakeHost) -> None:
     assert scripted.calls == [Request("north", "", "a")]
 
 
+def test_what_is_named_in_a_cluster_that_joins_later_is_asked_for_again(host: FakeHost) -> None:
+    asked: list[str] = []
+
+    def peer(cluster: Any) -> list[Request]:
+        asked.append(cluster.name)
+        peers = {"north": "south", "south": "east", "east": "north"}
+        return [Request(peers[cluster.name], "", f"of {cluster.name}")]
+
+    scripted = joined(host, lambda builder: builder.watches_clusters(peer))
+    (made,) = host.controllers
+    eventually(lambda: asked == ["north"])
+    dropped = host.metrics.registry.get_sample_value
+    eventually(lambda: dropped("kcontroller_dropped_requests_total", {"controller": "scripted"}) == 1)
+    host.known["south"] = FakeCluster("south")
+    made.engage(host.known["south"])  # type: ignore[arg-type]
+    scripted.wait_for_calls(1)
+    assert scripted.calls == [Request("south", "", "of north")]
+
+    made.disengage("south")
+    eventually(lambda: asked.count("south") == 2)
+    host.known["east"] = FakeCluster("east")
+    made.engage(host.known["east"])  # type: ignore[arg-type]
+    scripted.wait_for_calls(2)
+    eventually(lambda: host.mappers.idle)
+
+    assert scripted.calls[1:] == [Request("north", "", "of east")]
+    assert sorted(asked) == ["east", "north", "north", "south", "south"], "south, which has left, is not asked again"
+
+
 def test_each_request_is_queued_once_and_the_predicates_of_all_sources_count(host: FakeHost) -> None:
     def to(_cluster: Any) -> list[Key]:
         return [Key("", "a"), Key("", "a"), Key("", "b")]

@@ -72,3 +72,44 @@ def test_what_fails_after_the_release_holds_nothing_back_again() -> None:
     assert not trial.failed(A, "a failed", 11.0)
     assert not trial.left(FIRST, 12.0)
     assert trial.state is State.RELEASED
+
+
+def test_every_controller_must_be_at_work_in_a_canary() -> None:
+    trial = Trial(10.0)
+    trial.expects("widget", 0.0)
+    trial.expects("gadget", 0.0)
+    assert not trial.joined(FIRST, 0.0)
+    assert (trial.state, trial.missing) == (State.WAITING, ("gadget",))
+
+    assert trial.failed(A, "a failed", 1.0)
+    assert trial.state is State.FAILING
+    assert trial.passed(A, 2.0)
+    assert trial.state is State.WAITING
+
+    assert trial.joined(("gadget", "two"), 5.0)
+    assert (trial.state, trial.missing, trial.due) == (State.CLEAN, (), 15.0)
+
+    assert trial.expects("late", 6.0)
+    assert (trial.state, trial.missing) == (State.WAITING, ("late",))
+
+
+def test_what_nobody_tries_again_counts_for_the_time_of_a_trial() -> None:
+    trial = Trial(10.0)
+    trial.joined(FIRST, 0.0)
+    trial.failed(A, "a failed", 1.0)
+    assert trial.failing == (A,)
+    assert not trial.given_up(A, 2.0)
+    assert not trial.given_up(A, 11.9)
+    assert trial.given_up(A, 12.0)
+    assert (trial.state, trial.failing, trial.due) == (State.CLEAN, (), 22.0)
+
+
+def test_what_was_given_up_and_fails_again_is_as_new() -> None:
+    trial = Trial(10.0)
+    trial.joined(FIRST, 0.0)
+    trial.failed(A, "a failed", 1.0)
+    trial.given_up(A, 2.0)
+    trial.failed(A, "a failed", 11.0)
+
+    assert not trial.given_up(A, 20.9)
+    assert trial.given_up(A, 30.9)

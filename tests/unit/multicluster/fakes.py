@@ -25,6 +25,8 @@ def spec(name: str = "p1", uid: str = "1", *, server: str = "https://milo.test")
 
 
 class FakeCluster:
+    opens_connections = True
+
     def __init__(self, wanted: ClusterSpec) -> None:
         self.name = wanted.name
         self.spec = wanted
@@ -39,9 +41,12 @@ class FakeCluster:
         self.trouble: dict[str, str] = {}
         self.may_end = threading.Event()
         self.fails: Exception | None = None
-        self.unfit: Exception | None = None
+        self.unfit: BaseException | None = None
         self.proving: threading.Event | None = None
         self.proved: list[str] = []
+        self.same = True
+        self.proof_stops: list[StopToken] = []
+        self.heeds = True
         self._end = threading.Event()
 
     def start(self, threads: ThreadGroup) -> None:
@@ -56,12 +61,15 @@ class FakeCluster:
         self.fails = error
         self._end.set()
 
-    def prove(self, config: Config) -> None:
-        if self.proving is not None:
-            self.proving.wait(10)
+    def prove(self, config: Config, *, stop: StopToken) -> bool:
+        self.proof_stops.append(stop)
+        while self.proving is not None and not self.proving.wait(0.001):
+            if self.heeds:
+                stop.raise_if_stopped()
         self.proved.append(config.server)
         if self.unfit is not None:
             raise self.unfit
+        return self.same
 
     def adopt(self, config: Config) -> None:
         self.config = config

@@ -27,7 +27,15 @@ from kcontroller.multicluster.actions import (
     Relabel,
     State,
 )
-from kcontroller.multicluster.engagement import DRAIN_SECONDS, ENGAGEMENT, SYNC_SECONDS, Engagement
+from kcontroller.multicluster.engagement import (
+    CHECK_SECONDS,
+    DRAIN_SECONDS,
+    ENGAGEMENT,
+    PATIENCE_SECONDS,
+    PROOF_SECONDS,
+    SYNC_SECONDS,
+    Engagement,
+)
 from kcontroller.process.backoff import Backoff
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
@@ -80,6 +88,8 @@ def step(machine: Engagement, event: str, now: float) -> list[Action]:
             return machine.absent(rest[0], now)
         case "failed":
             return machine.failed(int(rest[0]), rest[1], now)
+        case "begun":
+            return machine.begun(int(rest[0]), float(rest[1]), now)
         case "tick":
             return machine.tick(now)
         case _:
@@ -256,19 +266,30 @@ class EngagementModel(RuleBasedStateMachine):
         self.do(actions)
 
     @precondition(lambda self: self.world.proofs)
-    @rule(data=st.data(), works=st.booleans())
-    def proof_ends(self, data: st.DataObject, *, works: bool) -> None:
+    @rule(data=st.data(), outcome=st.sampled_from(["works", "leads to another", "fails"]))
+    def proof_ends(self, data: st.DataObject, outcome: str) -> None:
         """Any proof that was asked for; also twice, and too late."""
         generation = data.draw(st.sampled_from(list(self.world.proofs)))
-        if works:
+        if outcome == "works":
             self.world.proved = self.world.proofs[generation]
             actions = self.machine.proved(generation, self.now)
             assert all(isinstance(action, Adopt) for action in actions)
+        elif outcome == "leads to another":
+            actions = self.machine.another(generation, self.now)
+            assert [type(action) for action in actions] in ([], [Announce, Drain]), "nothing of it may be taken over"
         else:
             actions = self.machine.failed(generation, "x", self.now)
             assert all(isinstance(action, Failed) for action in actions), "what is in use goes on"
         self.do(actions)
         self.world.proved = None
+
+    @precondition(lambda self: self.world.asked)
+    @rule(data=st.data())
+    def question_begins(self, data: st.DataObject) -> None:
+        """What a connection or a proof asks of others; also twice, and too late."""
+        generation = data.draw(st.sampled_from([*self.world.asked, *self.world.proofs]))
+        seconds = PROOF_SECONDS if generation in self.world.proofs else CHECK_SECONDS
+        assert self.machine.begun(generation, seconds, self.now) == []
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 10.0, 40.0]))
     def time_passes(self, seconds: float) -> None:
@@ -293,8 +314,9 @@ class EngagementModel(RuleBasedStateMachine):
     def what_waits_has_an_end(self) -> None:
         longest = {
             State.DISCOVERED: PLAIN.cap,
+            State.CONNECTING: SYNC_SECONDS,
             State.SYNCING: SYNC_SECONDS,
-            State.ENGAGED: PLAIN.cap,
+            State.ENGAGED: PROOF_SECONDS + PATIENCE_SECONDS,
             State.DRAINING: DRAIN_SECONDS,
         }.get(self.machine.state, -math.inf)
         may_wait = self.machine.state not in {State.DISCOVERED, State.DRAINING}

@@ -460,6 +460,24 @@ def test_one_that_does_not_work_leaves_the_one_in_use_and_says_so_until_it_works
     assert len(cluster.proved) == 2
 
 
+def test_one_that_leads_to_another_cluster_is_engaged_afresh_when_the_old_one_has_left(fleet: FakeFleet) -> None:
+    member, listener = FakeMember(), FakeListener()
+    fleet.registry.join(member)
+    fleet.registry.listen(listener)
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.made[0].same = False
+    fleet.registry.present(spec(server="https://other.test"))
+
+    eventually(lambda: len(fleet.made) == 2)
+    assert fleet.state() is State.ENGAGED
+    assert [each.config.server for each in fleet.made] == ["https://milo.test/p1", "https://other.test/p1"]
+    assert [each.stops for each in fleet.made] == [1, 0]
+    assert member.asked == ["engage p1", "disengage p1", "engage p1"]
+    why = "its new configuration leads to another cluster"
+    eventually(lambda: listener.of() == ["engaged 1", f"draining 1: {why}", "gone 1", "engaged 1"])
+
+
 def test_proofs_that_hang_hold_up_neither_the_fleet_nor_each_other(fleet: FakeFleet) -> None:
     for number in range(3):
         fleet.registry.present(spec(f"p{number}"))

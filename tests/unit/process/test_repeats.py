@@ -13,6 +13,12 @@ def test_the_first_few_are_named_then_that_there_are_more_then_nobody() -> None:
     assert told[NAMED:] == ["the server is away (and so in further clusters, which are not named)", "", ""]
 
 
+def test_what_is_said_when_it_is_enough_may_be_chosen() -> None:
+    repeats = Repeats(clock=VirtualClock(), more="; enough")
+
+    assert [repeats.told("one") for _ in range(NAMED + 2)] == ["one"] * NAMED + ["one; enough", ""]
+
+
 def test_texts_are_counted_apart() -> None:
     repeats = Repeats(clock=VirtualClock())
     for _ in range(NAMED + 1):

@@ -323,8 +323,8 @@ def test_a_file_whose_entries_share_one_another_is_read_in_no_time(path: Path) -
         ("a: &a [*a]", "holds a YAML alias"),
         ("[" * 100_000, "is nested more than 32 levels deep"),
         ("#" * 300_000, "is larger than 256 KiB"),
-        ("x: [" + "1," * 10_000 + "]", "holds more than 10000 YAML events"),
-        ("x: [" + "{}," * 5_000 + "]", "holds more than 10000 YAML events"),
+        ("x: [" + "1," * 10_000 + "]", "holds more than 10000 values"),
+        ("x: [" + "{}," * 10_000 + "]", "holds more than 10000 values"),
         ("x: 1" + ":0" * 1_000, "holds a number of more than 256 characters"),
         ("x: 1" + ":0" * 1_000 + ".5", "holds a number of more than 256 characters"),
         ("x: !!int '1" + ": 0" * 1_000 + "'", "holds a number of more than 256 characters"),
@@ -343,8 +343,8 @@ def test_a_number_that_is_too_large_is_refused(path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("#" * 5 * 2**20, "is larger than 4 MiB"),
-        ("x: [" + "1," * 100_000 + "]", "holds more than 100000 YAML events"),
+        ("#" * 5 * 2**20, "is larger than 4096 KiB"),
+        ("x: [" + "1," * 100_000 + "]", "holds more than 100000 values"),
     ],
 )
 def test_a_file_of_many_contexts_has_a_limit_too(path: Path, text: str, complaint: str) -> None:
@@ -352,9 +352,20 @@ def test_a_file_of_many_contexts_has_a_limit_too(path: Path, text: str, complain
         load_contexts(text.encode(), path, policy=ExecPolicy(environ=ENVIRON), wanted=lambda _: True)
 
 
+def test_a_thousand_contexts_whose_user_is_elsewhere_are_told_in_no_time(path: Path) -> None:
+    content = document()
+    content["users"] = [{"name": f"user-{number:04}", "user": {}} for number in range(1_000)]
+    content["contexts"] = [
+        {"name": f"c{number}", "context": {"cluster": "kind", "user": f"user-{number:04}x"}} for number in range(1_000)
+    ]
+    found = load_contexts(json.dumps(content).encode(), path, policy=ExecPolicy(environ=ENVIRON), wanted=lambda _: True)
+
+    assert "names the user 'user-0007x', which is not there; it has: user-0000, " in str(found["c7"])
+
+
 @pytest.mark.parametrize("name", ["a\nb", "127.0.0.1:22", "h/x", "me@h", "*.h", "[::1]", "::1%lo", "a b", "h" * 254])
 def test_a_tls_server_name_that_is_no_host_is_refused(path: Path, name: str) -> None:
-    with pytest.raises(ConfigError, match='^cluster "kind" in .*: tls-server-name must be a host name or an address'):
+    with pytest.raises(ConfigError, match=r'^cluster "kind" in .*: tls-server-name must be a host name or an address'):
         load(path, document(cluster={"tls-server-name": name}))
 
 

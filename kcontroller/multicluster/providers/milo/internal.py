@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from urllib.parse import unquote
 
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.providers.milo.kinds import PROJECT_UID, ProjectControlPlane
@@ -86,7 +87,8 @@ class Internal:
         templates = self.templates()
         if not templates["endpoint"].tells_apart:
             shown = one_line(str(templates["endpoint"]))
-            msg = f"{_option('endpoint')}: {shown!r} is the same for all projects; write {{name}} or {{uid}} into it"
+            problem = "may be the same for several projects; write {name} or {uid} into it"
+            msg = f"{_option('endpoint')}: {shown!r} {problem}"
             raise ConfigError(msg)
         self.config({name: template.sample for name, template in templates.items()}, self.credentials or ANONYMOUS)
 
@@ -115,7 +117,7 @@ class Internal:
     def endpoints(self, hub: Config) -> Hosts:
         """See `Mode`."""
         if not self.hub_credentials:
-            return Hosts(self, hub.server, self.templates())
+            return Hosts(self, hub, self.templates())
         tls = self.tls or (TLSConfig() if self.ca_file else replace(hub.tls, server_name=""))
         if not tls.verify:
             msg = f"{_SOURCE}: the hub's credentials do not go to hosts that nobody verifies; give a CA for them"
@@ -174,12 +176,12 @@ class Hosts:
 
     Attributes:
         mode: how they are reached.
-        hub: the URL of the hub, which is none of them.
+        hub: how the hub is reached, which is none of them.
         templates: those of the mode.
     """
 
     mode: Internal
-    hub: str
+    hub: Config
     templates: Mapping[str, Template]
 
     def config_of(self, values: Values) -> Config:
@@ -191,10 +193,25 @@ class Hosts:
             config = self.mode.config(texts, credentials)
         except ConfigError as error:
             raise Unfit(str(error)) from error
-        if config.server == self.hub:
+        if _leads_to(config, self.hub):
             msg = f"it would be reached at {config.server}, which is the hub"
             raise Unfit(msg)
         return config
+
+
+def _leads_to(config: Config, hub: Config) -> bool:
+    """Whether a URL is that of the hub, or of a root above it: its server answers there for others than a project."""
+    path, above = _segments_of(hub), _segments_of(config)
+    return _host_of(config) == _host_of(hub) and path[: len(above)] == above
+
+
+def _host_of(config: Config) -> tuple[str, str]:
+    name, _, port = config.host.rpartition(":")
+    return name.rstrip("."), port
+
+
+def _segments_of(config: Config) -> list[str]:
+    return [each for each in unquote(config.base_path).split("/") if each]
 
 
 def _option(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from kcontroller.api.codec import gvk_of
 from kcontroller.cache.projection import pairs
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from kcontroller.multicluster.providers.milo.admission import Admission
     from kcontroller.multicluster.providers.milo.endpoints import Endpoints, Mode
 
+Address: TypeAlias = tuple[str, str]
+"""A URL, and where to connect to instead of where its host leads."""
+
 _SHOWN: Final = 128
 
 _log: Final = Log("kcontroller.multicluster")
@@ -31,6 +34,7 @@ class _Told(NamedTuple):
 
     uid: str
     labels: tuple[str, ...]
+    address: Address
 
 
 class Projects:
@@ -38,6 +42,9 @@ class Projects:
 
     A Project that is being emptied changes ten times a second. Nothing that changes nothing is told, and no more is
     done for it than to look.
+
+    No two are told of with one address, or the objects of one project would be taken for those of the other. Who came
+    first keeps it; who wants it too is looked at again when it is free.
 
     Args:
         sink: told.
@@ -69,6 +76,8 @@ class Projects:
         self._check = check
         self._call_later = call_later
         self._told: dict[str, _Told] = {}
+        self._owners: dict[Address, str] = {}
+        self._waiting: dict[str, tuple[Address, Entry]] = {}  # For an address that another one has.
         self._unready: dict[str, Stoppable] = {}
         self._refused: dict[str, str] = {}
         self._first: dict[str, bool] | None = {}  # Until all are listed: whether each is to be worked on.
@@ -78,6 +87,7 @@ class Projects:
         name = change.entry.name
         if change.new is None:
             self._refused.pop(name, None)
+            self._waiting.pop(name, None)
             self._leave(name, self._gone)
         else:
             self._look_at(change.new)
@@ -101,6 +111,7 @@ class Projects:
         return f"its {self._gvk.kind} is gone{f', or does not match {selector} any more' if selector else ''}"
 
     def _look_at(self, entry: Entry) -> None:
+        self._waiting.pop(entry.name, None)
         told = self._told.get(entry.name)
         admitted = told is not None and told.uid == entry.uid
         objection = self._admission.objection(entry, admitted=admitted)
@@ -121,11 +132,21 @@ class Projects:
         except Unfit as error:
             self._refuse(entry.name, str(error))
             return
+        address = config.server, config.resolve
+        owner = self._owners.get(address, entry.name)
+        if owner != entry.name:
+            self._waiting[entry.name] = address, entry
+            self._refuse(entry.name, f"it would be reached at {config.server}, as {one_line(owner)} is already")
+            return
         source = Source(self._gvk.api_version, self._gvk.kind, entry.name, entry.namespace, entry.uid)
         spec = ClusterSpec(entry.name, config, uid, tuple(labels.items()), source, check=self._check)
         self._refused.pop(entry.name, None)
-        self._told[entry.name] = _Told(entry.uid, entry.labels)
+        before = self._told.get(entry.name)
+        self._told[entry.name] = _Told(entry.uid, entry.labels, address)
+        self._owners[address] = entry.name
         self._sink.present(spec)
+        if before is not None and before.address != address:
+            self._free(before.address)
 
     def _refuse(self, name: str, why: str) -> None:
         self._leave(name, why)
@@ -135,8 +156,15 @@ class Projects:
 
     def _leave(self, name: str, why: str) -> None:
         self._end_grace(name)
-        if self._told.pop(name, None) is not None:
+        told = self._told.pop(name, None)
+        if told is not None:
             self._sink.absent(name, why)
+            self._free(told.address)
+
+    def _free(self, address: Address) -> None:
+        del self._owners[address]
+        for entry in [entry for wanted, entry in self._waiting.values() if wanted == address]:
+            self._look_at(entry)
 
     # ---- not ready for a moment ----------------------------------------------------------------------------------
 

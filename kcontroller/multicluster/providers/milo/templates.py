@@ -95,8 +95,8 @@ class Template:
 
     @property
     def tells_apart(self) -> bool:
-        """Whether it is another text for another project."""
-        return any(isinstance(part, _Field) and part.name != "namespace" for part in self._parts)
+        """Whether it has what no two projects share; any of them may have the labels and the namespace of another."""
+        return any(isinstance(part, _Field) and part.name in ("name", "uid") for part in self._parts)
 
     @property
     def sample(self) -> str:

@@ -11,6 +11,7 @@ from kcontroller.errors import ConfigError
 from kcontroller.multicluster.providers.file import FileProvider
 from kcontroller.multicluster.providers.kubeconfig import KubeconfigProvider
 from kcontroller.multicluster.providers.kubeconfig_files import RETRY_SECONDS
+from kcontroller.process.repeats import BY_TURNS, NAMED
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
 from kcontroller.testing.providers import Told
@@ -87,6 +88,40 @@ def test_a_glob_may_go_through_folders(world: Callable[..., World], tmp_path: Pa
     (tmp_path / "x" / "y").mkdir(parents=True)
     (tmp_path / "x" / "y" / "one.yaml").write_text(contexts("deep"))
     assert world("**/*.yaml", one=contexts("a")).names == ["deep"]
+
+
+def test_a_glob_through_folders_follows_no_link_and_so_ends(world: Callable[..., World], tmp_path: Path) -> None:
+    folder = tmp_path / "k[1]"
+    (folder / "in" / "deep").mkdir(parents=True)
+    (folder / "in" / ".hidden").mkdir()
+    for name in ("in/deep/a", "in/.hidden/b", "c"):
+        (folder / f"{name}.yaml").write_text(contexts(name[-1]))
+    for name in ("self", "again", "in/up"):
+        (folder / name).symlink_to(folder)
+    (folder / "d.yaml").symlink_to(folder / "in" / "deep" / "a.yaml")
+
+    assert world("k[[]1]/**/*.yaml").names == ["a.yaml+a", "c", "d.yaml+a"]
+    assert world("k[[]1]/**").names == ["a.yaml+a", "c", "d.yaml+a"]
+    assert world("k*/**/**/deep/**/*.yaml").names == ["a"]
+
+
+def test_it_ends_in_the_middle_of_a_look(world: Callable[..., World], monkeypatch: pytest.MonkeyPatch) -> None:
+    made = world()
+    read: list[Path] = []
+
+    def load(_data: bytes, path: Path) -> dict[str, Any]:
+        read.append(path)
+        made.provider._stopping.stop()
+        return {}
+
+    for name in ("one", "two", "three"):
+        made.replace(name, contexts(name))
+    made.look()
+    monkeypatch.setattr(made.provider._files, "_load", load)
+    made.look()
+
+    assert len(read) == 1
+    assert made.told.said == []
 
 
 def test_a_file_that_two_paths_name_is_read_once(world: Callable[..., World]) -> None:
@@ -170,6 +205,19 @@ def test_half_a_file_leaves_what_was_there_and_is_said_once(
     made.look(2)
     assert made.names == ["a", "b", "c"]
     assert caplog.messages[-1] == f"{made.folder / 'one'} can be used again"
+
+
+def test_a_file_that_is_fit_and_unfit_by_turns_is_no_flood_of_lines(
+    world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = world("one", one=contexts("a"))
+    for number in range(40):
+        made.replace("one", contexts("a") if number % 2 else "nonsense")
+        made.look(2)
+
+    assert len(caplog.records) == 2 * (NAMED + 1)
+    assert caplog.records[-1].getMessage().endswith(f"/one can be used again{BY_TURNS}")
 
 
 def test_a_context_that_cannot_be_used_harms_no_other_and_is_tried_again(

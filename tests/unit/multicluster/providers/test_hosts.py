@@ -35,6 +35,21 @@ from kcontroller.multicluster.providers.hosts import HostPattern, refusal
         "metadata.google.internal",
         "metadata",
         "instance-data.ec2.internal",
+        "metadata.goog",
+        "localhost4",
+        "localhost6",
+        "localhost4.localdomain4",
+        "localhost6.localdomain6",
+        "host.docker.internal",
+        "[::127.0.0.1]",
+        "[::a9fe:a9fe]",
+        "[::ffff:0:127.0.0.1]",
+        "[64:ff9b:1::a9fe:a9fe]",
+        "[64:ff9b:1:a9fe:a9:fe00::]",
+        "[2001:0:7f00:1::]",
+        "[2001:0:a00:1::80ff:fffe]",
+        "[fd20:ce::254]",
+        "[fd00:ec2::23]",
     ],
 )
 def test_this_machine_its_link_and_metadata_services_are_refused_unless_they_are_named(host: str) -> None:
@@ -50,12 +65,24 @@ def test_this_machine_its_link_and_metadata_services_are_refused_unless_they_are
         "192.168.1.1",
         "[fd00::1]",
         "[64:ff9b::a00:1]",
+        "[::ffff:0:10.0.0.1]",
+        "[2001:0:a00:1::]",
+        "[2001:db8::1]",
         "kubernetes.default.svc",
         "localhost.example.com",
     ],
 )
 def test_everything_else_may_be_reached(host: str) -> None:
     assert refusal(f"https://{host}/prefix", ()) == ""
+
+
+@pytest.mark.parametrize("host", ["inside.example.com", "10.0.0.1"])
+def test_another_name_in_the_certificate_needs_a_host_that_is_named(host: str) -> None:
+    problem = refusal(f"https://{host}", (), server_name="kubernetes")
+
+    assert problem.startswith("tls-server-name is refused here")
+    assert problem.endswith("remove it, or name the host in allow-hosts")
+    assert refusal(f"https://{host}", [HostPattern.of(host)], server_name="kubernetes") == ""
 
 
 @pytest.mark.parametrize(
@@ -80,6 +107,8 @@ def test_everything_else_may_be_reached(host: str) -> None:
         ("[::1]:6443", "[::1]:6443", True),
         ("fd00::/8", "[fd12::1]", True),
         ("fd00::/8", "10.0.0.1", False),
+        ("[2001:db8::/32]:6443", "[2001:db8::1]:6443", True),
+        ("[2001:db8::1]", "[2001:db8::1]", True),
         ("*.1", "10.0.0.1", False),
         ("*", "10.0.0.1", True),
         ("*:6443", "api.example.com:6443", True),
@@ -93,7 +122,11 @@ def test_a_pattern_allows_what_it_names_and_nothing_else(pattern: str, host: str
 
 
 @pytest.mark.parametrize(
-    "text", ["", "https://a", "a/b", "*.*.com", "a b", "10.0.0.1/8", "127.1", "ex*mple.com", "[::1"]
+    "text",
+    [
+        *("", "https://a", "a/b", "*.*.com", "a b", "10.0.0.1/8", "127.1", "ex*mple.com", "[::1"),
+        *("a:0", "a:65536", "a:99999", "a:٤٤٣", "a:" + "1" * 5_000, "2001:db8::1:6443", "::1", "fd00::/8:6443"),
+    ],
 )
 def test_what_is_no_pattern_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is no host; write api\.example\.com"):

@@ -10,6 +10,7 @@ from kcontroller.cache.store import Change
 from kcontroller.cluster import Source
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.providers.kubeconfig import KubeconfigProvider
+from kcontroller.process.repeats import NAMED
 from kcontroller.testing.polling import eventually
 from kcontroller.testing.providers import Told
 from kcontroller.transport.config import Config
@@ -171,6 +172,7 @@ def test_another_key_and_context_may_be_named(world: Callable[..., World]) -> No
         (kubeconfig(cluster={"insecure-skip-tls-verify": True}), "insecure-skip-tls-verify is refused here"),
         (kubeconfig(cluster={"server": "http://east.test"}), "server http://east.test is refused here; use https"),
         (kubeconfig(cluster={"server": "https://169.254.169.254"}), "169.254.169.254 is this machine, its link or"),
+        (kubeconfig(cluster={"tls-server-name": "kubernetes"}), "tls-server-name is refused here"),
         ("nonsense", "must be a mapping with clusters, contexts and users"),
         ("", "is empty"),
     ],
@@ -186,6 +188,20 @@ def test_what_is_more_than_data_is_refused_in_one_line_and_once(
     assert "Secret fleet/east" in why(said)
     assert made.told.specs == []
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [why(said)]
+
+
+def test_a_secret_that_is_fit_and_unfit_by_turns_is_no_flood_of_lines(
+    world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = world()
+    for number in range(1, 61):
+        said = made.see(secret(text="nonsense" if number % 2 else None, version=str(number)))
+
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(said) == 60
+    assert len(lines) == 2 * (NAMED + 1)
+    assert lines[-1] == "Secret fleet/east can be used again, and so by turns, which is not said for now"
 
 
 def test_a_secret_without_the_key_is_told_with_those_that_it_has(world: Callable[..., World]) -> None:

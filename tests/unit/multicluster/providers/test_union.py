@@ -9,6 +9,7 @@ from kcontroller.errors import ConfigError
 from kcontroller.multicluster import ClusterSpec, State
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.multicluster.providers.union import MultiProvider
+from kcontroller.process.stop import StopToken
 from kcontroller.testing.providers import MemoryProvider, Told
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
@@ -44,6 +45,24 @@ def test_names_have_the_prefix_and_everything_else_stays() -> None:
     (found,) = told.specs
     assert (found.name, found.uid, found.labels, found.weight) == ("one.x.y", "u", (("a", "b"),), 3)
     assert told.said == ["one.x.y", "(listed)", "one.x.y: gone"]
+
+
+def test_a_check_hears_of_the_cluster_by_the_name_that_its_provider_gave_it() -> None:
+    asked: list[str] = []
+
+    def check(spec: ClusterSpec, _stop: StopToken) -> str:
+        asked.append(spec.name)
+        return f"{spec.config.server} is another"
+
+    told = Told()
+    checked = ClusterSpec("p1", spec().config, check=check)
+    MultiProvider({"a": MemoryProvider(checked, spec("p2"))}).start(told, hub=None)
+
+    found = told.clusters["a.p1"]
+    assert found.check is not None
+    assert found.check(found, StopToken()) == f"{found.config.server} is another"
+    assert asked == ["p1"]
+    assert told.clusters["a.p2"].check is None
 
 
 def test_the_same_name_in_two_of_them_is_two_clusters() -> None:

@@ -106,11 +106,32 @@ def test_the_environment_decides_of_the_proxy_for_each_host(monkeypatch: pytest.
     assert config_of(Internal.like(replace(HUB, proxy="http://said.test:1"))).proxy == "http://said.test:1"
 
 
-def test_no_control_plane_is_the_hub() -> None:
-    mode = Internal(credentials=OURS, endpoint="https://{name}.test")
+@pytest.mark.parametrize(
+    ("endpoint", "name"),
+    [
+        ("https://{name}.test", "infra"),
+        ("https://{name}.test.:443/", "infra"),
+        ("https://{name}.test//", "infra"),
+        ("https://infra.test/{name}", "apis"),
+        ("https://infra.test/%61pis/{name}/v1", "acme"),
+        ("https://infra.test/apis//{name}/v1/control-plane", "acme"),
+    ],
+)
+@pytest.mark.parametrize("hub", ["https://infra.test", "https://Infra.test."])
+def test_no_control_plane_is_the_hub_or_leads_to_its_root(endpoint: str, name: str, hub: str) -> None:
+    mode = Internal(hub_credentials=True, endpoint=endpoint)
+    url = f"{hub}/apis/acme/v1/control-plane"
 
-    with pytest.raises(Unfit, match=r"it would be reached at https://infra\.test, which is the hub"):
-        config_of(mode, Values("infra", "", "", {}))
+    with pytest.raises(Unfit, match=r"it would be reached at https://infra\.test.*, which is the hub"):
+        config_of(mode, Values(name, "", "", {}), replace(HUB, server=url))
+
+
+@pytest.mark.parametrize("endpoint", ["https://infra.test/{name}", "https://infra.test:6443", "https://other.test"])
+def test_a_control_plane_may_be_beside_the_hub_or_below_it(endpoint: str) -> None:
+    mode = Internal(credentials=OURS, endpoint=f"{endpoint}/{{name}}")
+
+    for url in ("https://infra.test/p", "https://infra.test"):
+        assert config_of(mode, hub=replace(HUB, server=url)).server.startswith(endpoint.partition("{")[0])
 
 
 @pytest.mark.parametrize(
@@ -125,7 +146,11 @@ def test_no_control_plane_is_the_hub() -> None:
         ),
         (
             {"credentials": OURS, "endpoint": "https://milo.local"},
-            "is the same for all projects; write {name} or {uid}",
+            "may be the same for several projects; write {name} or {uid}",
+        ),
+        (
+            {"credentials": OURS, "endpoint": "https://{labels[cell]}.{namespace}.local"},
+            "may be the same for several projects; write {name} or {uid}",
         ),
         ({"credentials": OURS, "endpoint": "https://{name}.a b"}, "contains a space"),
         ({"credentials": OURS, "endpoint": "https://u@{name}"}, "must not contain '@'"),

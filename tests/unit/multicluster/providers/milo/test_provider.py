@@ -310,6 +310,54 @@ def test_a_label_that_becomes_unfit_lets_the_cluster_go(caplog: pytest.LogCaptur
     assert [record.getMessage() for record in caplog.records] == [f"a ProjectControlPlane is left out: {why}"]
 
 
+CELL = Internal(credentials=ANONYMOUS, endpoint="https://{labels[a]}-{name}.{labels[b]}.test")
+
+
+def test_two_projects_never_share_a_server(caplog: pytest.LogCaptureFixture) -> None:
+    told = Told(MiloProvider(CELL), kind=ProjectControlPlane)
+    first, second = plane("y", labels={"a": "x", "b": "z"}), plane("x-y", labels={"a": "x", "b": "z"})
+    told.see(first, second, plane("c-x-y", labels={"a": "d", "b": "z"}))
+    assert told.said == ["y u1", "x-y u1", "c-x-y u1"]
+
+    theirs = plane("x-y", labels={"a": "d-c", "b": "z"})
+    told.see(theirs, theirs)
+    why = "it would be reached at https://d-c-x-y.z.test, as c-x-y is already"
+    assert told.said[3:] == [f"x-y: {why}"]
+    assert [record.getMessage() for record in caplog.records] == [f"a ProjectControlPlane is left out: {why}"]
+
+
+@pytest.mark.parametrize("how", ["gone", "elsewhere"])
+def test_a_server_that_becomes_free_goes_to_who_wanted_it(how: str) -> None:
+    told = Told(MiloProvider(CELL), kind=ProjectControlPlane)
+    told.see(plane("y", labels={"a": "x-w", "b": "z"}))
+    for name, label in (("w-y", "x"), ("x-w-y", "")):
+        told.see(plane(name, labels={"a": label, "b": "z"}))
+    assert told.said == ["y u1"]
+
+    if how == "gone":
+        told.lose("y")
+    else:
+        told.see(plane("y", labels={"a": "v", "b": "z"}))
+    assert told.said[-1] == "w-y u1"
+    assert told.specs[-1].config.server == "https://x-w-y.z.test"
+
+
+def test_who_does_not_want_a_server_any_more_does_not_get_it() -> None:
+    told = Told(MiloProvider(CELL), kind=ProjectControlPlane)
+    told.see(plane("y", labels={"a": "x-w", "b": "z"}), plane("w-y", labels={"a": "x", "b": "z"}))
+    told.lose("w-y")
+    told.lose("y")
+
+    assert told.said[-1].startswith("y: ")
+
+
+def test_one_address_may_serve_several_names() -> None:
+    mode = Internal(credentials=ANONYMOUS, resolve="10.0.0.1:443")
+    told = Told(MiloProvider(mode), kind=ProjectControlPlane)
+
+    assert told.see(plane("p1"), plane("p2")) == ["p1 u1", "p2 u1"]
+
+
 @pytest.mark.parametrize("where", ["hub", "server"])
 @pytest.mark.parametrize(
     "path", [control_plane_path("p1"), "/projects/p1/control-plane", "/projects/p1/control-plane/x"]

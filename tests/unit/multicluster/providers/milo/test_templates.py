@@ -113,7 +113,7 @@ def test_no_value_changes_what_stands_around_it(name: str, uid: str, port: str) 
     [
         ("https://{name}", True),
         ("https://x/{uid}", True),
-        ("https://{labels[a]}", True),
+        ("https://{labels[a]}", False),
         ("https://{namespace}", False),
         ("https://x", False),
     ],
