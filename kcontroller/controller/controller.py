@@ -316,7 +316,8 @@ class Controller:
             self._canary.start(self)
         pool.start()
         self._host.watchdog.watch(pool.look)
-        self._host.watchdog.watch(self._availability.look)
+        if self._many_clusters:  # One that is alone takes workers from nobody.
+            self._host.watchdog.watch(self._availability.look)
         with self._lock:
             self._started = True
             waiting, self._waiting = tuple(self._waiting), []
