@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
-
 from benchmarks.kcontroller_side import WRITTEN, Seen, synced
 from kcontroller import Manager, ManagerOptions, Reconciler, load_config
 from kcontroller.multicluster import ClusterSpec
@@ -40,7 +38,7 @@ class Contexts:
 
     def __init__(self, kubeconfig: Path) -> None:
         """Read it."""
-        document = yaml.load(kubeconfig.read_bytes(), yaml.CSafeLoader)
+        document = json.loads(kubeconfig.read_bytes())
         contexts = {each["name"]: each["context"] for each in document["contexts"]}
         del contexts[document["current-context"]]
         # One reading for all contexts of a server and user.

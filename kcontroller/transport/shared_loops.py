@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import weakref
 from collections.abc import Hashable
 from dataclasses import replace
 from functools import partial
@@ -70,9 +69,8 @@ class SharedLoops:
         self._silence = silence
         self._probe_timeout = probe_timeout
         self._lock = threading.Lock()
-        self._own: dict[_Endpoint, weakref.WeakSet[StreamLoop]] = {}
+        self._own: dict[_Endpoint, int] = {}  # Loops that work.
         self._shared: dict[_Endpoint, list[_Carrier]] = {}
-        self._sweep_at = 16
         self._numbers = itertools.count(1)
 
     def loop(self, config: Config, *, name: str, metrics: Metrics | None) -> StreamLoop | LoopShare:
@@ -83,10 +81,11 @@ class SharedLoops:
         """
         endpoint = endpoint_of(config)
         with self._lock:
-            self._sweep()
-            if self._takes_own(endpoint):
-                loop = StreamLoop(config, name=name, metrics=metrics, clock=self._clock)
-                self._own.setdefault(endpoint, weakref.WeakSet()).add(loop)
+            own = self._own.get(endpoint, 0)
+            if own < self._limits[0]:
+                ended = partial(self._end_own, endpoint)
+                loop = StreamLoop(config, name=name, metrics=metrics, clock=self._clock, on_stop=ended)
+                self._own[endpoint] = own + 1
                 return loop
             carrier = self._carrier(endpoint, config)
             share = LoopShare(
@@ -107,15 +106,11 @@ class SharedLoops:
             carrier.shares.add(share)
             return share
 
-    def _takes_own(self, endpoint: _Endpoint) -> bool:
-        loops = self._own.get(endpoint, ())
-        return len(loops) < self._limits[0] or sum(not loop.stopped for loop in loops) < self._limits[0]
-
-    def _sweep(self) -> None:
-        """Forget endpoints, and with them credentials, whose clusters have all left; now and then."""
-        if len(self._own) >= self._sweep_at:
-            self._own = {key: loops for key, loops in self._own.items() if not all(loop.stopped for loop in loops)}
-            self._sweep_at = 2 * len(self._own) + 16
+    def _end_own(self, endpoint: _Endpoint) -> None:
+        with self._lock:
+            self._own[endpoint] -= 1
+            if not self._own[endpoint]:
+                del self._own[endpoint]  # With the credentials in it.
 
     def _carrier(self, endpoint: _Endpoint, config: Config) -> _Carrier:
         carriers = self._shared.setdefault(endpoint, [])

@@ -99,11 +99,6 @@ class LoopShare:
         """Whether the caller is the thread of the loop."""
         return self._loop.on_loop_thread
 
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopped
-
     def observe(self, observer: Observer) -> None:
         """Have someone hear how streams begin; before `start`."""
         self._tenant.observer = _Guarded(observer, self.fail)

@@ -61,6 +61,7 @@ class StreamLoop:
         probe_timeout: seconds the probe may take.
         gate: how many loops of the process may connect at once.
         roams: whether it carries tenants alone; then its probes lead to where one of them is.
+        on_stop: called once, by the first `stop`.
 
     Attributes:
         name: see above.
@@ -78,6 +79,7 @@ class StreamLoop:
         probe_timeout: float = 10.0,
         gate: ConnectGate = CONNECTING,
         roams: bool = False,
+        on_stop: Callable[[], None] | None = None,
     ) -> None:
         """Open nothing yet; raises ConfigError if libcurl or a header is unfit."""
         self.name = name
@@ -85,6 +87,8 @@ class StreamLoop:
         self._clock = clock
         self._probe_timeout = probe_timeout
         self._roams = roams
+        self._on_stop = on_stop
+        self._stop_lock = threading.Lock()
         self._gate = gate
         self._place: Place | None = None
         self._multi: Multi | None = None
@@ -104,11 +108,6 @@ class StreamLoop:
     def on_loop_thread(self) -> bool:
         """Whether the caller is the thread inside `run`."""
         return self._thread == threading.get_ident()
-
-    @property
-    def stopped(self) -> bool:
-        """Whether `stop` was called."""
-        return self._stopping
 
     def observe(self, observer: Observer) -> None:
         """Have someone hear how streams begin; before `run`."""
@@ -137,9 +136,13 @@ class StreamLoop:
 
     def stop(self) -> None:
         """End `run` at once. Any thread, also before `run` and more than once."""
+        with self._stop_lock:
+            told, self._on_stop = self._on_stop, None
         self._stopping = True
         self._own.close()
         self._wake()
+        if told is not None:
+            told()
 
     def call(self, function: Callable[[], None]) -> None:
         """Run a function on the loop thread soon, in the order of the calls; dropped after `stop`. Any thread."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, quote, urlsplit
 
@@ -90,6 +91,7 @@ def _host_and_port(parts: SplitResult) -> tuple[str, int | None]:
     return (f"[{name}]" if ":" in name else name), parts.port
 
 
+@lru_cache(maxsize=4096)
 def host_of(server: str) -> str:
     """Give ``host:port`` of a server in normal form, the port always there."""
     parts = urlsplit(server)
@@ -97,6 +99,7 @@ def host_of(server: str) -> str:
     return f"{name}:{port or _DEFAULT_PORTS[parts.scheme]}"
 
 
+@lru_cache(maxsize=4096)
 def base_path_of(server: str) -> str:
     """Give the path of a server in normal form, without trailing slash."""
     return urlsplit(server).path

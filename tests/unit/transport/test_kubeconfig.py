@@ -434,3 +434,16 @@ def test_no_secret_reaches_a_repr_an_error_or_the_log(path: Path, caplog: pytest
             shown += [str(error), repr(error), *traceback.format_exception(error)]
     assert len(shown) > 20
     assert canary not in "".join(shown) + caplog.text
+
+
+def test_json_is_read_as_the_yaml_that_it_is(path: Path) -> None:
+    text = json.dumps(document(user={"token": "t", "exec": None}))
+    path.write_text(text)
+    assert load_config(kubeconfig=str(path)).credentials.authorization() == "Bearer t"
+
+
+def test_what_only_begins_like_json_is_read_as_yaml(path: Path) -> None:
+    text = yaml.safe_dump(document(user={"token": "t"}), default_flow_style=True)
+    assert text.startswith("{")
+    path.write_text(text)
+    assert load_config(kubeconfig=str(path)).credentials.authorization() == "Bearer t"
