@@ -309,6 +309,7 @@ class Controller:
             tally=self._tally,
             threads=threads,
             lends=self._many_clusters,
+            hurry=self._host.watchdog.hurry,
         )
         self._pool = pool
         if self._canary is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-import sysconfig
 import traceback
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
 _OURS: Final = f"{Path(__file__).parents[1]}{os.sep}"
-_INSTALLED: Final = tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in ("purelib", "platlib"))
-# Installed packages may lie in the folder of the standard library, so they are looked for first.
-_STANDARD: Final = (*(f"{sysconfig.get_path(name)}{os.sep}" for name in ("stdlib", "platstdlib")), "<frozen ")
+_FROZEN: Final = "<frozen "
 
 
 def place_of_error(error: BaseException) -> str:
@@ -43,6 +41,14 @@ def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
 
 
 def _rank(name: str) -> int:
-    if name.startswith(_INSTALLED):
+    # Installed packages may lie in the folder of the standard library, so they are looked for first.
+    if name.startswith(_folders("purelib", "platlib")):
         return 1
-    return 2 if name.startswith(_STANDARD) else 0
+    return 2 if name.startswith((_FROZEN, *_folders("stdlib", "platstdlib"))) else 0
+
+
+@cache
+def _folders(*names: str) -> tuple[str, ...]:
+    import sysconfig  # noqa: PLC0415 - most processes never ask, and it reads how Python was built
+
+    return tuple(f"{sysconfig.get_path(name)}{os.sep}" for name in names)

@@ -18,6 +18,7 @@ from kcontroller.controller.places import place_of_thread
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import OVERDUE
 from kcontroller.workqueue.entry import NEVER
+from kcontroller.workqueue.paces import LAG_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,13 +34,13 @@ GRACE_SECONDS: Final = 1.0
 UNLIMITED_SECONDS: Final = 300.0
 """After so long one without a time-out counts as stuck. It keeps its worker, since nobody said when it has to end."""
 
-LEND_SECONDS: Final = 0.1
-"""A reconcile that takes longer may be one of a cluster that is slower than the others."""
+LOOK_SECONDS: Final = 0.1
+"""Between two looks at a pool that lends, while something runs."""
 
 LENT: Final = 64
 """So many workers may be replaced in a fleet, where that is more than there are: a few bad clusters hold some each."""
 
-_IDLE_SECONDS: Final = 0.25  # Between two looks at a pool that lends, while nothing runs.
+_IDLE_SECONDS: Final = 0.25  # The same while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
 _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
 
@@ -73,7 +74,7 @@ class Seat:
 
     Attributes:
         number: of the worker.
-        run: its reconcile; set by the worker alone.
+        run: its reconcile.
         thread: the worker's identity, as ``threading.get_ident`` has it.
         surplus: its worker should end.
     """
@@ -86,6 +87,12 @@ class Seat:
         self.run: Run | None = None
         self.thread = 0
         self.surplus = False
+
+    def begin(self, run: Run) -> None:
+        """Take note that a reconcile begins."""
+        self.run = run
+        if self._pool.lends:
+            self._pool.begun(run.began)
 
     def end(self, run: Run) -> None:
         """Take note that the reconcile has returned."""
@@ -102,6 +109,7 @@ class WorkerPool:
 
     Attributes:
         lock: guards the seats.
+        lends: whether workers are replaced, too, that slow clusters hold while others wait; see `WorkQueue.set_aside`.
 
     Args:
         name: the controller's.
@@ -111,8 +119,8 @@ class WorkerPool:
         queue: where they take their items from.
         tally: counts what is late, and what is stuck.
         threads: where they run.
-        lends: whether workers are replaced, too, that degraded clusters hold beyond their quarter; see
-            `WorkQueue.set_aside`.
+        lends: see the attribute.
+        hurry: has `look` called at once.
     """
 
     def __init__(
@@ -126,6 +134,7 @@ class WorkerPool:
         tally: Tally,
         threads: ThreadGroup,
         lends: bool = False,
+        hurry: Callable[[], None],
     ) -> None:
         self._name = name
         self._work = work
@@ -140,7 +149,9 @@ class WorkerPool:
         self._hired = 0
         self._stuck = 0
         self._away = 0
-        self._lends = lends
+        self.lends = lends
+        self._hurry = hurry
+        self._look_at = -NEVER  # Nobody is to hurry before the first look.
         self._spares = max(size, LENT) if lends else size
         self._started = False
 
@@ -169,21 +180,33 @@ class WorkerPool:
             runs = [seat.run for seat in self._seats]
         return tuple(run.item.request for run in runs if run is not None and run.stuck)
 
+    def begun(self, now: float) -> None:
+        """Look soon if that was the last free worker: should those that lag hold all of them, others wait for it."""
+        if self._look_at > now + 2 * LAG_SECONDS and not self._queue.has_idle_workers:
+            self._look_at = now
+            self._hurry()
+
     def look(self, now: float) -> float:
         """Do what is due about the reconciles that run, and say when to look again; for the `Watchdog`."""
         with self.lock:
             running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
         # One that begins after this look has so much time at least.
         latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
-        if self._lends:
-            latest = min(latest, now + (LEND_SECONDS if running else _IDLE_SECONDS))
         times = [latest, *(self._see(seat, run, now) for seat, run in running)]
         if self._started and not self._replace():
             times.append(now + _AGAIN_SECONDS)
-        return min(times)
+        if self.lends:
+            times.append(now + self._interval(busy=bool(running)))
+        self._look_at = min(times)
+        return self._look_at
+
+    def _interval(self, *, busy: bool) -> float:
+        if not busy:
+            return _IDLE_SECONDS
+        return LOOK_SECONDS if self._queue.has_idle_workers else LAG_SECONDS
 
     def _see(self, seat: Seat, run: Run, now: float) -> float:
-        if self._lends and not run.aside and now >= run.began + LEND_SECONDS:
+        if self.lends and now >= run.began + LAG_SECONDS:
             self._lend(seat, run)
         if self._timeout and not run.late:
             if now < run.began + self._timeout:
@@ -198,7 +221,7 @@ class WorkerPool:
     def _lend(self, seat: Seat, run: Run) -> None:
         if self._queue.set_aside(run.item):
             with self.lock:
-                if seat.run is run:
+                if seat.run is run and not run.aside:
                     run.aside = True
                     self._away += 1
 

@@ -1,6 +1,6 @@
 """One thread that looks after work whose time may be over, since nothing else moves while a thread hangs.
 
-Those who work pay nothing for it, since nobody tells it anything: each look says when the next one is due, and what
+Those who work pay nothing for it, since nobody need tell it anything: each look says when the next one is due, and what
 begins after a look has its time before it.
 """
 
@@ -34,7 +34,7 @@ class Watchdog:
         self._clock = clock
         self._changed = threading.Condition()
         self._looks: tuple[Look, ...] = ()
-        self._stopped = False
+        self._stopped = self._hurries = False
 
     def start(self, threads: ThreadGroup) -> None:
         """Start to look."""
@@ -46,6 +46,12 @@ class Watchdog:
             self._looks = (*self._looks, look)
             self._changed.notify_all()
 
+    def hurry(self) -> None:
+        """Look now, not when the next look is due."""
+        with self._changed:
+            self._hurries = True
+            self._changed.notify_all()
+
     def stop(self) -> None:
         """Look no more."""
         with self._changed:
@@ -54,9 +60,9 @@ class Watchdog:
 
     def _run(self) -> None:
         while not self._stopped:
-            looks = self._looks
+            looks, self._hurries = self._looks, False
             now = self._clock.monotonic()
             due = min((look(now) for look in looks), default=now + _LONGEST)
             with self._changed:
-                if looks is self._looks and not self._stopped:
+                if looks is self._looks and not (self._stopped or self._hurries):
                     self._clock.wait(self._changed, min(_LONGEST, max(0.0, due - self._clock.monotonic())))

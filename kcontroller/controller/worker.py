@@ -187,7 +187,8 @@ class Worker:
         reads = Reads(self._dependencies, item.request)
         guard = self._host.guard if self._declared.needs_leader_election else None
         terms = Terms(self._name, stop, deadline, guard, reads, self._declared.holdings, rails)
-        seat.run = run = Run(item, began, stop, named)
+        run = Run(item, began, stop, named)
+        seat.begin(run)
         try:
             verdict, error = self._judge(item, cluster, stop, terms)
         finally:

@@ -19,6 +19,9 @@ SLOW_SECONDS: Final = 0.1
 TIMES: Final = 8.0
 LOOK_SECONDS: Final = 0.1
 """Between two comparisons: each costs a look at every cluster."""
+LAG_SECONDS: Final = 0.02
+"""An item that is longer in work, and `TIMES` the median, lags: nothing is wrong with its cluster yet, but others need
+not wait for it; see `WorkQueue.set_aside`."""
 
 _WEIGHT: Final = 0.3  # Of the last item in the moving average.
 
@@ -28,11 +31,13 @@ class Paces:
 
     Attributes:
         look_at: when the next comparison is due.
+        lag: seconds after which an item lags, as of the last comparison.
     """
 
     def __init__(self) -> None:
         """Know of no cluster."""
         self.look_at = -math.inf
+        self.lag = LAG_SECONDS
         self._seconds: dict[str, float] = {}
         self._slow: set[str] = set()
 
@@ -54,7 +59,8 @@ class Paces:
             if age > seconds.get(cluster, 0.0):
                 seconds[cluster] = age
         median = sorted(seconds.values())[(len(seconds) - 1) // 2] if seconds else 0.0
-        bound = max(SLOW_SECONDS, TIMES * median)
+        self.lag = max(LAG_SECONDS, TIMES * median)
+        bound = max(SLOW_SECONDS, self.lag)
         slow = {name for name, one in seconds.items() if one > (bound / 2 if name in self._slow else bound)}
         changes = {name: name in slow for name in slow ^ self._slow}
         self._slow = slow

@@ -191,16 +191,25 @@ class WorkQueue(QueueView[R]):
                 self._wake()
 
     def set_aside(self, item: Item[R]) -> bool:
-        """As `abandon`, for an item of a degraded cluster, as long as those have more in work than their quarter.
+        """Say whether another worker should take the place of this item's, which a cluster holds that is slow.
 
-        They may have begun before anybody knew. Returns whether another worker should take the place of this one.
+        First, if degraded clusters have more in work than their quarter. These items may have begun before anybody
+        knew, and this one counts against no cap any more, as after `abandon`. And, second, if no worker is free, others
+        have something ready, and this item takes far longer than theirs (see `paces`). Then nothing else changes: it
+        still counts against the cap of its cluster, which may be well and just far away.
         """
         now = self._clock.monotonic()
         with self._lock:
             aside = self._schedule.set_aside(item, now)
             if self._waiters.waiting:
                 self._wake()
-        return aside
+                return aside
+            return aside or self._schedule.lags(item, now)
+
+    @property
+    def has_idle_workers(self) -> bool:
+        """Whether a worker waits for an item."""
+        return self._waiters.waiting > 0
 
     def _give_back(self, item: Item[R], outcome: Outcome, *, follows: bool) -> Item[R] | None:
         now = self._clock.monotonic()

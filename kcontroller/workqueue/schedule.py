@@ -222,6 +222,16 @@ class Schedule(Generic[R]):
         self.abandon(item)
         return True
 
+    def lags(self, item: Item[R], now: float) -> bool:
+        """Whether something that may be taken is ready while an item takes far longer than those of most clusters."""
+        entry = self._processing.get(id(item))
+        return (
+            entry is not None
+            and self._paces is not None
+            and bool(self.pickable)
+            and now > entry.since + self._paces.lag
+        )
+
     def promote(self, now: float) -> None:
         """Make ready what is due, up to a thousand entries at a time."""
         for _ in range(_SLICE):

@@ -1,21 +1,31 @@
-"""What degraded clusters hold of the workers, with real threads and by the system's clock."""
+"""What slow and degraded clusters hold of the workers, with real threads."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.keys import Request
 from kcontroller.controller import Controller
 from kcontroller.process.clock import SYSTEM_CLOCK
+from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
+from kcontroller.workqueue.paces import SLOW_SECONDS
+from kcontroller.workqueue.relay import PATIENCE
 from tests.unit.controller.fakes import FakeCluster, FakeHost, Scripted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.controller import Context
 
 BAD = [f"bad{number}" for number in range(12)]
 GOOD = [f"good{number}" for number in range(12)]
+
+
+def workers_of(host: FakeHost) -> int:
+    return sum(name.startswith("kc-worker-") for name in host.threads.alive())
 
 
 def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -> None:
@@ -49,11 +59,58 @@ def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -
         for name in GOOD:
             controller.queue.add(Request(name, "n", "b"))
         eventually(lambda: len(scripted.calls) == 3 * len(GOOD), within=3.0)
-        workers = [each for each in threading.enumerate() if each.name.startswith("kc-worker-scripted")]
-        assert len(workers) <= 8 + len(BAD) * 2
+        assert workers_of(host) <= 8 + len(BAD) * 2
         let_go.set()
         eventually(lambda: len(scripted.calls) == 3 * len(GOOD) + 2 * len(BAD), within=10.0)
-        eventually(lambda: sum(each.is_alive() for each in workers) == 8)
+        eventually(lambda: workers_of(host) == 8)
     finally:
         let_go.set()
         host.end()
+
+
+def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_until_they_are_known_as_slow() -> None:
+    let_go = threading.Event()
+    hanging: list[Request] = []
+    clock = VirtualClock()
+
+    def act(_ctx: Context, request: Request) -> Any:
+        if request.cluster in BAD:
+            hanging.append(request)
+            let_go.wait(20)
+
+    def seconds_until(check: Callable[[], bool]) -> float:
+        began = clock.monotonic()
+        while not _soon(check):
+            clock.advance(PATIENCE)
+        return clock.monotonic() - began
+
+    host = FakeHost(*(FakeCluster(name) for name in (*BAD, *GOOD)), clock=clock)
+    scripted = Scripted(act)
+    controller = Controller(scripted, host, max_concurrent_reconciles=4, many_clusters=True)
+    host.watchdog.start(host.threads)
+    host.run(controller)
+    try:
+        for cluster in host.known.values():
+            cluster.synced()
+        for name in GOOD:
+            controller.queue.add(Request(name, "n", "before"))
+        seconds_until(lambda: len(scripted.calls) == len(GOOD))
+        for name in BAD[:4]:
+            controller.queue.add(Request(name, "n", "a"))
+        seconds_until(lambda: len(hanging) == 4)
+        for name in GOOD:
+            controller.queue.add(Request(name, "n", "a"))
+
+        assert seconds_until(lambda: len(scripted.calls) == 2 * len(GOOD)) < SLOW_SECONDS
+        assert [controller.queue.degraded(name) for name in BAD[:4]] == [frozenset()] * 4
+        let_go.set()
+        eventually(lambda: workers_of(host) == 4)
+    finally:
+        let_go.set()
+        host.end()
+
+
+def _soon(check: Callable[[], bool]) -> bool:
+    with contextlib.suppress(AssertionError):
+        return eventually(check, within=0.05)
+    return False
