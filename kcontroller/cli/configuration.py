@@ -17,13 +17,14 @@ A field is the long name of an option. What the command line or a variable says 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
+
+from kcontroller.process.spelling import did_you_mean
 
 API_VERSION: Final = "kcontroller.dev/v1alpha1"
 KIND: Final = "Configuration"
@@ -77,8 +78,7 @@ def _defaults(document: Mapping[Any, Any], parameters: list[click.Parameter]) ->
     defaults: dict[str, Any] = {}
     for field, value in document.items():
         if field not in fields:
-            close = difflib.get_close_matches(str(field), fields, n=1)
-            msg = f"unknown field {field!r}{f', did you mean {close[0]!r}?' if close else ''}"
+            msg = f"unknown field {field!r}{did_you_mean(str(field), fields)}"
             raise ValueError(msg)
         if field == "provider":
             defaults.update(_provider(value))

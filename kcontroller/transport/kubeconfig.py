@@ -6,7 +6,6 @@ Every error is one line that names the file, the entry and the remedy, and never
 
 from __future__ import annotations
 
-import difflib
 import re
 import stat
 from contextlib import suppress
@@ -18,6 +17,7 @@ import yaml
 
 from kcontroller.errors import ConfigError
 from kcontroller.process.logs import Log, one_line
+from kcontroller.process.spelling import did_you_mean
 from kcontroller.transport import kubeconfig_entries as entries
 from kcontroller.transport.config import Config
 from kcontroller.transport.exec_plugin import ExecPolicy
@@ -27,7 +27,7 @@ from kcontroller.transport.proxies import check_proxy, is_loopback, proxy_from_e
 from kcontroller.transport.urls import normalise_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from kcontroller.process.clock import Clock
@@ -36,7 +36,6 @@ _log: Final = Log("kcontroller.transport.kubeconfig")
 
 _SECTIONS: Final = {"clusters": "cluster", "contexts": "context", "users": "user"}
 _KNOWN_LIMIT: Final = 10
-_SUGGESTION_LIMIT: Final = 50  # A file in which a thousand contexts are wrong is read in no time, too.
 Kind = TypeVar("Kind", bound=msgspec.Struct)
 
 
@@ -199,7 +198,7 @@ def _build(merged: _Merged, *, context: str | None, policy: ExecPolicy) -> Confi
         msg = f"kubeconfig {merged.where} has no current-context; choose one with --context: {_listed(known)}"
         raise ConfigError(msg)
     if name not in known:
-        msg = f"kubeconfig {merged.where} has no context {name!r}{_suggestion(name, known)}; it has: {_listed(known)}"
+        msg = f"kubeconfig {merged.where} has no context {name!r}{did_you_mean(name, known)}; it has: {_listed(known)}"
         raise ConfigError(msg)
     source = one_line(f'context "{name}" of {known[name].file}')
     chosen = _convert(known[name], entries.ContextEntry, where=source)
@@ -252,9 +251,8 @@ def _look_up(merged: _Merged, section: str, name: str, *, source: str) -> _Found
         msg = f"{source} names no {key}; add {key}: with one of: {_listed(known)}"
         raise ConfigError(msg)
     if name not in known:
-        msg = (
-            f"{source} names the {key} {name!r}, which is not there{_suggestion(name, known)}; it has: {_listed(known)}"
-        )
+        close = did_you_mean(name, known)
+        msg = f"{source} names the {key} {name!r}, which is not there{close}; it has: {_listed(known)}"
         raise ConfigError(msg)
     return known[name]
 
@@ -271,11 +269,6 @@ def _listed(known: Iterable[str]) -> str:
     names = sorted(known)
     more = f" and {len(names) - _KNOWN_LIMIT} more" if len(names) > _KNOWN_LIMIT else ""
     return one_line(", ".join(names[:_KNOWN_LIMIT]) + more) or "none"
-
-
-def _suggestion(name: str, known: Collection[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1) if len(known) <= _SUGGESTION_LIMIT else ()
-    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def _warn_if_writable(path: Path) -> None:

@@ -57,7 +57,8 @@ LIBRARIES = "cheroot.wsgi, click, msgspec, prometheus_client, pycurl, yaml"
 
 @on_linux
 def test_run_imports_within_42_mb() -> None:
-    megabytes, _cpu, _modules = measure(RUN)
+    measure(RUN)  # The first time compiles, which takes 2 MB more.
+    megabytes, _cpu, _modules = measure(RUN, times=3)
     assert megabytes <= 42
 
 
