@@ -308,7 +308,8 @@ class Controller:
             queue=self.queue,
             tally=self._tally,
             threads=threads,
-            lends=self._many_clusters,
+            # Who asked for one worker may rely on it that nothing runs beside it.
+            lends=self._many_clusters and self.workers > 1,
             hurry=self._host.watchdog.hurry,
         )
         self._pool = pool

@@ -11,7 +11,7 @@ from kcontroller.controller import Controller
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
-from kcontroller.workqueue.paces import SLOW_SECONDS
+from kcontroller.workqueue.paces import LAG_SECONDS, SLOW_SECONDS
 from kcontroller.workqueue.relay import PATIENCE
 from tests.unit.controller.fakes import FakeCluster, FakeHost, Scripted
 
@@ -110,7 +110,37 @@ def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_u
         host.end()
 
 
-def _soon(check: Callable[[], bool]) -> bool:
+def test_one_worker_stays_one() -> None:
+    let_go, begun = threading.Event(), threading.Event()
+
+    def act(_ctx: Context, request: Request) -> Any:
+        if request.cluster in BAD:
+            begun.set()
+            let_go.wait(20)
+
+    host = FakeHost(*(FakeCluster(name) for name in (BAD[0], *GOOD)), clock=SYSTEM_CLOCK)
+    scripted = Scripted(act)
+    controller = Controller(scripted, host, max_concurrent_reconciles=1, many_clusters=True)
+    host.watchdog.start(host.threads)
+    host.run(controller)
+    try:
+        for cluster in host.known.values():
+            cluster.synced()
+        for name in GOOD:  # What others take is known.
+            controller.queue.add(Request(name, "n", "before"))
+        scripted.wait_for_calls(len(GOOD))
+        controller.queue.add(Request(BAD[0], "n", "a"))
+        assert begun.wait(5)
+        controller.queue.add(Request(GOOD[0], "n", "a"))
+        assert not _soon(lambda: len(scripted.calls) > len(GOOD), within=10 * LAG_SECONDS)
+        let_go.set()
+        scripted.wait_for_calls(len(GOOD) + 2)
+    finally:
+        let_go.set()
+        host.end()
+
+
+def _soon(check: Callable[[], object], *, within: float = 0.05) -> bool:
     with contextlib.suppress(AssertionError):
-        return eventually(check, within=0.05)
+        return bool(eventually(check, within=within))
     return False
