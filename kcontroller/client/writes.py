@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 K = TypeVar("K", bound=KubeObject)
 
 _CONFLICT_TRIES: Final = 5
+_OF_THE_OBJECT: Final = frozenset(("", "status"))
+"""What is written is the object itself, and the answer shows it; other subresources may be objects of their own."""
 
 
 class Ports(msgspec.Struct, frozen=True):
@@ -116,7 +118,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
 
     def _send(self, obj: KubeObject, write: Write, keep: Collection[str]) -> bytes:
         answer = self.ports.writer.write(write)
-        if not write.subresource or codec.says_kind(answer, obj.gvk):
+        if write.subresource in _OF_THE_OBJECT or codec.says_kind(answer, obj.gvk):
             codec.replace(obj, answer, keep=keep)
         return answer
 
@@ -133,7 +135,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
     ) -> bool:
         """Send a write that was made of what was `read`, unless it is known to change nothing; says whether it did."""
         write = Write(verb, kind_of(obj), key_of(obj), body, content_type, subresource, self.options.query())
-        telling = bool(read) and not write.dry_run and subresource in {"", "status"}
+        telling = bool(read) and not write.dry_run and subresource in _OF_THE_OBJECT
         known = self.ports.fixpoints if telling else None
         if known is not None and known.has(write, read):
             codec.replace(obj, read, keep=keep)

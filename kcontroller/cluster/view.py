@@ -88,6 +88,7 @@ class ClusterView(Cluster):
     def __init__(self, cluster: Cluster, terms: Terms, others: ClusterGetter | None = None) -> None:
         # Not that of the base: the state stays where it is, see __getattr__.
         self._cluster = cluster
+        self.name = cluster.name  # Asked for again and again.
         self._terms = terms
         self._others = others
 

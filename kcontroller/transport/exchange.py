@@ -27,9 +27,9 @@ _WITH_LENGTH: Final = frozenset({"POST", "PUT", "PATCH"})  # A missing body is a
 _LARGEST_HEAD: Final = 1 << 18
 _INTERIM: Final = range(100, 200)
 
-_UNHUNG_SECONDS: Final = 0.02
-"""How long an exchange waits before it hangs its wake-up on the stop tokens: most answers come before, and hanging
-costs more than the rest of the waiting. A stop ends a request within 100 ms."""
+_UNHUNG_SECONDS: Final = 0.05
+"""How long an exchange waits before it hangs its wake-up on the stop tokens: most answers come before, also of a server
+that is busy, and hanging costs more than the rest of the waiting. A stop ends a request within 100 ms."""
 
 
 def request_bytes(method: str, target: str, lines: list[str], body: bytes | None, *, compressed: bool) -> bytes:
@@ -107,7 +107,8 @@ class Exchange:
                     return False
             except ConnectionBroken as lost:
                 return self._told_why(answer, lost)
-            self._check()
+            if left:
+                self._check()
         return True
 
     def _told_why(self, answer: _Answer, lost: ConnectionBroken) -> bool:
@@ -148,7 +149,8 @@ class Exchange:
         if time.monotonic() >= self._until:
             raise ConnectionBroken(Failure(TIMED_OUT, ""))
         for stop in self._stops:
-            stop.raise_if_stopped()
+            if stop.stopped:
+                stop.raise_if_stopped()
 
     def _wait(self, *, for_room: bool = False) -> None:
         now = time.monotonic()
