@@ -7,6 +7,7 @@ fields never erases the other thirty, and a default is never mistaken for a chan
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
@@ -44,6 +45,7 @@ _decoders: dict[type[Any], Callable[[bytes], Any]] = {}
 _learning = threading.Lock()
 
 
+@functools.lru_cache(maxsize=1024)  # Every read and write asks, some of them five times, and there are few kinds.
 def gvk_of(kind: KindRef) -> GVK:
     """Resolve a kind to its GVK.
 
@@ -62,6 +64,7 @@ def gvk_of(kind: KindRef) -> GVK:
     return mapping.gvk
 
 
+@functools.lru_cache(maxsize=1024)
 def mapping_of(kind: KindRef) -> ResourceMapping | None:
     """How the kind is served, if its class says so; None means that discovery must."""
     mapping = getattr(kind, "resource", None)
@@ -81,7 +84,12 @@ def decode(raw: bytes, kind: Any) -> Any:
     try:
         if isinstance(kind, (str, GVK)) or kind is Object:
             return Object(_decode_any(raw), source=raw)
-        obj = _decode_model(raw, kind)
+        decoder = _decoders.get(kind) or _new_decoder(kind)
+        try:
+            obj = decoder(raw)
+        except msgspec.ValidationError:
+            # The API may say null for an empty list or map; only then is the slow way taken.
+            obj = msgspec.convert(without_none(_decode_any(raw)), kind, str_keys=True)
     except msgspec.DecodeError as error:
         msg = f"{_name_in(raw)} does not fit {getattr(kind, '__name__', kind)}: {without_content(error)}"
     except (UnicodeDecodeError, RecursionError) as error:
@@ -120,15 +128,6 @@ def _new_decoder(kind: type[Any]) -> Callable[[bytes], Any]:
     with _learning:
         decoder = _decoders[kind] = msgspec.json.Decoder(kind).decode
     return decoder
-
-
-def _decode_model(raw: bytes, kind: type[Any]) -> Any:
-    decoder = _decoders.get(kind) or _new_decoder(kind)
-    try:
-        return decoder(raw)
-    except msgspec.ValidationError:
-        # The API may say null for an empty list or map; only then is the slow way taken.
-        return msgspec.convert(without_none(_decode_any(raw)), kind, str_keys=True)
 
 
 def source_of(obj: KubeObject) -> bytes:

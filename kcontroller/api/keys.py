@@ -81,8 +81,7 @@ class GVK(msgspec.Struct, frozen=True):
         Raises:
             ValueError: the text has another form.
         """
-        api_version, _, kind = text.strip().rpartition(" ")
-        return cls.of(api_version.strip(), kind)
+        return _parsed(text)
 
     @classmethod
     def of(cls, api_version: str, kind: str) -> GVK:
@@ -95,6 +94,12 @@ class GVK(msgspec.Struct, frozen=True):
 
 
 @functools.lru_cache(maxsize=1024)  # Every read names its kind, and there are few kinds.
+def _parsed(text: str) -> GVK:
+    api_version, _, kind = text.strip().rpartition(" ")
+    return _gvk_of(api_version.strip(), kind)
+
+
+@functools.lru_cache(maxsize=1024)
 def _gvk_of(api_version: str, kind: str) -> GVK:
     found = _API_VERSION.fullmatch(api_version)
     if found is None or not _KIND.fullmatch(kind):
