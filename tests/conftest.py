@@ -11,9 +11,12 @@ import pytest
 from hypothesis import settings
 
 from kcontroller.testing.leaks import LeakCheck
+from tests.integration.projects import Projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from kcontroller.testing import ServerClient
 
 RUNS_LONG = "they run for minutes; `bin/test --all` adds them"
 
@@ -56,3 +59,9 @@ def nothing_is_left() -> Iterator[None]:
 def eventually(eventually: Callable[..., Any]) -> Callable[..., Any]:
     """Wait ten seconds instead of five: for what other processes do on a busy machine."""
     return partial(eventually, within=10.0)
+
+
+@pytest.fixture
+def projects(client: ServerClient) -> Projects:
+    """The projects of the embedded server, where that is Milo."""
+    return Projects(client)

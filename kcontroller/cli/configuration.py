@@ -41,7 +41,7 @@ def load(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> 
     """
     if value:
         try:
-            ctx.default_map = {**(ctx.default_map or {}), **_defaults(_read(Path(value)), ctx.command.params)}
+            ctx.default_map = {**(ctx.default_map or {}), **_defaults(_read(Path(value)), ctx)}
         except ValueError as error:
             msg = f"--config {value}: {error}"
             raise click.UsageError(msg, ctx) from error
@@ -72,20 +72,35 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _defaults(document: Mapping[Any, Any], parameters: list[click.Parameter]) -> dict[str, Any]:
-    known = {_field_of(option): option for option in parameters if isinstance(option, click.Option)}
+def _defaults(document: Mapping[Any, Any], ctx: click.Context) -> dict[str, Any]:
+    known = {_field_of(option): option for option in ctx.command.params if isinstance(option, click.Option)}
     fields = {field: option for field, option in known.items() if _long_of(option) not in _OF_ONE_CALL}
     defaults: dict[str, Any] = {}
     for field, value in document.items():
         if field not in fields:
             msg = f"unknown field {field!r}{did_you_mean(str(field), fields)}"
             raise ValueError(msg)
+        option = fields[field]
         if field == "provider":
-            defaults.update(_provider(value))
+            given = _provider(value)
         elif value is not None:
-            option = fields[field]
-            defaults[str(option.name)] = _values(field, value) if option.multiple else _value(field, value, option)
+            given = {str(option.name): _values(field, value) if option.multiple else _value(field, value, option)}
+        else:
+            continue
+        _check(field, given, ctx)
+        defaults.update(given)
     return defaults
+
+
+def _check(field: str, given: Mapping[str, Any], ctx: click.Context) -> None:
+    """Convert it now, where the file and the field are known; click would do so later, and name the option."""
+    for option in ctx.command.params:
+        if option.name in given:
+            try:
+                option.type_cast_value(ctx, given[option.name])
+            except click.BadParameter as error:
+                msg = f"{field}: {error.message}"
+                raise ValueError(msg) from error
 
 
 def _provider(value: object) -> dict[str, Any]:

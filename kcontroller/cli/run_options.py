@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -27,6 +28,17 @@ READY_WHEN: Final = ("first-list", "any", "quorum", "all", "none")
 
 def _option(*names: str, group: str, **settings: Any) -> Callable[[Any], Any]:
     return click.option(*names, cls=Option, group=group, show_default=True, **settings)
+
+
+_duration: Final = partial(_option, metavar="DURATION", type=duration)
+
+
+def _rate(rate: str, burst: str, *, help: str) -> tuple[Callable[[Any], Any], ...]:  # noqa: A002 - as click calls it
+    number = partial(_option, group=_CLUSTERS, metavar="N")
+    return (
+        number(rate, type=click.FloatRange(min=0), default=0.0, help=help),
+        number(burst, type=click.IntRange(min=0), default=0, help="How many of them may go at once; 0 for 10."),
+    )
 
 
 _ALL: Final = (
@@ -99,37 +111,15 @@ _ALL: Final = (
         default=10.0,
         help="How long they wait; each failure lets the time begin anew.",
     ),
-    _option(
+    *_rate(
         "--cluster-qps",
-        group=_CLUSTERS,
-        metavar="N",
-        type=click.FloatRange(min=0),
-        default=0.0,
+        "--cluster-burst",
         help="Requests a second to each cluster of a provider that has no rate of its own; 0 for no limit.",
     ),
-    _option(
-        "--cluster-burst",
-        group=_CLUSTERS,
-        metavar="N",
-        type=click.IntRange(min=0),
-        default=0,
-        help="How many of them may go at once; 0 for 10.",
-    ),
-    _option(
+    *_rate(
         "--qps",
-        group=_CLUSTERS,
-        metavar="N",
-        type=click.FloatRange(min=0),
-        default=0.0,
-        help="Requests a second to all clusters together; 0 for no limit. Lists and watches count for neither.",
-    ),
-    _option(
         "--burst",
-        group=_CLUSTERS,
-        metavar="N",
-        type=click.IntRange(min=0),
-        default=0,
-        help="How many of them may go at once; 0 for 10.",
+        help="Requests a second to all clusters together; 0 for no limit. Lists and watches count for neither.",
     ),
     _option(
         "--max-concurrent-reconciles",
@@ -146,11 +136,9 @@ _ALL: Final = (
         callback=concurrency.by_kind,
         help="Workers of the controllers of a kind, such as Deployment.apps=8 or ConfigMap=2. Repeatable.",
     ),
-    _option(
+    _duration(
         "--reconcile-timeout",
         group=_WORK,
-        type=duration,
-        metavar="DURATION",
         default="5m",
         help="Longest time for one reconcile; 0 for no limit.",
     ),
@@ -191,11 +179,9 @@ _ALL: Final = (
         is_flag=True,
         help="Reconcile what there is to do now and end, as a CronJob does; 1 if a reconcile failed or was not done.",
     ),
-    _option(
+    _duration(
         "--once-timeout",
         group=_WORK,
-        type=duration,
-        metavar="DURATION",
         default="5m",
         help="How long --once may take; 0 for no limit.",
     ),
@@ -221,35 +207,27 @@ _ALL: Final = (
         type=namespaces.namespace,
         help="Namespace of the Lease; by default the pod's own, or that of the context.",
     ),
-    _option(
+    _duration(
         "--leader-election-lease-duration",
         group=_ELECTION,
-        type=duration,
-        metavar="DURATION",
         default="15s",
         help="How long the others wait for a leader that does not renew.",
     ),
-    _option(
+    _duration(
         "--leader-election-renew-deadline",
         group=_ELECTION,
-        type=duration,
-        metavar="DURATION",
         default="10s",
         help="When a leader that cannot renew gives up; shorter than the lease.",
     ),
-    _option(
+    _duration(
         "--leader-election-retry-period",
         group=_ELECTION,
-        type=duration,
-        metavar="DURATION",
         default="2s",
         help="Time between two tries.",
     ),
-    _option(
+    _duration(
         "--leader-election-sync-patience",
         group=_ELECTION,
-        type=duration,
-        metavar="DURATION",
         default="15s",
         help="How long a replica whose caches are not synced leaves a free lease to the others.",
     ),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from kcontroller.transport.route import Route
 
 REQUEST_SECONDS: Final = 10.0
-PROOF_SECONDS: Final = 15.0
+ALL_REQUESTS_SECONDS: Final = 15.0
 """For all requests together, or a quarter of a second for each where these are more."""
 
 _SECONDS_EACH: Final = 0.25
@@ -71,14 +71,14 @@ def prove(config: Config, informers: Iterable[Informer], *, stop: StopToken, clo
         clock: the time.
 
     Raises:
-        Stopped: it took longer than `PROOF_SECONDS`, or `stop` was stopped.
+        Stopped: it took longer than `ALL_REQUESTS_SECONDS`, or `stop` was stopped.
         KControllerError: it does not lead to a server that lets us list these.
     """
     requester = Requester(config, clock=clock)
     try:
         fit = [each for each in informers if not isinstance(each.error, NotFound | Forbidden)]
         targets = [(_one_of(informer), str(informer.mapping)) for informer in fit]
-        deadline = Deadline.after(max(PROOF_SECONDS, _SECONDS_EACH * len(targets)), clock=clock)
+        deadline = Deadline.after(max(ALL_REQUESTS_SECONDS, _SECONDS_EACH * len(targets)), clock=clock)
         with stop.child(deadline=deadline) as own:
             for target, resource in targets:
                 own.raise_if_stopped()

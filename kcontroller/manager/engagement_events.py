@@ -57,16 +57,20 @@ class EngagementEvents:
         self._hub = hub
         self._leadership = leadership
         self._states = states
-        self._lock = threading.Lock()  # The hooks of several clusters run side by side.
+        self._lock = threading.Lock()  # The fleet's thread tells, the watchdog's looks.
+        self._look_at = 0.0
         self._failed: LRUCache[tuple[str, str], int] = LRUCache(_CLUSTERS)
         self._said: TTLCache[tuple[str, str], str] = TTLCache(_CLUSTERS, QUIET_SECONDS, timer=clock.monotonic)
 
     def look(self, now: float) -> float:
         """Say what holds and was not said; for a `Watchdog`."""
+        if now < self._look_at:  # It is called whenever another look is due.
+            return self._look_at
+        self._look_at = now + LOOK_SECONDS
         for state in self._states() if self._leadership.leads else ():
             if state.last_error:
                 self.on_failed(state)
-        return now + LOOK_SECONDS
+        return self._look_at
 
     def on_failed(self, state: ClusterState) -> None:
         """Say why, unless that was said a moment ago."""

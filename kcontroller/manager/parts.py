@@ -103,8 +103,11 @@ class Parts:
         )
         if self.provider is not None and self.hub is not None:
             told = EngagementEvents(self.events, self.hub, self.leadership, states=self.clusters.states, clock=clock)
-            self.clusters.listen(told)
+            self.clusters.listen(told, at_once=True)
             self.watchdog.watch(told.look)
+        if self.provider is None and options.cluster_qps:
+            msg = "cluster_qps is of the clusters of a provider, and there is none; give qps instead"
+            raise ConfigError(msg)
         self.canary = self._new_canary()
         self.servers = Servers(
             metrics_address=options.metrics_bind_address,

@@ -57,7 +57,7 @@ Also how long its check may wait for its turn, likewise.
 CHECK_SECONDS: Final = 10.0
 """How long a check may take; see `ClusterSpec.check`."""
 
-PROOF_SECONDS: Final = 60.0
+TRIAL_SECONDS: Final = 60.0
 """How long the trial of a configuration may take, with its check."""
 
 PATIENCE_SECONDS: Final = 5.0

@@ -26,7 +26,7 @@ from kcontroller.multicluster.actions import (
     State,
 )
 from kcontroller.multicluster.departed import Departed
-from kcontroller.multicluster.engagement import CHECK_SECONDS, PROOF_SECONDS
+from kcontroller.multicluster.engagement import CHECK_SECONDS, TRIAL_SECONDS
 from kcontroller.multicluster.incarnation import Incarnation
 from kcontroller.multicluster.mailbox import Mailbox
 from kcontroller.multicluster.proofs import Proof
@@ -144,9 +144,9 @@ class Fleet:
                 case State.ENGAGED:
                     self._join(slot, member)
 
-    def listen(self, listener: object, view: Callable[[Cluster], Cluster]) -> None:
+    def listen(self, listener: object, view: Callable[[Cluster], Cluster], *, at_once: bool = False) -> None:
         """Tell a listener of every cluster from now on, and of those that are engaged."""
-        self._reports.listen(listener, view, self._slots)
+        self._reports.listen(listener, view, self._slots, at_once=at_once)
 
     def close(self) -> tuple[Incarnation, ...]:
         """End every cluster after `stop`; returns all whose threads may still live.
@@ -275,7 +275,7 @@ class Fleet:
             return slot.engagement.failed(generation, why, now)
         try:
             cluster = self._connect(spec)
-        except Exception as error:  # noqa: BLE001 - credentials of users may raise anything
+        except BaseException as error:  # noqa: BLE001 - credentials of users may raise anything, also what exits
             return slot.engagement.failed(generation, described(error), now)
         slot.incarnation = Incarnation(cluster, generation, owner=self, clock=self._clock)
         if self._closed:  # While this one was made, and `close` may not have seen it.
@@ -293,7 +293,7 @@ class Fleet:
         try:
             incarnation.engage(*members)
             incarnation.start()  # What they want is asked for in one turn of its thread then.
-        except Exception as error:  # noqa: BLE001 - all or nothing; the system may have no more threads
+        except BaseException as error:  # noqa: BLE001 - all or nothing, whatever a function of a user raises
             return slot.engagement.failed(incarnation.generation, described(error), now)
         return slot.engagement.synced(incarnation.generation, now) if incarnation.synced else []
 
@@ -304,7 +304,7 @@ class Fleet:
             return
         try:
             incarnation.engage(member)
-        except Exception as error:  # noqa: BLE001 - whatever it is
+        except BaseException as error:  # noqa: BLE001 - whatever it is, also what exits
             incarnation.refuse(member)
             self._reports.refused(slot, member.name, error)
 
@@ -323,7 +323,7 @@ class Fleet:
             slot.name,
             proof,
             again=slot.engagement.failures > 0,
-            on_begun=partial(self._begun, slot, generation, PROOF_SECONDS),
+            on_begun=partial(self._begun, slot, generation, TRIAL_SECONDS),
             on_answer=lambda why: self.post(lambda: self._tell(incarnation, partial(answer, why=why))),
         )
 
@@ -333,7 +333,7 @@ class Fleet:
             return []
         try:
             incarnation.cluster.adopt(spec.config)
-        except Exception as error:  # noqa: BLE001 - nobody knows what it uses now
+        except BaseException as error:  # noqa: BLE001 - nobody knows what it uses now
             return slot.engagement.failed(incarnation.generation, described(error), now)
         self._reports.adopted(slot)
         return []

@@ -117,7 +117,7 @@ class Incarnation:
         for member in self._members:
             try:
                 member.relabel(self.cluster)
-            except Exception as error:  # noqa: BLE001 - the others must look too
+            except BaseException as error:  # noqa: BLE001 - the others must look too
                 why = described(error)
                 _log.exception_of(error, "%s cannot look at labels: %s", member.name, why, cluster=self.cluster.name)
 
@@ -161,7 +161,7 @@ class Incarnation:
     def _let_go(self, member: Member, on_idle: Callable[[], None]) -> None:
         try:
             member.disengage(self.cluster.name, on_idle=on_idle)
-        except Exception as error:  # noqa: BLE001 - the others must let go too
+        except BaseException as error:  # noqa: BLE001 - the others must let go too
             why = described(error)
             _log.exception_of(error, "%s did not let go of a cluster: %s", member.name, why, cluster=self.cluster.name)
             on_idle()

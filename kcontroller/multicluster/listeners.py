@@ -73,12 +73,16 @@ class Hearer:
         listener: has some or all methods of a `ClusterListener`.
         number: of the listener, for the threads.
         view: makes what it is given of a cluster.
+        at_once: call it on the thread that tells; it never blocks.
         clock: the time.
     """
 
-    def __init__(self, listener: object, number: int, view: Callable[[Cluster], Cluster], *, clock: Clock) -> None:
+    def __init__(
+        self, listener: object, number: int, view: Callable[[Cluster], Cluster], *, at_once: bool, clock: Clock
+    ) -> None:
         self.listener = listener
         self.view = view
+        self._at_once = at_once
         self.errands = Errands(f"hook-{number}", limit=THREADS, clock=clock)
 
     def tell(self, hook: str, name: str, *args: Any) -> None:
@@ -86,6 +90,9 @@ class Hearer:
         method = getattr(self.listener, hook, None)
         if method is not None:
             who = f"{type(self.listener).__name__}.{hook}"
+            if self._at_once:
+                _call(who, method, name, args)
+                return
             job = partial(_call, who, method, name, args)
             self.errands.send(name, job, what=who, cluster=name, newest=hook == FAILED)
 
@@ -121,11 +128,11 @@ class Listeners:
         """Iterate over those that there are."""
         return iter(self._hearers)
 
-    def add(self, listener: object, view: Callable[[Cluster], Cluster]) -> tuple[Hearer, ...]:
+    def add(self, listener: object, view: Callable[[Cluster], Cluster], *, at_once: bool = False) -> tuple[Hearer, ...]:
         """Tell one more; returns it, and nobody if it is known."""
         if any(hearer.listener is listener for hearer in self._hearers):
             return ()
-        hearer = Hearer(listener, len(self._hearers), view, clock=self._clock)
+        hearer = Hearer(listener, len(self._hearers), view, at_once=at_once, clock=self._clock)
         self._hearers.append(hearer)
         if self._threads is not None:
             hearer.errands.start(self._threads)
@@ -142,6 +149,8 @@ class Listeners:
             name: the cluster's.
             args: of the method.
         """
+        if self._stopped:
+            return
         hearer.tell(hook, name, *args)
         self.next_at = min(self.next_at, self._clock.monotonic() + SLOW_SECONDS)
 

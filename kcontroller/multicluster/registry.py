@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster import Pending
 from kcontroller.errors import ClusterNotFound, ConfigError
-from kcontroller.multicluster.engagement import CHECK_SECONDS, PROOF_SECONDS
+from kcontroller.multicluster.engagement import CHECK_SECONDS, TRIAL_SECONDS
 from kcontroller.multicluster.first_list import FirstList
 from kcontroller.multicluster.fleet import Fleet
 from kcontroller.multicluster.inquiries import Inquiries
@@ -68,7 +68,7 @@ class Registry:
         self._patient = patience is not None
         self._first = FirstList(clock=clock, policy=ready_when, patience=patience)
         self._listeners = Listeners(clock=clock)
-        self._proofs = Inquiries("prove", limit=PROOFS, seconds=PROOF_SECONDS, clock=clock)
+        self._proofs = Inquiries("prove", limit=PROOFS, seconds=TRIAL_SECONDS, clock=clock)
         self._checks = Inquiries("check", limit=CHECKS, seconds=CHECK_SECONDS, clock=clock)
         self._fleet = Fleet(
             connect=connect,
@@ -176,14 +176,21 @@ class Registry:
         with self._lock:
             self._joining -= 1
 
-    def listen(self, listener: object, *, view: Callable[[Cluster], Cluster] = lambda cluster: cluster) -> None:
+    def listen(
+        self,
+        listener: object,
+        *,
+        view: Callable[[Cluster], Cluster] = lambda cluster: cluster,
+        at_once: bool = False,
+    ) -> None:
         """Tell somebody of the clusters that come and go from now on, and of those that are engaged.
 
         Args:
             listener: has some or all methods of a `ClusterListener`; one that is known already changes nothing.
             view: makes what it is given of a cluster; called on the fleet thread. Must not block.
+            at_once: call it on the fleet thread; for one of ours that never blocks.
         """
-        self._fleet.post(lambda: self._fleet.listen(listener, view))
+        self._fleet.post(lambda: self._fleet.listen(listener, view, at_once=at_once))
 
     def start(self, threads: ThreadGroup) -> None:
         """Begin: the hub's thread and, unless the hub is all there is, the fleet's."""

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
 
+_FLIPS: Final = "; it comes and goes, which is not said for now"
+
 _log: Final = Log("kcontroller.multicluster")
 
 
@@ -41,10 +43,13 @@ class Reports:
         self._clock = clock
         self._metrics = metrics
         self._repeats = Repeats(clock=clock)
+        self._flips = Repeats(clock=clock, more=_FLIPS)
 
-    def listen(self, listener: object, view: Callable[[Cluster], Cluster], slots: Slots) -> None:
+    def listen(
+        self, listener: object, view: Callable[[Cluster], Cluster], slots: Slots, *, at_once: bool = False
+    ) -> None:
         """Tell a listener of every cluster from now on, and of those that are engaged."""
-        hearers = self._listeners.add(listener, view)
+        hearers = self._listeners.add(listener, view, at_once=at_once)
         for slot in slots:
             if slot.incarnation is not None and slot.engagement.state is State.ENGAGED:
                 self._welcome(slot.incarnation, hearers)
@@ -61,7 +66,7 @@ class Reports:
         if slot.engagement.state is State.ENGAGED and incarnation is not None:
             seconds = self._clock.monotonic() - incarnation.began
             self._metrics.cluster_sync_seconds.labels(slot.name).set(seconds)
-            _log.info("engaged", cluster=slot.name, seconds=round(seconds, 3))
+            self._say_flip(slot.name, "engaged", seconds=round(seconds, 3))
             self._welcome(incarnation, self._listeners)
 
     def failed(self, slot: Slot, why: str, then: str) -> None:
@@ -86,7 +91,7 @@ class Reports:
         why = next((f"{kind}: {text}" for kind, text in troubles.items()), "its first lists are under way")
         self.failed(slot, why, "its informers go on trying")
 
-    def refused(self, slot: Slot, member: str, error: Exception) -> None:
+    def refused(self, slot: Slot, member: str, error: BaseException) -> None:
         """A member that came later cannot take it on."""
         why = described(error)
         self._standings.failed(slot.name, f"{member}: {why}", attempts=slot.engagement.failures)
@@ -116,6 +121,10 @@ class Reports:
     def left(self, incarnation: Incarnation) -> None:
         """It was closed."""
         cluster = incarnation.cluster
-        _log.info("left: %s", incarnation.why, cluster=cluster.name)
+        self._say_flip(cluster.name, f"left: {incarnation.why}")
         for hearer in incarnation.told:
             self._listeners.tell(hearer, hooks.GONE, cluster.name, cluster.name, cluster.uid)
+
+    def _say_flip(self, cluster: str, text: str, **fields: object) -> None:
+        told = self._flips.told(text, of=cluster)
+        (_log.info if told else _log.debug)("%s", told or text, cluster=cluster, **fields)

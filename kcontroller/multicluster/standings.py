@@ -12,6 +12,8 @@ from kcontroller.multicluster.actions import State
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from prometheus_client import Gauge
+
     from kcontroller.cluster import Source
     from kcontroller.multicluster.engagement import Engagement
     from kcontroller.multicluster.first_list import FirstList
@@ -72,19 +74,22 @@ class Standings:
         self.first = first
         self._clock = clock
         self._metrics = metrics
+        self._counts: dict[State, Gauge] = {
+            state: metrics.clusters.labels(state.value) for state in State if state is not State.GONE
+        }
 
     def enter(self, name: str, engagement: Engagement, why: str) -> None:
         """It has come to another state."""
         before, spec = self.states.get(name), engagement.spec
         if before is not None:
-            self._metrics.clusters.labels(before.state.value).dec()
+            self._counts[before.state].dec()
         if engagement.state is State.GONE or spec is None:
             self.states.pop(name, None)
             self.first.gone(name)
             return
         if engagement.state is State.ENGAGED:
             self.first.engaged(name)
-        self._metrics.clusters.labels(engagement.state.value).inc()
+        self._counts[engagement.state].inc()
         self._metrics.cluster_state.labels(name).set(_NUMBERS[engagement.state])
         self.states[name] = ClusterState(
             name,

@@ -36,10 +36,15 @@ class Repeats:
         self._lock = threading.Lock()
         self._counts: TTLCache[str, int] = TTLCache(_TEXTS, _QUIET_SECONDS, timer=clock.monotonic)
 
-    def told(self, text: str) -> str:
-        """Give the text as it is to be said now; "" if it has been said often enough."""
+    def told(self, text: str, *, of: str = "") -> str:
+        """Give the text as it is to be said now; "" if it has been said often enough.
+
+        Args:
+            text: what is to be said.
+            of: what all is counted together of, whatever is said; by default the text itself.
+        """
         with self._lock:
-            count = self._counts[text] = self._counts.get(text, 0) + 1
+            count = self._counts[of or text] = self._counts.get(of or text, 0) + 1
         if count <= NAMED:
             return text
         return f"{text}{self._more}" if count == NAMED + 1 else ""

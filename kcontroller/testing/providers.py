@@ -18,6 +18,7 @@ from __future__ import annotations
 import abc
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.multicluster.providers.names import name_problem
@@ -25,7 +26,7 @@ from kcontroller.testing.leaks import LeakCheck
 from kcontroller.testing.polling import eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from kcontroller.cluster import Cluster
     from kcontroller.multicluster.provider import ClusterSpec, Provider, Sink
@@ -177,8 +178,7 @@ class ProviderConformance:
         """`Sink.listed` is what readiness waits for."""
         for name in ("a", "b", "c"):
             world.put(name)
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             names = sorted(map(world.name_of, "abc"))
             expect(sorted(told.said[: told.said.index(_LISTED)]) == names, "the first list comes first", told)
             expect(told.said.count(_LISTED) == 1, "listed is told once", told)
@@ -197,8 +197,7 @@ class ProviderConformance:
     def test_names_can_be_used_and_no_repr_shows_a_credential(self, world: ProviderWorld) -> None:
         """Specs are logged and shown by debuggers."""
         world.put("a")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             for spec in told.specs:
                 expect(not name_problem(spec.name), f"{spec.name!r} can be a name", told)
                 expect(world.secret not in repr(spec), "no repr shows a credential", told)
@@ -206,8 +205,7 @@ class ProviderConformance:
     def test_what_comes_later_is_told(self, world: ProviderWorld) -> None:
         """A cluster that comes while the provider runs."""
         world.put("a")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             world.put_later("late")
             _until(world, lambda: world.name_of("late") in told.clusters)
 
@@ -215,8 +213,7 @@ class ProviderConformance:
         """The reason stands in logs and in ``kcontroller clusters``."""
         world.put("a")
         world.put("b")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             world.remove("a")
             _until(world, lambda: world.name_of("a") not in told.clusters)
             name, _, why = told.said[-1].partition(": ")
@@ -226,8 +223,7 @@ class ProviderConformance:
     def test_another_configuration_is_the_same_cluster(self, world: ProviderWorld) -> None:
         """The swap depends on it: the uid stays, and it is not absent in between."""
         world.put("a")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             before = told.clusters[world.name_of("a")]
             world.change("a")
             _until(world, lambda: told.clusters[world.name_of("a")].config != before.config)
@@ -238,8 +234,7 @@ class ProviderConformance:
     def test_the_same_again_is_the_same_connection(self, world: ProviderWorld) -> None:
         """An entry that is written again, or carries news that concern no connection."""
         world.put("a")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             before = told.clusters[world.name_of("a")]
             world.touch("a")
             world.put_later("fence")
@@ -250,8 +245,7 @@ class ProviderConformance:
     def test_another_uid_is_another_cluster(self, world: ProviderWorld) -> None:
         """What was made anew under a name has lost all that was in it."""
         world.put("a")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             before = told.clusters[world.name_of("a")]
             world.recreate("a")
             name = world.name_of("a")
@@ -261,8 +255,7 @@ class ProviderConformance:
         """Neither in the first list nor later, and the first list ends."""
         world.put("a")
         world.spoil("bad")
-        with _started(world) as told:
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:
             expect(world.name_of("a") in told.clusters, "the good one is told", told)
             world.spoil("worse")
             world.put_later("late")
@@ -273,11 +266,10 @@ class ProviderConformance:
     def test_after_its_stop_nothing_is_told(self, world: ProviderWorld) -> None:
         """A manager that has stopped engages nothing."""
         world.put("a")
-        with _started(world) as stopped:
-            _until(world, lambda: stopped.is_listed)
+        with _listed(world) as stopped:
+            pass
         mark = len(stopped.said)
-        with _started(world) as told:  # A witness: what it has seen the other one would have seen too.
-            _until(world, lambda: told.is_listed)
+        with _listed(world) as told:  # A witness: what it has seen the other one would have seen too.
             world.put_later("late")
             _until(world, lambda: world.name_of("late") in told.clusters)
         expect(len(stopped.said) == mark, "nothing is told after stop", stopped)
@@ -285,12 +277,12 @@ class ProviderConformance:
     def test_nothing_is_left_of_it(self, world: ProviderWorld) -> None:
         """Threads and open files, over three lives."""
         world.put("a")
-        with _started(world) as told:  # What is made once for the process, or by the hub, is there now.
-            _until(world, lambda: told.is_listed)
+        with _listed(world):  # What is made once for the process, or by the hub, is there then.
+            pass
         with LeakCheck(descriptors=world.hub is None):  # The connections of the hub are its own.
             for _ in range(3):
-                told = _one_life(world)
-                expect(told.is_listed, "it begins anew", told)
+                with _listed(world):  # It begins anew.
+                    pass
 
     def test_stopping_is_harmless_before_the_start_and_when_repeated(self, world: ProviderWorld) -> None:
         """A manager stops whatever it may have started."""
@@ -313,26 +305,16 @@ def expect(holds: object, what: str, told: Told) -> None:
         raise AssertionError(msg)
 
 
-def _one_life(world: ProviderWorld) -> Told:
-    with _started(world) as told:
+@contextmanager
+def _listed(world: ProviderWorld) -> Iterator[Told]:
+    """A provider that has told its first list, for the length of a block."""
+    provider, told = world.provider(), Told()
+    provider.start(told, hub=world.hub)
+    try:
         _until(world, lambda: told.is_listed)
-    return told
-
-
-class _started:  # noqa: N801 - used as a function
-    """A provider that runs for the length of a block."""
-
-    def __init__(self, world: ProviderWorld) -> None:
-        self._world = world
-        self._provider = world.provider()
-
-    def __enter__(self) -> Told:
-        told = Told()
-        self._provider.start(told, hub=self._world.hub)
-        return told
-
-    def __exit__(self, *_error: object) -> None:
-        self._provider.stop()
+        yield told
+    finally:
+        provider.stop()
 
 
 def _until(world: ProviderWorld, check: Callable[[], bool]) -> None:

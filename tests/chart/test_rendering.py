@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import yaml
 
@@ -414,6 +415,22 @@ def test_limits_and_pauses_arrive_as_they_are(helm: Helm) -> None:
         assert ctx.params["detect_loops"] is False
         assert ctx.params["trace_keys"] == 0
     assert "--trace-keys=100000" in args_of(helm, {"trace": {"keys": 100_000}})
+
+
+def test_rates_and_canaries_arrive_as_they_are(helm: Helm) -> None:
+    with command.make_context("run", args_of(helm, case("milo"))[1:]) as ctx:
+        assert (ctx.params["cluster_qps"], ctx.params["cluster_burst"]) == (2.5, 5)
+        assert (ctx.params["qps"], ctx.params["burst"]) == (100_000, 100_000)
+        assert (ctx.params["canary"], ctx.params["canary_minutes"]) == ("tier=canary", 0.5)
+    assert not [each for each in args_of(helm, {}) if "qps" in each or "burst" in each or "canary" in each]
+
+
+def test_every_option_of_the_command_has_a_value_or_stands_among_those_without() -> None:
+    template = (CHART / "templates" / "_container.tpl").read_text(encoding="utf-8")
+    told = (CHART / "README.md").read_text(encoding="utf-8").partition("## Options without a value")[2]
+    without = set(re.findall(r"`(--[a-z-]+)`", "".join(line for line in told.splitlines() if line.startswith("|"))))
+    options = {max(each.opts, key=len) for each in command.params if isinstance(each, click.Option)}
+    assert {name for name in options if not re.search(rf"{name}\b(?!-)", template)} == without
 
 
 def test_without_election_an_update_ends_the_old_pod_first(helm: Helm) -> None:

@@ -72,7 +72,7 @@ def test_every_case_says_what_it_is_for(case: Path) -> None:
 
 def test_the_values_that_the_readme_shows_are_taken(helm: Helm) -> None:
     shown = re.findall(r"```yaml\n(.*?)```", (CHART / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(shown) == 6
+    assert len(shown) == 7
     for text in shown:
         helm.render(yaml.safe_load(text))
 
@@ -167,6 +167,9 @@ def test_a_value_of_another_type_is_refused(way: Way) -> None:
         ("safety.writeBudget", "-1/1m"),
         ("safety.paused", ["--verbose"]),
         ("trace.keys", 7),
+        ("rates.qps", -1),
+        ("rates.clusterBurst", 0.5),
+        ("provider.canary.minutes", 0),
         ("health.livenessProbe", {"exec": {"command": ["true"]}}),
         ("service.ipFamilyPolicy", "DualStack"),
         ("rbac.rules", [{"apiGroups": [""], "resources": ["pods"]}]),
@@ -237,6 +240,13 @@ def test_helm_goes_by_the_schema_and_names_the_place(helm: Helm) -> None:
         (
             {"provider": {"name": "file", "options": {"path": "/a"}, "kubeconfigs": {"secretName": "b"}}},
             "provider file needs its kubeconfigs from one place",
+        ),
+        ({"provider": {"canary": {"selector": "a=b"}}}, "provider.canary need provider.name"),
+        ({"rates": {"clusterQps": 5}}, "rates.clusterQps (5) is of the clusters of a provider"),
+        ({"rates": {"burst": 5}}, "rates.burst needs rates.qps: without it nothing is limited"),
+        (
+            {"rates": {"clusterBurst": 5, "qps": 5}},
+            "rates.clusterBurst needs rates.clusterQps, and rates.burst needs rates.qps",
         ),
         ({"provider": {"name": "static"}}, "provider static needs provider.options.contexts"),
         ({"provider": {"name": "kubeconfig", "options": {"selector": " "}}}, "every Secret would be read"),

@@ -8,6 +8,7 @@ from kcontroller import Manager, ManagerOptions
 from kcontroller.cluster.cluster import Cluster
 from kcontroller.testing import HttpFaultProxy
 from tests.faults.watched import Namespace, config_for
+from tests.integration.conftest import OPTIONS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from kcontroller import Reconciler
     from kcontroller.testing.http_recording import Exchange
     from tests.faults.watched import Server
-
-OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
 
 
 class Stage:

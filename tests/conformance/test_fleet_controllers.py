@@ -5,25 +5,24 @@ A test is named after its row; `docs/feature-rows.md` has the table.
 
 from __future__ import annotations
 
-import io
 import json
-import logging
+import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller import Key, Object, Reconciler, Request
-from kcontroller.controller import FLEET, HUB, predicates
+from kcontroller import Key, Object, Request
+from kcontroller.controller import FLEET, HUB, ClusterInfo, predicates
 from kcontroller.multicluster import State
 from kcontroller.multicluster.providers.milo import MiloProvider
-from kcontroller.process import logs
 from kcontroller.testing import Milo
 from kcontroller.testing.polling import eventually
-from tests.integration.projects import CONFIG_MAP, Projects
+from tests.integration.projects import CONFIG_MAP, Projects, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    import io
+    from collections.abc import Callable
 
     from kcontroller import Builder, Context
     from kcontroller.cluster import ClusterView
@@ -39,54 +38,35 @@ pytestmark = [
 ]
 
 
-class Noting(Reconciler):
-    """Notes what it is asked for; what it watches is up to the test."""
+class Noting(Watching):
+    """What it watches is up to the test."""
 
     def __init__(
         self,
         setup: Callable[[Builder], object],
-        act: Callable[[Context, Request], None] = lambda _ctx, _request: None,
+        act: Callable[[Context], None] = lambda _ctx: None,
         *,
         name: str = "noting",
     ) -> None:
+        super().__init__(act)
         self.name = name  # type: ignore[misc]
         self._setup = setup
-        self._act = act
-        self._changed = threading.Condition()
-        self.seen: list[str] = []
 
     def setup(self, builder: Builder) -> None:
         self._setup(builder)
 
-    def reconcile(self, ctx: Context, request: Request) -> None:
-        with self._changed:
-            self.seen.append(str(request))
-            self._changed.notify_all()
-        self._act(ctx, request)
-
-    def wait_for(self, *requests: str) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: set(requests) <= set(self.seen), 5.0), self.seen
+    def wait_for(self, *requests: str, since: int = 0, within: float = 5.0) -> None:
+        super().wait_for(*requests, since=since, within=within)
 
 
 def secret(name: str = "a") -> Object:
     return Object({"apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "default", "name": name}})
 
 
-def config_map(name: str, **data: str) -> Object:
-    metadata = {"namespace": "default", "name": name}
-    return Object({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data})
-
-
 def watches_of(server: EmbeddedServer, project: str, resource: str = "secrets") -> int:
     """How many watches of a resource are open."""
     count: int = server.call(lambda: server.api.backend.store.topic(project, resource).watches)
     return count
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
 
 
 # ---- rows 25 and 26: informers ---------------------------------------------------------------------------------------
@@ -130,17 +110,6 @@ def informers_of(projects: Projects, name: str) -> list[str]:
 # ---- row 37: which cluster -------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """What is logged, as JSON lines."""
-    root, stream = logging.getLogger(), io.StringIO()
-    handlers, level = list(root.handlers), root.level
-    logs.configure(stream, log_format="json")
-    yield stream
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
 def test_row_37_request_log_client_mapper_and_predicate_carry_the_cluster(
     manager: Managers, projects: Projects, client: ServerClient, log: io.StringIO
 ) -> None:
@@ -156,13 +125,13 @@ def test_row_37_request_log_client_mapper_and_predicate_carry_the_cluster(
         admitted.add((event.cluster, event.new["data"]["who"]))
         return True
 
-    def act(ctx: Context, request: Request) -> None:
+    def act(ctx: Context) -> None:
         who = ctx.client.get(CONFIG_MAP, Key("default", "a"))["data"]["who"]
-        reconciled.add((request.cluster, ctx.cluster.name, who))
+        reconciled.add((ctx.request.cluster, ctx.cluster.name, who))
         ctx.log.info("looked")
 
     for name in THREE:
-        client(cluster=name).create(config_map("a", who=name))
+        projects.put(name, "a", who=name)
     noting = Noting(lambda builder: builder.watches(CONFIG_MAP, to, predicates=[predicates.function(admit)]), act)
     projects.watch(manager, noting)
     noting.wait_for(*(f"{name}:default/a" for name in THREE))
@@ -230,15 +199,15 @@ def test_row_39_hub_and_spokes_are_sources_of_one_controller(
 
     found: dict[str, set[str]] = {}
 
-    def act(ctx: Context, request: Request) -> None:
-        found[str(request)] = {each.name for each in ctx.clusters}
+    def act(ctx: Context) -> None:
+        found[str(ctx.request)] = {each.name for each in ctx.clusters}
         assert ctx.clusters.get("").name == ""
 
     noting = Noting(setup, act)
     running = projects.watch(manager, noting)
     eventually(lambda: all(map(projects.is_engaged, THREE)))
     client.create(secret())
-    client(cluster="p1").create(config_map("b"))
+    projects.put("p1", "b")
     wanted = {
         "hub": ("default/a", "default/b"),
         "spokes": ("p1:default/a", "p2:default/a", "p3:default/a", "p1:default/b"),
@@ -250,7 +219,7 @@ def test_row_39_hub_and_spokes_are_sources_of_one_controller(
     projects.make("p4")
     eventually(lambda: projects.is_engaged("p4"))
     eventually(lambda: projects.is_away("p3"))
-    client(cluster="p4").create(config_map("late"))
+    projects.put("p4", "late")
     late = "default/late" if reconciled == "hub" else "p4:default/late"
     noting.wait_for(late)
     assert found[late] == {"p1", "p2", "p4"}
@@ -285,6 +254,29 @@ def test_row_40_a_source_begins_and_ends_with_the_labels_of_a_project(
     assert {each.split(":")[0] for each in noting.seen} == {"p1"}
 
 
+def test_row_40_a_function_that_exits_when_it_chooses_a_cluster_costs_that_cluster_alone(
+    manager: Managers, projects: Projects
+) -> None:
+    exits = True
+
+    def choose(cluster: ClusterInfo) -> bool:
+        if exits and cluster.name == "p1":
+            sys.exit("not today")
+        return True
+
+    noting = Noting(lambda builder: builder.for_(CONFIG_MAP, clusters=choose))
+    running = projects.watch(manager, noting, ready=False)
+    eventually(lambda: all(map(projects.is_engaged, ("p2", "p3"))))
+    (p1,) = [each for each in running.clusters.states() if each.name == "p1"]
+    assert p1.last_error == "SystemExit: not today"
+    projects.put("p2", "a")
+    noting.wait_for("p2:default/a")
+
+    exits = False
+    projects.put("p1", "a")
+    noting.wait_for("p1:default/a")
+
+
 def key_of(_cluster: Any, found: Object) -> list[Key]:
     return [Key("default", found.metadata.name)]
 
@@ -297,8 +289,8 @@ def test_row_59_a_reconcile_that_is_out_of_time_ends_and_its_cluster_stays_engag
 ) -> None:
     over = threading.Event()
 
-    def act(ctx: Context, request: Request) -> None:
-        if request.name == "slow" and not over.is_set():
+    def act(ctx: Context) -> None:
+        if ctx.request.name == "slow" and not over.is_set():
             ctx.stop.wait(10)
             over.set()
             ctx.check()
@@ -329,7 +321,7 @@ def test_canaries_go_first_and_the_others_follow_when_nothing_has_failed_there_f
         projects.put(name, "a")
     broken = True
 
-    def act(ctx: Context, _request: Request) -> None:
+    def act(ctx: Context) -> None:
         if broken and ctx.cluster.labels.get("tier") == "canary":
             raise RuntimeError("a new version")
 

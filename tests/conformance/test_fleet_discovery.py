@@ -13,7 +13,6 @@ import re
 import statistics
 import threading
 import time
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,13 +28,10 @@ from kcontroller.testing.leaks import LeakCheck
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
-from tests.integration.projects import CONFIG_MAP, PROJECT, SECOND, Projects, Watching
+from tests.integration.projects import CONFIG_MAP, PROJECT, SECOND, Hooked, Projects, Watching
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from kcontroller import Builder, Context, Result
-    from kcontroller.cluster import Cluster
     from kcontroller.testing import EmbeddedServer, Managers, ServerClient
     from kcontroller.testing.http_target import Destination
 
@@ -50,40 +46,11 @@ OWN_USER = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 pytestmark = pytest.mark.usefixtures("no_leaks")
 
 
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
-
-
-@pytest.fixture
-def proxy(api_server: EmbeddedServer) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(api_server.url, ca_pem=api_server.ca_pem, record=True) as made:
-        yield made
-
-
 class Heedless(HttpFaultProxy):
     """A way to the server on which selectors get lost."""
 
     def _destination(self, raw_path: str, *, host: str) -> Destination | None:
         return super()._destination(re.sub(r"(?<=[?&])labelSelector=[^&]*&?", "", raw_path), host=host)
-
-
-class Heard:
-    """A listener that notes what it is told."""
-
-    def __init__(self) -> None:
-        self.log: list[str] = []
-        self.clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
-
-    def on_engaged(self, cluster: Cluster) -> None:
-        self.log.append(f"engaged {cluster.name} {cluster.uid}")
-        self.clusters.add(cluster)
-
-    def on_draining(self, cluster: Cluster, why: str) -> None:
-        self.log.append(f"draining {cluster.name} {cluster.uid}")
-
-    def on_gone(self, name: str, uid: str) -> None:
-        self.log.append(f"gone {name} {uid}")
 
 
 # ---- who is found ----------------------------------------------------------------------------------------------------
@@ -111,16 +78,16 @@ def test_row_01_three_ready_projects_are_engaged_within_two_seconds(
 def test_row_02_a_project_without_status_is_never_engaged_and_the_condition_is_a_matter_of_choice(
     manager: Managers, projects: Projects
 ) -> None:
-    heard = Heard()
+    hooked = Hooked()
     running = projects.watch(manager, Watching(), provider=MiloProvider(ready_condition="Provisioned"))
-    running.clusters.listen(heard)
+    running.clusters.listen(hooked)
     projects.ready("p2")
     projects.ready("p3", condition="Provisioned")
     eventually(lambda: projects.is_engaged("p3"))
     projects.ready("p3", "Unknown", condition="Provisioned")
     eventually(lambda: projects.is_away("p3"))
 
-    assert {line.split()[1] for line in heard.log} == {"p3"}
+    assert {name for _hook, name, _uid in hooked.log} == {"p3"}
 
 
 @pytest.mark.embedded(milo=MANUAL)
@@ -213,8 +180,8 @@ def test_row_04_two_hundred_projects_that_came_and_went_leave_nothing_behind(
     manager: Managers, projects: Projects
 ) -> None:
     running = projects.watch(manager, Watching())
-    controller, heard = running.controllers[0], Heard()
-    running.clusters.listen(heard)
+    controller, hooked = running.controllers[0], Hooked()
+    running.clusters.listen(hooked)
     threads = _our_threads()
     for turn in range(10):
         names = [f"p{turn}-{number}" for number in range(20)]
@@ -234,7 +201,7 @@ def test_row_04_two_hundred_projects_that_came_and_went_leave_nothing_behind(
         assert controller.queue._schedule._shares == {}
         assert controller.waiting_for() == ()
         gc.collect()
-        assert [each.name for each in heard.clusters] == []
+        assert [each.name for each in hooked.clusters] == []
 
     eventually(nothing_is_left, within=10.0)
     gauge = running.metrics.registry.get_sample_value
@@ -298,9 +265,9 @@ def test_row_05_a_terminating_project_may_be_left_at_once(manager: Managers, pro
 def test_row_06_one_of_the_same_name_is_another_cluster_although_nobody_saw_the_first_one_go(
     manager: Managers, projects: Projects, faults: Any
 ) -> None:
-    heard = Heard()
+    hooked = Hooked()
     running = projects.watch(manager, Watching())
-    running.clusters.listen(heard)
+    running.clusters.listen(hooked)
     eventually(lambda: projects.is_engaged("p1"))
     before, first = running.cluster("p1"), projects.uid("p1")
     with faults(Rule(FreezeWatch(), resource="projects")):
@@ -313,8 +280,8 @@ def test_row_06_one_of_the_same_name_is_another_cluster_although_nobody_saw_the_
     second = projects.uid("p1")
     assert before.leaving.stopped
     assert {each.name: each.uid for each in running.clusters.states()}["p1"] == second != first
-    told = [f"engaged p1 {first}", f"draining p1 {first}", f"gone p1 {first}", f"engaged p1 {second}"]
-    eventually(lambda: [line for line in heard.log if " p1 " in line] == told)
+    told = [("engaged", first), ("draining", first), ("gone", first), ("engaged", second)]
+    eventually(lambda: hooked.of("p1") == told)
 
 
 @pytest.mark.embedded(milo=WARM)

@@ -11,14 +11,14 @@ from kcontroller.testing import HostFront, Milo
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.config import TLSConfig
 from kcontroller.transport.credentials import StaticCredentials, bearer
-from tests.integration.projects import Projects, Watching
+from tests.integration.projects import Projects, Watching, host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from kcontroller import Manager
-    from kcontroller.testing import EmbeddedServer, Managers, ServerClient
+    from kcontroller.testing import EmbeddedServer, Managers
 
 TWO = ("p1", "p2")
 USERS = dict.fromkeys(("admin", "robot", "r1", "r2"), ("system:masters",))
@@ -27,15 +27,6 @@ pytestmark = [
     pytest.mark.usefixtures("no_leaks"),
     pytest.mark.embedded(milo=Milo(projects=(*TWO, "a.b"), cold_storage=False), users=USERS),
 ]
-
-
-def host(name: str) -> str:
-    return f"milo-apiserver.project-{name}.svc.cluster.local"
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
 
 
 @pytest.fixture

@@ -28,36 +28,23 @@ from kcontroller.testing import http_faults as http
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.shared_loops import OWN_LOOPS, SHARED_LOOPS
 from tests.faults.writing import InTheLoop, Step
-from tests.integration.projects import CONFIG_MAP, SECOND, Projects, Watching
+from tests.integration.conftest import OPTIONS
+from tests.integration.milo_fleet import PROJECTS, STREAMS
+from tests.integration.projects import CONFIG_MAP, SECOND, Hooked, Projects, Watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context
-    from kcontroller.cluster import Cluster
     from kcontroller.testing import EmbeddedServer, Managers, ServerClient, VirtualClock
     from kcontroller.testing.active import ActiveRule
     from kcontroller.transport.config import Config
 
 PAIR = Milo(projects=("p1", "p2"), cold_storage=False)
 MAPS = "/api/v1/namespaces/default/configmaps"
-OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
-PROJECTS = "/apis/resourcemanager.miloapis.com/v1alpha1/projects"
 SECRET = "v1 Secret"
-STREAMS = "sendInitialEvents=true"
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
-
-
-@pytest.fixture
-def proxy(api_server: EmbeddedServer) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(api_server.url, ca_pem=api_server.ca_pem, record=True) as made:
-        yield made
 
 
 def fill(server: EmbeddedServer, project: str, names: list[str]) -> None:
@@ -261,34 +248,6 @@ def test_row_31_updates_are_handled_within_a_second_while_a_project_has_its_firs
             watching.wait_for(f"{project}:default/{name}", since=mark, within=SECOND)
 
     assert queue.depth("p1") > 500, "the list is not worked off yet"
-
-
-class Hooked:
-    """Notes what it is told of clusters, in order."""
-
-    def __init__(self, act: Callable[[str, str], None] = lambda _hook, _name: None) -> None:
-        self._act = act
-        self._lock = threading.Lock()
-        self.log: list[tuple[str, str, str]] = []
-
-    def _note(self, hook: str, name: str, uid: str) -> None:
-        with self._lock:
-            self.log.append((hook, name, uid))
-        self._act(hook, name)
-
-    def on_engaged(self, cluster: Cluster) -> None:
-        self._note("engaged", cluster.name, cluster.uid)
-
-    def on_draining(self, cluster: Cluster, why: str) -> None:
-        assert why
-        self._note("draining", cluster.name, cluster.uid)
-
-    def on_gone(self, name: str, uid: str) -> None:
-        self._note("gone", name, uid)
-
-    def of(self, name: str) -> list[tuple[str, str]]:
-        with self._lock:
-            return [(hook, uid) for hook, named, uid in self.log if named == name]
 
 
 @pytest.mark.embedded(milo=PAIR)

@@ -24,7 +24,6 @@ from tests.integration.projects import SECOND, Projects, Watching
 from tests.unit.multicluster.fakes import FakeFleet, FakeMember, spec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from kcontroller import Builder
@@ -33,17 +32,6 @@ if TYPE_CHECKING:
 WARM = Milo(projects=("p1", "p2", "p3"), cold_storage=False)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
-
-
-@pytest.fixture
-def proxy(api_server: EmbeddedServer) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(api_server.url, ca_pem=api_server.ca_pem) as made:
-        yield made
 
 
 # ---- kcontroller clusters --------------------------------------------------------------------------------------------

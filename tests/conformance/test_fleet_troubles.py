@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import socket
@@ -21,34 +20,23 @@ from kcontroller.cluster.suspension import PAUSE_SECONDS
 from kcontroller.embedded.milo import control_plane_path
 from kcontroller.errors import ClusterSuspended, ClusterUnavailable, NotFound
 from kcontroller.multicluster import ClusterSpec
-from kcontroller.process.logs import JsonFormatter
 from kcontroller.testing import Hang, HttpFaultProxy, Milo, Refuse, config_of
 from kcontroller.testing.polling import eventually
+from kcontroller.testing.providers import MemoryProvider
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import ANONYMOUS
 from tests.integration.projects import CONFIG_MAP, SECOND, Projects, Watching
 
 if TYPE_CHECKING:
+    import io
     from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context, Request
-    from kcontroller.multicluster import Sink
     from kcontroller.testing import EmbeddedServer, Managers, ServerClient, VirtualClock
 
 WARM = Milo(projects=("p1", "p2"), cold_storage=False)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
-
-
-@pytest.fixture
-def proxy(api_server: EmbeddedServer) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(api_server.url, ca_pem=api_server.ca_pem) as made:
-        yield made
 
 
 class Mirror(Reconciler):
@@ -276,22 +264,6 @@ def test_row_54_a_suspended_project_is_asked_by_one_write_in_half_a_minute_and_d
 # ---- clusters that hang, and reconciles that fail --------------------------------------------------------------------
 
 
-class Telling:
-    """A provider that says what the test says."""
-
-    name = "telling"
-    patience: float | None = 30.0
-
-    def __init__(self) -> None:
-        self.sink: Any = None
-
-    def start(self, sink: Sink, **_others: Any) -> None:
-        self.sink = sink
-        sink.listed()
-
-    def stop(self) -> None: ...
-
-
 @pytest.fixture
 def black_hole() -> Iterator[str]:
     """A server that takes connections and says nothing, not even in TLS."""
@@ -302,10 +274,9 @@ def black_hole() -> Iterator[str]:
 def test_row_15_a_cluster_that_hangs_in_its_handshake_is_gone_at_once_when_it_is_deleted(
     api_server: EmbeddedServer, manager: Managers, black_hole: str
 ) -> None:
-    provider = Telling()
+    provider = MemoryProvider()
     running = manager(Watching(), provider=provider, config=config_of(api_server), ready=False)
-    eventually(lambda: provider.sink is not None)
-    provider.sink.present(ClusterSpec("p1", Config(black_hole, credentials=ANONYMOUS)))
+    provider.present(ClusterSpec("p1", Config(black_hole, credentials=ANONYMOUS)))
     eventually(lambda: "p1" in {each.name for each in running.clusters})
     reading: list[BaseException] = []
 
@@ -318,7 +289,7 @@ def test_row_15_a_cluster_that_hangs_in_its_handshake_is_gone_at_once_when_it_is
     hanging = threading.Thread(target=read)
     hanging.start()
     began = time.monotonic()
-    provider.sink.absent("p1", "it was deleted")
+    provider.absent("p1", "it was deleted")
     eventually(lambda: running.clusters.states() == (), within=2.0)
     hanging.join(2.0)
     assert reading
@@ -351,19 +322,9 @@ def test_row_14_what_hangs_in_one_cluster_delays_no_reconcile_of_another(
     assert sorted(waits)[-2] < 0.25, waits
 
 
-@pytest.fixture
-def lines() -> Iterator[io.StringIO]:
-    """The log as JSON."""
-    handler = logging.StreamHandler(io.StringIO())
-    handler.setFormatter(JsonFormatter())
-    logging.getLogger("kcontroller").addHandler(handler)
-    yield handler.stream
-    logging.getLogger("kcontroller").removeHandler(handler)
-
-
 @pytest.mark.embedded(milo=WARM)
 def test_row_58_whatever_every_third_reconcile_of_a_cluster_raises_no_other_notices(
-    manager: Managers, projects: Projects, lines: io.StringIO
+    manager: Managers, projects: Projects, log: io.StringIO
 ) -> None:
     calls: list[str] = []
 
@@ -383,6 +344,6 @@ def test_row_58_whatever_every_third_reconcile_of_a_cluster_raises_no_other_noti
         watching.wait_for(f"p2:default/a{number}")
         watching.wait_for(f"p1:default/a{number}")
     eventually(lambda: len(set(calls)) == 12)
-    failed = [line for line in map(json.loads, lines.getvalue().splitlines()) if line["level"] == "error"]
+    failed = [line for line in map(json.loads, log.getvalue().splitlines()) if line["level"] == "error"]
     assert len(failed) >= 4
     assert {line["cluster"] for line in failed} == {"p1"}

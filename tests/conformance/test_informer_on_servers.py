@@ -32,6 +32,7 @@ from tests.faults.watched import (
     event,
     questions,
 )
+from tests.integration.conftest import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from tests.faults.watched import Server
 
 CONFIG_MAP = "v1 ConfigMap"
-OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
 STREAMS = "sendInitialEvents=true"
 GONE = event("ERROR", EXPIRED)
 STEP = 0.1

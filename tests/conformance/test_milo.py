@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kcontroller import Context
-    from kcontroller.testing import EmbeddedServer, Managers, ServerClient
+    from kcontroller.testing import EmbeddedServer, Managers
 
 WARM = Milo(projects=("p1", "p2"), cold_storage=False)
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
 
 
 @pytest.fixture
@@ -36,12 +31,6 @@ def fleet() -> Iterator[FakeFleet]:
     made = FakeFleet()
     yield made
     made.end()
-
-
-@pytest.fixture
-def proxy(api_server: EmbeddedServer) -> Iterator[HttpFaultProxy]:
-    with HttpFaultProxy(api_server.url, ca_pem=api_server.ca_pem) as made:
-        yield made
 
 
 @pytest.mark.embedded(milo=WARM)

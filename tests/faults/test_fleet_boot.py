@@ -6,19 +6,17 @@ import contextlib
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from kcontroller import Manager, ManagerOptions, Reconciler
+from kcontroller import Manager, ManagerOptions
 from kcontroller.errors import ClusterNotFound
 from kcontroller.multicluster import State
 from kcontroller.testing import Delay, EmbeddedServer, Hang, Milo, Rule, config_of
 from kcontroller.testing.polling import eventually
 from kcontroller.transport.gate import CONNECTING
-
-if TYPE_CHECKING:
-    from kcontroller import Builder, Context, Request
+from tests.integration.conftest import OPTIONS
+from tests.integration.projects import Watching
 
 CLUSTERS = int(os.environ.get("KC_FLEET_CLUSTERS", "100"))
 NAMES = tuple(f"p{number}" for number in range(CLUSTERS))
@@ -29,16 +27,6 @@ SECONDS = 15.0 * CLUSTERS / 200  # Of row 17.
 pytestmark = pytest.mark.embedded(milo=Milo(projects=NAMES, cold_storage=False))
 
 
-class Watching(Reconciler):
-    name: ClassVar[str] = "watching"
-
-    def setup(self, builder: Builder) -> None:
-        builder.for_("v1 ConfigMap")
-
-    def reconcile(self, ctx: Context, request: Request) -> None:
-        """Nothing is to be done."""
-
-
 def test_row_17_many_clusters_behind_a_slow_line_are_engaged_side_by_side(api_server: EmbeddedServer) -> None:
     for name in NAMES:
         api_server.faults.add(Rule(Delay(ROUND_TRIP), plane=name))
@@ -47,7 +35,7 @@ def test_row_17_many_clusters_behind_a_slow_line_are_engaged_side_by_side(api_se
     healthy = len(NAMES) - len(HUNG)
     manager = Manager(
         clusters={name: config_of(api_server, cluster=name) for name in NAMES},
-        options=ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0"),
+        options=ManagerOptions(**OPTIONS),
     )
     manager.add(Watching())
     slowest = Slowest(manager)

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
@@ -27,6 +27,9 @@ from kcontroller.testing import (
     config_of,
     eventually,
 )
+from tests.integration.conftest import OPTIONS
+from tests.integration.milo_fleet import state_of
+from tests.integration.projects import CONFIG_MAP, Projects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
     from kcontroller import Builder, Context, Request
     from kcontroller.transport.config import Config
 
-CONFIG_MAP = "v1 ConfigMap"
-PROJECT = "resourcemanager.miloapis.com/v1alpha1 Project"
-MOMENT = "2026-01-01T00:00:00Z"
 KEY = Key("default", "probe")
 BLACK_HOLED = ("p0", "p1", "p2")
 FAILING = ("p3", "p4", "p5")
@@ -44,7 +44,6 @@ SLOW = ("p6", "p7", "p8")
 BAD = (*BLACK_HOLED, *FAILING, *SLOW)
 GOOD = tuple(f"p{number}" for number in range(len(BAD), 30))
 ROUNDS = 10
-OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
 
 pytestmark = pytest.mark.embedded(milo=Milo(projects=(*BAD, *GOOD), cold_storage=False))
 
@@ -305,18 +304,15 @@ class Ticker(Reconciler):
             return time.monotonic()
 
 
-def set_ready(client: ServerClient, project: str, status: str) -> float:
-    """Write the condition, as Milo's controller would; returns when the server had answered."""
-    found = client.get(PROJECT, Key("", project))
-    condition = {"type": "Ready", "status": status, "reason": "Test", "message": "", "lastTransitionTime": MOMENT}
-    found["status"] = {"conditions": [condition]}
-    client.status.update(found)
+def set_ready(projects: Projects, project: str, status: str) -> float:
+    """Say whether it is ready; returns when the server had answered."""
+    projects.ready(project, status)
     return time.monotonic()
 
 
 @pytest.mark.embedded(milo=Milo(projects=("p0", "p1"), readiness="manual", cold_storage=False))
 def test_row_03_reconciles_stop_within_a_second_of_not_ready_and_go_on_as_fast_as_a_sync(
-    api_server: EmbeddedServer, client: ServerClient
+    api_server: EmbeddedServer, client: ServerClient, projects: Projects
 ) -> None:
     for project in ("p0", "p1"):
         client(cluster=project).create(probe())
@@ -324,28 +320,24 @@ def test_row_03_reconciles_stop_within_a_second_of_not_ready_and_go_on_as_fast_a
     manager = Manager(config_of(api_server), provider=MiloProvider(), options=ManagerOptions(**OPTIONS))
     manager.add(ticker)
     with manager:
-        set_ready(client, "p0", "True")
+        set_ready(projects, "p0", "True")
         ticker.more("p0")
-        began = set_ready(client, "p1", "True")
+        began = set_ready(projects, "p1", "True")
         synced = ticker.more("p1") - began
         for _ in range(5):
             ticker.waits.clear()
             ticker.waits_in = "p1"
             assert ticker.waits.wait(10.0)  # A reconcile is under way, and would be for half a minute.
-            began = set_ready(client, "p1", "False")
-            eventually(lambda: is_idle(manager, "p1"))
+            began = set_ready(projects, "p1", "False")
+            eventually(lambda: state_of(manager, "p1") == "gone")
             stopped = time.monotonic() - began
             ticks = ticker.ticks["p1"]
             ticker.more("p0")
             assert ticker.ticks["p1"] == ticks
             assert stopped < 1.0
             ticker.waits_in = ""
-            began = set_ready(client, "p1", "True")
+            began = set_ready(projects, "p1", "True")
             resumed = ticker.more("p1") - began
             assert resumed < 1.0
     print(f"\nfirst sync {synced * 1000:.0f} ms, stop {stopped * 1000:.0f} ms, again {resumed * 1000:.0f} ms")  # noqa: T201
     assert ticker.waited == [True] * 5, "the token of a reconcile stops when its project leaves"
-
-
-def is_idle(manager: Manager, project: str) -> bool:
-    return all(state.name != project for state in manager.clusters.states())

@@ -15,6 +15,7 @@ from kcontroller.api import patches
 from kcontroller.testing import EmbeddedServer, Milo, config_of, eventually
 from tests.faults.test_fleet_faults import no_slower
 from tests.faults.writing import InTheLoop, Step
+from tests.integration.conftest import OPTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from kcontroller.testing import ServerClient
 
 CONFIG_MAP = "v1 ConfigMap"
-OPTIONS: dict[str, Any] = {"metrics_bind_address": "0", "health_probe_bind_address": "0"}
 PATH = "/api/v1/namespaces/default/configmaps"
 MANY = 20_000
 

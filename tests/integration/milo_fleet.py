@@ -8,19 +8,21 @@ import threading
 import time
 import uuid
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import yaml
 
+import kcontroller
 from kcontroller import Manager, ManagerOptions, Reconciler, load_config
 from kcontroller.controller import predicates
-from kcontroller.errors import ClusterNotFound, Stopped
+from kcontroller.errors import Stopped
 from kcontroller.multicluster.providers.milo import MiloProvider
 from tests.integration.conftest import OPTIONS, config_map
+from tests.integration.projects import CONFIG_MAP, SECOND, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from kcontroller import Builder, Context, Request, Result
     from kcontroller.testing import ControlPlane, MiloRouter
@@ -29,8 +31,16 @@ if TYPE_CHECKING:
 
 PROJECTS = "/apis/resourcemanager.miloapis.com/v1alpha1/projects"
 CONFIG_MAPS = "/api/v1/namespaces/default/configmaps"
-CONFIG_MAP = "v1 ConfigMap"
-SECOND = 1.0
+DEFINITIONS = Path(kcontroller.__file__).with_name("embedded") / "data" / "milo.yaml"
+STREAMS = "sendInitialEvents=true"
+"""What informers ask for where a server can send a first list in a watch."""
+
+
+def start_all(plane: ControlPlane) -> None:
+    """Start the servers that a test before has left dead."""
+    for number in range(len(plane.servers)):
+        if not plane.process(number).running:
+            plane.start(number)
 
 
 class Change(NamedTuple):
@@ -222,14 +232,6 @@ def make_change_and_delete(fleet: Fleet, times: Times, name: str, server: int) -
     times.disengaged(f"{name} not ready", project, fleet.set_ready(project, "False"))
     times.reconciled(f"{name} ready", project, fleet.set_ready(project, "True"))
     times.disengaged(f"{name} deleted", project, fleet.delete(project))
-
-
-def is_gone(manager: Manager, project: str) -> bool:
-    try:
-        manager.cluster(project)
-    except ClusterNotFound:
-        return True
-    return False
 
 
 def state_of(manager: Manager, project: str) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from kcontroller import Key, Object, Reconciler
 from kcontroller.errors import ClusterNotFound
 from kcontroller.multicluster import State
 from kcontroller.multicluster.providers.milo import MiloProvider
+from tests.integration.conftest import config_map
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller import Builder, Context, Manager, Request
+    from kcontroller.cluster import Cluster
     from kcontroller.multicluster import Provider
     from kcontroller.testing import Managers, ServerClient
 
@@ -42,13 +45,53 @@ class Watching(Reconciler):
             self._changed.notify_all()
         self._act(ctx)
 
-    def wait_for(self, request: str, *, since: int = 0, within: float = SECOND) -> None:
+    def wait_for(self, *requests: str, since: int = 0, within: float = SECOND) -> None:
+        """Wait until it was asked for all of these."""
         with self._changed:
-            assert self._changed.wait_for(lambda: request in self.seen[since:], within), self.seen[since:]
+            assert self._changed.wait_for(lambda: {*requests} <= {*self.seen[since:]}, within), self.seen[since:]
 
     @property
     def mark(self) -> int:
         return len(self.seen)
+
+
+class Hooked:
+    """A listener that notes what it is told, in order.
+
+    Args:
+        act: what else it does, with the name of the hook and of the cluster.
+
+    Attributes:
+        log: hook, name and uid.
+        clusters: those that have been engaged and are still in memory.
+    """
+
+    def __init__(self, act: Callable[[str, str], None] = lambda _hook, _name: None) -> None:
+        self._act = act
+        self._lock = threading.Lock()
+        self.log: list[tuple[str, str, str]] = []
+        self.clusters: weakref.WeakSet[Cluster] = weakref.WeakSet()
+
+    def _note(self, hook: str, name: str, uid: str) -> None:
+        with self._lock:
+            self.log.append((hook, name, uid))
+        self._act(hook, name)
+
+    def on_engaged(self, cluster: Cluster) -> None:
+        self.clusters.add(cluster)
+        self._note("engaged", cluster.name, cluster.uid)
+
+    def on_draining(self, cluster: Cluster, why: str) -> None:
+        assert why
+        self._note("draining", cluster.name, cluster.uid)
+
+    def on_gone(self, name: str, uid: str) -> None:
+        self._note("gone", name, uid)
+
+    def of(self, name: str) -> list[tuple[str, str]]:
+        """What it was told of one cluster: hook and uid."""
+        with self._lock:
+            return [(hook, uid) for hook, named, uid in self.log if named == name]
 
 
 class Projects:
@@ -115,9 +158,9 @@ class Projects:
     def uid(self, name: str) -> str:
         return str(self._client.get(PROJECT, Key("", name)).metadata.uid)
 
-    def put(self, project: str, name: str) -> None:
-        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "default", "name": name}}
-        self._client(cluster=project).create(Object(body))
+    def put(self, project: str, name: str, **data: str) -> None:
+        """Make a config map in a project."""
+        self._client(cluster=project).create(Object(config_map("default", name, **data)))
 
     def state_of(self, name: str) -> State | None:
         """Where the cluster of a Project stands; None if it is not known."""
@@ -129,8 +172,18 @@ class Projects:
 
     def is_away(self, name: str) -> bool:
         assert self.manager is not None
-        try:
-            self.manager.cluster(name)
-        except ClusterNotFound:
-            return True
-        return False
+        return is_gone(self.manager, name)
+
+
+def is_gone(manager: Manager, name: str) -> bool:
+    """Whether there is no such cluster."""
+    try:
+        manager.cluster(name)
+    except ClusterNotFound:
+        return True
+    return False
+
+
+def host(name: str) -> str:
+    """Where the control plane of a project is, unless the provider is told otherwise."""
+    return f"milo-apiserver.project-{name}.svc.cluster.local"

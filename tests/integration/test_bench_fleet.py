@@ -10,17 +10,21 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from benchmarks import building, contenders, engaging, fleets, isolation, results
+from benchmarks import building, contenders, engaging, fleets, isolation, leaving, results
 from benchmarks.measured import Failed
 from kcontroller.testing.control_plane import ControlPlane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from benchmarks.duel import Figures
     from kcontroller.testing.control_plane import ApiServer
 
-CLUSTERS: Final = 5
+CLUSTERS: Final = 40
+"""More than have a loop each."""
+ONCE: Final = 20
+"""So many things may be made later than at first use."""
 
 
 def figures(wall: float) -> dict[str, float]:
@@ -60,7 +64,7 @@ def test_a_tenth_of_the_clusters_goes_wrong_in_each_way() -> None:
 def test_who_does_not_see_every_cluster_fails(tmp_path: Path) -> None:
     text = "import sys; print('synced', flush=True); sys.stdin.readline(); print('{\"objects\": 4}')"
     side = contenders.Contender("ours", "fleet", (sys.executable, "-I", "-c", text))
-    with pytest.raises(Failed, match="ours: fleet saw 4 of 5 clusters"):
+    with pytest.raises(Failed, match=f"ours: fleet saw 4 of {CLUSTERS} clusters"):
         engaging.run(side, tmp_path / "kubeconfig", clusters=CLUSTERS, workers=2, idle=0.0)
 
 
@@ -94,6 +98,42 @@ def test_what_clusters_in_trouble_cost_the_others_is_shown(control_plane: Contro
     assert document["bad"] == {"black-holed": 1, "failing": 1, "slow": 1}
     assert document["ratios"]["p99_ms"]["none-bad"] > 0
     assert 0 < document["ours"]["p50_ms"] <= document["ours"]["p99_ms"]
+
+
+def test_clusters_that_come_and_leave_are_let_go_of(kubeconfigs: dict[str, Path]) -> None:
+    found = leaving.run(kubeconfigs["private"], clusters=CLUSTERS, workers=2, rounds=leaving.ROUNDS)
+    nothing_grows(found)
+    more = leaving.growth(found)
+    # Of each name the log remembers for a minute that it has come and left.
+    assert more["objects"] <= CLUSTERS + ONCE
+    assert more["blocks"] <= 8 * CLUSTERS + ONCE
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_a_thousand_clusters_that_come_and_leave_end_at_the_baseline(
+    control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    assert control_plane.servers  # Or it is skipped.
+    with ControlPlane() as plane:
+        made = engaging.fill(plane.servers[0], tmp_path, clusters=1000, trusts=("private",))
+        found = leaving.run(made["private"], clusters=1000, workers=10, rounds=6)
+    print(f"\n{leaving.table(leaving.document(found, clusters=1000, workers=10))}")  # noqa: T201 - the figures are wanted
+    nothing_grows(found)
+    more = leaving.growth(found)
+    # As many names as are remembered at most: the new ones replace others.
+    assert more["objects"] <= ONCE
+    assert more["blocks"] <= 10 * ONCE
+
+
+def nothing_grows(found: Sequence[Figures]) -> None:
+    """Compare what is held after each round."""
+    start, first, *others = found
+    for name in ("threads", "descriptors"):
+        assert {figures[name] for figures in found} == {start[name]}, name
+    assert {figures["series"] for figures in others} == {first["series"]}
+    assert first["series"] <= start["series"] + ONCE
+    assert others[-1]["rss_mb"] - others[0]["rss_mb"] < 4, "MiB; those are the allocator's"
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,12 @@ from tests.integration.projects import Projects, Watching
 
 if TYPE_CHECKING:
     from kcontroller import Context
-    from kcontroller.testing import Managers, ServerClient
+    from kcontroller.testing import Managers
 
 pytestmark = [
     pytest.mark.usefixtures("no_leaks"),
     pytest.mark.embedded(milo=Milo(projects=("p1", "p2"), cold_storage=False)),
 ]
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
 
 
 def test_an_object_of_a_canary_that_is_broken_for_good_does_not_hold_the_others_for_good(

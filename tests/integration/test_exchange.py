@@ -13,12 +13,12 @@ from kcontroller import Key, Object, Reconciler
 from kcontroller.multicluster import ClusterSpec, State
 from kcontroller.testing import EmbeddedServer, FaultProxy, Milo, config_of
 from kcontroller.testing.polling import eventually
+from kcontroller.testing.providers import MemoryProvider
 from kcontroller.transport.shared_loops import OWN_LOOPS
 
 if TYPE_CHECKING:
     from kcontroller import Builder, Context, Manager, Request
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster import Sink
     from kcontroller.testing import Managers, ServerClient
     from kcontroller.transport.config import Config
 
@@ -29,22 +29,11 @@ FLEET = tuple(f"p{number}" for number in range(OWN_LOOPS + 8))  # Some have a th
 pytestmark = pytest.mark.embedded(users={"robot": ("system:masters",)})
 
 
-class Told:
-    """A provider that says what the test says."""
-
-    name = "told"
-    patience: float | None = 30.0
-    sink: Sink
-
-    def start(self, sink: Sink, *, hub: Cluster | None) -> None:
-        self.sink = sink
-        sink.listed()
-
-    def stop(self) -> None:
-        """Nothing to end."""
+class Told(MemoryProvider):
+    """Says where a cluster is when the test says so."""
 
     def say(self, config: Config, *, name: str = NAME, uid: str = "uid") -> None:
-        self.sink.present(ClusterSpec(name, config, uid))
+        self.present(ClusterSpec(name, config, uid))
 
 
 class Counting(Reconciler):

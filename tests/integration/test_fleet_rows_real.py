@@ -25,18 +25,26 @@ from kcontroller.testing.binaries import find
 from kcontroller.testing.leaks import LeakCheck
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from tests.integration.conftest import OPTIONS, config_map, crd
-from tests.integration.milo_fleet import CONFIG_MAP, CONFIG_MAPS, PROJECTS, SECOND, Fleet, Follower, running, state_of
+from tests.integration.milo_fleet import (
+    CONFIG_MAPS,
+    DEFINITIONS,
+    PROJECTS,
+    STREAMS,
+    Fleet,
+    Follower,
+    running,
+    start_all,
+    state_of,
+)
+from tests.integration.projects import CONFIG_MAP, SECOND, Hooked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from kcontroller import Builder, Context, Request, Result
-    from kcontroller.cluster import Cluster
     from kcontroller.testing.http_recording import Exchange
     from kcontroller.testing.http_target import Destination
 
-DEFINITIONS = Path(kcontroller.__file__).with_name("embedded") / "data" / "milo.yaml"
-STREAMS = "sendInitialEvents=true"
 SECRET = "v1 Secret"
 SHORT_MEMORY = ("--etcd-compaction-interval=1s", "--min-request-timeout=1")
 
@@ -60,9 +68,7 @@ class Endless(MiloRouter):
 
 @pytest.fixture(params=[MiloRouter])
 def fleet(control_plane: ControlPlane, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    for number in range(len(control_plane.servers)):
-        if not control_plane.process(number).running:
-            control_plane.start(number)
+    start_all(control_plane)
     with request.param(control_plane.servers[0], record=True) as router:
         made = Fleet(control_plane, router)
         yield made
@@ -158,31 +164,14 @@ def test_row_03_flips_of_a_project_leave_threads_and_sockets_where_they_were(
             eventually(lambda: state_of(manager, project) == "gone")
 
 
-class Told:
-    """Notes what it is told of clusters, in order."""
-
-    def __init__(self) -> None:
-        self.log: list[tuple[str, str, str]] = []
-
-    def on_engaged(self, cluster: Cluster) -> None:
-        self.log.append(("engaged", cluster.name, cluster.uid))
-
-    def on_draining(self, cluster: Cluster, why: str) -> None:
-        assert why
-        self.log.append(("draining", cluster.name, cluster.uid))
-
-    def on_gone(self, name: str, uid: str) -> None:
-        self.log.append(("gone", name, uid))
-
-
 def test_rows_06_36_hooks_tell_of_two_projects_of_one_name_although_nobody_saw_the_first_one_go(
     fleet: Fleet, eventually: Callable[..., Any]
 ) -> None:
-    told = Told()
+    hooked = Hooked()
     with running(fleet, Follower(fleet.label)) as manager:
-        manager.clusters.listen(told)
+        manager.clusters.listen(hooked)
         project = fleet.make("p")
-        eventually(lambda: len(told.log) == 1)
+        eventually(lambda: len(hooked.log) == 1)
         first = uid_of(fleet, project)
         held = fleet.router.add(Hang(), path_prefix=PROJECTS, watch=True)
         fleet.delete(project)
@@ -193,7 +182,7 @@ def test_rows_06_36_hooks_tell_of_two_projects_of_one_name_although_nobody_saw_t
         second = uid_of(fleet, project)
 
         expected = [("engaged", first), ("draining", first), ("gone", first), ("engaged", second)]
-        eventually(lambda: [(hook, uid) for hook, name, uid in told.log if name == project] == expected)
+        eventually(lambda: hooked.of(project) == expected)
         assert first != second
 
 

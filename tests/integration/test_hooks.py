@@ -12,32 +12,19 @@ from kcontroller.manager import Manager
 from kcontroller.multicluster import ClusterSpec
 from kcontroller.testing.managers import config_of
 from kcontroller.testing.polling import eventually
+from kcontroller.testing.providers import MemoryProvider
 
 if TYPE_CHECKING:
     from kcontroller.cluster import Cluster
-    from kcontroller.multicluster import Sink
     from kcontroller.testing import EmbeddedServer
     from kcontroller.testing.managers import Managers, ServerClient
 
 CONFIG_MAP = "v1 ConfigMap"
 
 
-class Told:
+def one(server: EmbeddedServer) -> MemoryProvider:
     """A provider that knows one cluster."""
-
-    name = "told"
-    patience = 30.0
-
-    def __init__(self, server: EmbeddedServer) -> None:
-        self._spec = ClusterSpec("p1", config_of(server), "1")
-
-    def start(self, sink: Sink, *, hub: Cluster | None) -> None:
-        assert hub is not None
-        sink.present(self._spec)
-        sink.listed()
-
-    def stop(self) -> None:
-        """Nothing runs."""
+    return MemoryProvider(ClusterSpec("p1", config_of(server), "1"))
 
 
 class Writes:
@@ -74,9 +61,9 @@ def election() -> LeaderElection:
 
 def test_hooks_of_a_standby_write_nothing(api_server: EmbeddedServer, manager: Managers, client: ServerClient) -> None:
     leading, standing_by = Hooked("leader"), Hooked("standby")
-    first = manager(leading, provider=Told(api_server), leader_election=election())
+    first = manager(leading, provider=one(api_server), leader_election=election())
     eventually(lambda: first.is_leader)
-    manager(standing_by, provider=Told(api_server), leader_election=election())
+    manager(standing_by, provider=one(api_server), leader_election=election())
     eventually(lambda: standing_by.outcomes)
 
     assert standing_by.outcomes == ["NotLeader"]
@@ -84,17 +71,17 @@ def test_hooks_of_a_standby_write_nothing(api_server: EmbeddedServer, manager: M
 
 
 def test_nor_do_listeners_that_are_no_reconcilers(api_server: EmbeddedServer, manager: Managers) -> None:
-    first = manager(Hooked("leader"), provider=Told(api_server), leader_election=election())
+    first = manager(Hooked("leader"), provider=one(api_server), leader_election=election())
     eventually(lambda: first.is_leader)
     listener = Writes("listener")
     options = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0", leader_election=election())
-    with Manager(config_of(api_server), provider=Told(api_server), options=options, listeners=(listener,)):
+    with Manager(config_of(api_server), provider=one(api_server), options=options, listeners=(listener,)):
         eventually(lambda: listener.outcomes == ["NotLeader"])
 
 
 def test_hooks_keep_to_the_rails_of_their_reconciler(api_server: EmbeddedServer, manager: Managers) -> None:
     hooked = Hooked("hook", count=3)
-    manager(hooked, provider=Told(api_server))
+    manager(hooked, provider=one(api_server))
     eventually(lambda: len(hooked.outcomes) == 3)
 
     assert hooked.outcomes == ["written", "written", "BudgetSpent"]

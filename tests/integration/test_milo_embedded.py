@@ -13,16 +13,11 @@ from tests.integration.projects import SECOND, Projects, Watching
 
 if TYPE_CHECKING:
     from kcontroller import Context
-    from kcontroller.testing import Managers, ServerClient, VirtualClock
+    from kcontroller.testing import Managers, VirtualClock
 
 WARM = Milo(projects=("p1", "p2", "p3"), cold_storage=False)
 
 pytestmark = pytest.mark.usefixtures("no_leaks")
-
-
-@pytest.fixture
-def projects(client: ServerClient) -> Projects:
-    return Projects(client)
 
 
 @pytest.mark.embedded(milo=WARM)

@@ -6,10 +6,8 @@ others: they choose their certificate by the name that they are asked for, and `
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import signal
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from kubernetes import client
 
-import kcontroller
 from kcontroller import Manager, ManagerOptions, load_config
 from kcontroller.errors import ClusterNotFound
 from kcontroller.multicluster.providers.milo import Internal, MiloProvider
@@ -28,19 +25,17 @@ from kcontroller.testing.binaries import find
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from kcontroller.transport.config import TLSConfig
 from tests.integration.conftest import OPTIONS, config_map
-from tests.integration.milo_fleet import CONFIG_MAPS, Follower, is_gone, state_of
+from tests.integration.milo_fleet import CONFIG_MAPS, DEFINITIONS, Follower, state_of
+from tests.integration.projects import host, is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-ROOT = Path(kcontroller.__file__).parents[1]
-DEFINITIONS = Path(kcontroller.__file__).with_name("embedded") / "data" / "milo.yaml"
+    from tests.integration.daemons import Daemons
+
 PLANES = "/apis/infrastructure.miloapis.com/v1alpha1/projectcontrolplanes"
 LABEL = "hosts"
-
-
-def host(name: str) -> str:
-    return f"milo-apiserver.project-{name}.svc.cluster.local"
 
 
 class Authority:
@@ -206,31 +201,29 @@ class Follower(Reconciler):
 
 
 def test_row_13_the_command_line_has_words_for_all_of_it(
-    control_plane: ControlPlane, authority: Authority, tokens: str, tmp_path: Path, eventually: Callable[..., Any]
+    control_plane: ControlPlane,
+    authority: Authority,
+    tokens: str,
+    run: Daemons,
+    tmp_path: Path,
+    eventually: Callable[..., Any],
 ) -> None:
     source, trust = tmp_path / "follower.py", tmp_path / "ca.crt"
     source.write_text(SOURCE)
     trust.write_bytes(authority.pem)
     words = {"mode": "internal", "token-file": tokens, "ca-file": str(trust), "resolve": "127.0.0.1:{labels[port]}"}
-    command = [sys.executable, "-m", "kcontroller", "run", str(source), "--provider", "milo"]
-    for name, text in words.items():
-        command += ["--provider-option", f"{name}={text}"]
-    command += ["--kubeconfig", str(control_plane.kubeconfig), "--context", "envtest-0"]
-    command += ["--metrics-bind-address", "0", "--health-probe-bind-address", "0"]
+    options = [part for name, text in words.items() for part in ("--provider-option", f"{name}={text}")]
+    hub = ("--kubeconfig", str(control_plane.kubeconfig), "--context", "envtest-0")
     for name in ("p1", "p2"):
         say(control_plane, name, "True")
 
     def seen(number: int) -> Any:
         return control_plane.servers[number].request("GET", f"{CONFIG_MAPS}/p{number}")[1]["data"].get("seen")
 
-    with (tmp_path / "log").open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
+    daemon = run(source, "--provider", "milo", *options, *hub)
     try:
         eventually(lambda: (seen(1), seen(2)) == ("p1", "p2"), within=20.0)
-        process.terminate()
-        assert process.wait(10) == 0, (tmp_path / "log").read_text()
+        assert daemon.stop(signal.SIGTERM) == 0, daemon.text
     finally:
-        process.kill()
-        process.wait()
         for name in ("p1", "p2"):
             say(control_plane, name, "False")

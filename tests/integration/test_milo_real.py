@@ -7,10 +7,7 @@ it; `pytest -s` shows them.
 
 from __future__ import annotations
 
-import json
 import signal
-import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,15 +33,17 @@ from kcontroller.testing.binaries import find
 from kcontroller.testing.plugin import NO_REAL_SERVERS
 from tests.integration.milo_fleet import (
     CONFIG_MAPS,
+    DEFINITIONS,
     Fleet,
     Follower,
     Times,
-    is_gone,
     kubeconfig,
     make_change_and_delete,
     running,
+    start_all,
     state_of,
 )
+from tests.integration.projects import is_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,9 +51,9 @@ if TYPE_CHECKING:
     from kcontroller import Manager
     from kcontroller.testing.control_plane import ApiServer
     from kcontroller.testing.http_target import Destination
+    from tests.integration.daemons import Daemons
 
 ROOT = Path(kcontroller.__file__).parents[1]
-DEFINITIONS = Path(kcontroller.__file__).with_name("embedded") / "data" / "milo.yaml"
 WIDGETS = ROOT / "examples" / "widget" / "crd.yaml"
 
 
@@ -73,9 +72,7 @@ def control_plane() -> Iterator[ControlPlane]:
 @pytest.fixture
 def plane(control_plane: ControlPlane) -> ControlPlane:
     """All four servers running, also after a test that failed between a kill and a start."""
-    for number in range(len(control_plane.servers)):
-        if not control_plane.process(number).running:
-            control_plane.start(number)
+    start_all(control_plane)
     return control_plane
 
 
@@ -422,42 +419,32 @@ class Follower(Reconciler):
 
 
 def test_row_60_a_process_ends_in_order_although_projects_hang(
-    fleet: Fleet, tmp_path: Path, eventually: Callable[..., Any]
+    fleet: Fleet, run: Daemons, tmp_path: Path, eventually: Callable[..., Any]
 ) -> None:
     source = tmp_path / "follower.py"
     source.write_text(SOURCE.format(label=fleet.label))
     works, hangs, stuck = fleet.make("works", 1), fleet.make("hangs", 2), fleet.make("stuck", 3)
     fleet.router.add(Hang(), project=stuck)
-    command = [sys.executable, "-m", "kcontroller", "run", str(source), "--provider", "milo"]
-    command += ["--provider-option", f"selector=test={fleet.label}"]
-    command += ["--kubeconfig", str(kubeconfig(fleet, tmp_path / "kubeconfig")), "--graceful-shutdown-timeout", "5s"]
-    command += ["--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--log-format", "json"]
-    log = tmp_path / "log"
+    words = ["--provider", "milo", "--provider-option", f"selector=test={fleet.label}"]
+    words += ["--kubeconfig", str(kubeconfig(fleet, tmp_path / "kubeconfig")), "--graceful-shutdown-timeout", "5s"]
 
     def seen(project: str, number: int) -> Any:
         answer = fleet.plane.servers[number].request("GET", f"{CONFIG_MAPS}/{project}")[1]
         return answer["data"].get("seen")
 
-    with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output)
-    try:
-        eventually(lambda: (seen(works, 1), seen(hangs, 2)) == ("0", "0"), within=20.0)
-        fleet.router.add(Hang(), project=hangs)
-        fleet.change(hangs, "1")
-        fleet.change(works, "1")
-        eventually(lambda: seen(works, 1) == "1")
-        late = fleet.make("late", 2)
-        eventually(lambda: seen(late, 2) == "0")
-        fleet.delete(late)
-        began = time.monotonic()
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(20)
-        took = time.monotonic() - began
-    finally:
-        process.kill()
-        process.wait()
-    lines = log.read_text().splitlines()
+    daemon = run(source, *words)
+    eventually(lambda: (seen(works, 1), seen(hangs, 2)) == ("0", "0"), within=20.0)
+    fleet.router.add(Hang(), project=hangs)
+    fleet.change(hangs, "1")
+    fleet.change(works, "1")
+    eventually(lambda: seen(works, 1) == "1")
+    late = fleet.make("late", 2)
+    eventually(lambda: seen(late, 2) == "0")
+    fleet.delete(late)
+    began = time.monotonic()
+    code = daemon.stop(signal.SIGTERM)
+    took = time.monotonic() - began
     print(f"\nSIGTERM: exit {code} after {took * 1000:.0f} ms")  # noqa: T201
-    assert (code, took < 5.0) == (0, True), "\n".join(lines)
-    assert all(json.loads(line)["level"] != "error" for line in lines), "\n".join(lines)
+    assert (code, took < 5.0) == (0, True), daemon.text
+    assert " ERROR " not in daemon.text, daemon.text
     assert seen(hangs, 2) is None, "the PUT took it off, and nobody was told"

@@ -25,8 +25,14 @@
 {{- if and (not .Values.metrics.secure) (or .Values.metrics.certSecretName .Values.metrics.readerRole) }}
 {{- fail "metrics.certSecretName and metrics.readerRole need metrics.secure: without it metrics are open to everybody; set it to true" }}
 {{- end }}
-{{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName .Values.provider.kubeconfigs.secretName) }}
-{{- fail "provider.options, provider.projectKubeconfig and provider.kubeconfigs need provider.name; set it, for example to milo" }}
+{{- if and (not .Values.provider.name) (or .Values.provider.options .Values.provider.projectKubeconfig.secretName .Values.provider.kubeconfigs.secretName .Values.provider.canary.selector) }}
+{{- fail "provider.options, provider.projectKubeconfig, provider.kubeconfigs and provider.canary need provider.name; set it, for example to milo" }}
+{{- end }}
+{{- if and (not .Values.provider.name) .Values.rates.clusterQps }}
+{{- fail (printf "rates.clusterQps (%v) is of the clusters of a provider; set provider.name, or rates.qps instead" .Values.rates.clusterQps) }}
+{{- end }}
+{{- if or (and .Values.rates.clusterBurst (not .Values.rates.clusterQps)) (and .Values.rates.burst (not .Values.rates.qps)) }}
+{{- fail "rates.clusterBurst needs rates.clusterQps, and rates.burst needs rates.qps: without it nothing is limited" }}
 {{- end }}
 {{- if and .Values.provider.projectKubeconfig.secretName (ne .Values.provider.name "milo") }}
 {{- fail (printf "provider.projectKubeconfig is for provider milo, not %s; leave it empty, or set provider.name to milo" .Values.provider.name) }}

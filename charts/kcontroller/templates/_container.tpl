@@ -19,6 +19,18 @@
 {{- range $kind, $workers := .Values.reconcile.concurrency }}
 - --concurrency={{ $kind }}={{ int $workers }}
 {{- end }}
+{{- with .Values.rates.clusterQps }}
+- --cluster-qps={{ . }}
+{{- end }}
+{{- with .Values.rates.clusterBurst }}
+- --cluster-burst={{ int . }}
+{{- end }}
+{{- with .Values.rates.qps }}
+- --qps={{ . }}
+{{- end }}
+{{- with .Values.rates.burst }}
+- --burst={{ int . }}
+{{- end }}
 - --reconcile-timeout={{ .Values.reconcile.timeoutSeconds }}s
 - --graceful-shutdown-timeout={{ .Values.shutdown.drainSeconds }}s
 - --delete-budget={{ .Values.safety.deleteBudget }}
@@ -40,6 +52,10 @@
 {{- with .Values.provider.name }}
 - {{ printf "--provider=%s" . | quote }}
 - --ready-when={{ $.Values.provider.readyWhen }}
+{{- end }}
+{{- with .Values.provider.canary.selector }}
+- {{ printf "--canary=%s" . | quote }}
+- --canary-minutes={{ $.Values.provider.canary.minutes }}
 {{- end }}
 {{- range $key, $value := .Values.provider.options }}
 - {{ printf "--provider-option=%s=%v" $key $value | quote }}

@@ -107,6 +107,11 @@ def test_the_variable_names_the_file_too(tmp_path: Path) -> None:
         (HEAD + "leaderElect: 'yes'", "leaderElect must be true or false, got 'yes'"),
         (HEAD + "kubeconfig: yes", "kubeconfig must be a string or a number, got True; quote it"),
         (HEAD + "namespace: a", "namespace must be a list, got 'a'"),
+        (HEAD + "reconcileTimeout: soon", "reconcileTimeout: 'soon' is not a duration"),
+        (HEAD + "maxConcurrentReconciles: eight", "maxConcurrentReconciles: 'eight' is not a valid integer range."),
+        (HEAD + "concurrency: {ConfigMap: many}", "concurrency: 'ConfigMap=many'"),
+        (HEAD + "readyWhen: most", "readyWhen: 'most' is not one of 'first-list', 'any', 'quorum', 'all', 'none'."),
+        (HEAD + "provider: {name: milo, options: {'': a}}", "provider: '=a' is not KEY=VALUE"),
         ("kind: Configuration", "apiVersion must be kcontroller.dev/v1alpha1, got None"),
         (HEAD.replace("v1alpha1", "v1"), "apiVersion must be kcontroller.dev/v1alpha1, got 'kcontroller.dev/v1'"),
         (HEAD.replace("Configuration", "Config"), "kind must be Configuration, got 'Config'"),
@@ -119,13 +124,6 @@ def test_what_cannot_be_used_is_one_line_with_the_file_and_the_field(tmp_path: P
     assert result.exit_code == 2
     last = result.output.splitlines()[-1]
     assert last.startswith(f"Error: --config {tmp_path / 'config.yaml'}: {complaint}")
-
-
-def test_values_are_checked_as_those_of_the_command_line(tmp_path: Path) -> None:
-    result = call(tmp_path, HEAD + "reconcileTimeout: soon\n")
-    assert result.exit_code == 2
-    assert "'--reconcile-timeout'" in result.output
-    assert "'soon' is not a duration" in result.output
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -329,7 +329,7 @@ def test_a_server_that_hangs_has_so_long_for_all_requests_together(
     api_server: EmbeddedServer, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api_server.faults.add(Rule(Hang(), verbs={"list"}))
-    monkeypatch.setattr(exchange, "PROOF_SECONDS", 0.05)
+    monkeypatch.setattr(exchange, "ALL_REQUESTS_SECONDS", 0.05)
     began = time.monotonic()
     with pytest.raises((RequestTimeout, Stopped)):
         cluster.prove(config_of(api_server))

@@ -381,6 +381,8 @@ def test_one_configuration_or_several() -> None:
         Manager(config, clusters={"eu": config})
     with pytest.raises(ConfigError, match="canary chooses among the clusters of a provider, and there is none"):
         Manager(config, options=dataclasses.replace(QUIET, canary="tier=canary"))
+    with pytest.raises(ConfigError, match="cluster_qps is of the clusters of a provider, and there is none; give qps"):
+        Manager(config, options=dataclasses.replace(QUIET, cluster_qps=5.0))
     with pytest.raises(ConfigError, match="there is no cluster to work on"):
         Manager(clusters={})
 

@@ -42,6 +42,7 @@ class FakeCluster:
         self.may_end = threading.Event()
         self.fails: Exception | None = None
         self.unfit: BaseException | None = None
+        self.refuse: BaseException | None = None
         self.proving: threading.Event | None = None
         self.proved: list[str] = []
         self.same = True
@@ -72,6 +73,8 @@ class FakeCluster:
         return self.same
 
     def adopt(self, config: Config) -> None:
+        if self.refuse is not None:
+            raise self.refuse
         self.config = config
 
     def pending(self) -> tuple[Pending, ...]:
@@ -95,7 +98,8 @@ class FakeMember:
         self.name = name
         self.syncs = syncs
         self.ends = ends
-        self.refuse: Exception | None = None
+        self.refuse: BaseException | None = None
+        self.unfit: BaseException | None = None
         self.wants_hub = False
         self.asked: list[str] = []
         self.threads: set[str] = set()
@@ -119,6 +123,8 @@ class FakeMember:
 
     def relabel(self, cluster: Any) -> None:
         self.asked.append(f"relabel {cluster.name} {dict(cluster.labels)}")
+        if self.unfit is not None:
+            raise self.unfit
 
 
 class FakeListener:
@@ -162,7 +168,7 @@ class FakeFleet:
         self.metrics = Metrics()
         self.made: list[FakeCluster] = []
         self.gone: list[FakeCluster] = []
-        self.refuse: Exception | None = None
+        self.refuse: BaseException | None = None
         self.hold: threading.Event | None = None
         self.tries = 0
         self.failures: list[tuple[str, BaseException]] = []

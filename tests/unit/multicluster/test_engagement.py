@@ -32,8 +32,8 @@ from kcontroller.multicluster.engagement import (
     DRAIN_SECONDS,
     ENGAGEMENT,
     PATIENCE_SECONDS,
-    PROOF_SECONDS,
     SYNC_SECONDS,
+    TRIAL_SECONDS,
     Engagement,
 )
 from kcontroller.process.backoff import Backoff
@@ -288,7 +288,7 @@ class EngagementModel(RuleBasedStateMachine):
     def question_begins(self, data: st.DataObject) -> None:
         """What a connection or a proof asks of others; also twice, and too late."""
         generation = data.draw(st.sampled_from([*self.world.asked, *self.world.proofs]))
-        seconds = PROOF_SECONDS if generation in self.world.proofs else CHECK_SECONDS
+        seconds = TRIAL_SECONDS if generation in self.world.proofs else CHECK_SECONDS
         assert self.machine.begun(generation, seconds, self.now) == []
 
     @rule(seconds=st.sampled_from([0.1, 0.5, 1.0, 10.0, 40.0]))
@@ -316,7 +316,7 @@ class EngagementModel(RuleBasedStateMachine):
             State.DISCOVERED: PLAIN.cap,
             State.CONNECTING: SYNC_SECONDS,
             State.SYNCING: SYNC_SECONDS,
-            State.ENGAGED: PROOF_SECONDS + PATIENCE_SECONDS,
+            State.ENGAGED: TRIAL_SECONDS + PATIENCE_SECONDS,
             State.DRAINING: DRAIN_SECONDS,
         }.get(self.machine.state, -math.inf)
         may_wait = self.machine.state not in {State.DISCOVERED, State.DRAINING}

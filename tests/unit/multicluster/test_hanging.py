@@ -16,6 +16,8 @@ from kcontroller.testing.polling import eventually
 from tests.unit.multicluster.fakes import FakeListener, FakeMember, spec
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from kcontroller.multicluster import ClusterSpec
     from kcontroller.process.stop import StopToken
     from tests.unit.multicluster.fakes import FakeFleet
@@ -170,6 +172,55 @@ def test_a_hook_a_check_or_a_proof_that_exits_ends_nothing(
     fleet.registry.absent("p1", "gone")
 
     eventually(lambda: listener.of()[-1] == "gone 1")
+    assert fleet.failures == []
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_what_exits_where_a_cluster_is_made_or_taken_on_is_a_failure_of_that_cluster_alone(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    member, late = FakeMember(), FakeMember("late")
+    fleet.registry.join(member)
+    fleet.refuse = error
+    fleet.registry.present(spec())
+    assert fleet.state() is State.DISCOVERED
+    fleet.refuse, member.refuse = None, error
+    fleet.registry.present(spec("p2"))
+    assert fleet.state("p2") is not State.ENGAGED
+    member.refuse = None
+    fleet.advance(2.0)
+    assert {fleet.state("p1"), fleet.state("p2")} == {State.ENGAGED}
+
+    late.refuse = error
+    fleet.registry.join(late)
+    fleet.settle()
+    assert "late cannot take it on" in caplog.text
+    late.refuse, member.unfit = None, error
+    fleet.registry.present(replace(spec(), labels=(("tier", "gold"),)))
+    fleet.settle()
+    assert "member cannot look at labels" in caplog.text
+    assert fleet.state() is State.ENGAGED
+    (cluster,) = [each for each in fleet.made if each.name == "p1"]
+    member.unfit, cluster.refuse = None, error
+    fleet.registry.present(spec(server="https://other.test"))
+    eventually(lambda: fleet.state() is not State.ENGAGED)
+    fleet.advance(2.0)
+    eventually(lambda: fleet.state() is State.ENGAGED)
+    assert fleet.failures == []
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
+def test_a_member_that_exits_when_it_lets_go_holds_up_nobody(fleet: FakeFleet, error: BaseException) -> None:
+    class Exits(FakeMember):
+        def disengage(self, name: str, *, on_idle: Callable[[], None]) -> None:
+            raise error
+
+    fleet.registry.join(Exits())
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.registry.absent("p1", "gone")
+
+    eventually(lambda: fleet.state() is None)
     assert fleet.failures == []
 
 

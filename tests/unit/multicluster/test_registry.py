@@ -80,6 +80,31 @@ def test_leaving_closes_the_cluster_once_and_forgets_it(fleet: FakeFleet, caplog
         fleet.registry.get("p1")
 
 
+def test_a_cluster_that_comes_and_goes_all_the_time_is_a_few_lines_and_said_to_be_one(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    def flip(times: int) -> list[str]:
+        caplog.clear()
+        for _ in range(times):
+            fleet.registry.present(spec())
+            fleet.settle()
+            fleet.registry.absent("p1", "not ready")
+            fleet.settle()
+        return [record.getMessage() for record in caplog.records]
+
+    first = flip(10)
+    assert first[:5] == ["engaged", "left: not ready", "engaged", "left: not ready", "engaged"]
+    assert first[5:] == ["left: not ready; it comes and goes, which is not said for now"]
+    assert flip(10) == []
+    fleet.registry.present(spec("p2"))
+    fleet.settle()
+    assert [record.getMessage() for record in caplog.records] == ["engaged"], "another one is not meant"
+    fleet.advance(61)
+    assert flip(1) == ["engaged", "left: not ready"]
+
+
 def test_the_same_told_again_does_nothing(fleet: FakeFleet) -> None:
     for _ in range(100):
         fleet.registry.present(spec())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kcontroller.process.garbage import YOUNG_OBJECTS, rarer_collections
+from kcontroller.process.garbage import YOUNG_LOOKS, YOUNG_OBJECTS, rarer_collections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ def test_the_last_to_leave_restores_what_the_first_one_found(threshold: tuple[in
     outer, inner = rarer_collections(), rarer_collections()
     outer.__enter__()
     inner.__enter__()
-    assert gc.get_threshold() == (YOUNG_OBJECTS, *threshold[1:])
+    assert gc.get_threshold() == (YOUNG_OBJECTS, YOUNG_LOOKS, threshold[2])
     outer.__exit__(None, None, None)
-    assert gc.get_threshold() == (YOUNG_OBJECTS, *threshold[1:])
+    assert gc.get_threshold() == (YOUNG_OBJECTS, YOUNG_LOOKS, threshold[2])
     inner.__exit__(None, None, None)
     assert gc.get_threshold() == threshold
 

@@ -1,4 +1,4 @@
-"""Runs the examples of docs/providers.md."""
+"""Runs the examples of docs/providers.md and docs/milo.md."""
 
 from __future__ import annotations
 
@@ -8,19 +8,29 @@ from typing import Any
 
 import pytest
 
+import kcontroller
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.providers import ProviderContext, catalogue
 from kcontroller.testing.providers import Told
+from kcontroller.transport.config import Config
+from kcontroller.transport.credentials import StaticCredentials
 
-TEXT = (Path(__file__).parents[4] / "docs" / "providers.md").read_text(encoding="utf-8")
+DOCS = Path(__file__).parents[4] / "docs"
+TEXT = (DOCS / "providers.md").read_text(encoding="utf-8")
+HUB = Config("https://hub.test", StaticCredentials())
+
+
+def examples(document: str) -> dict[str, Any]:
+    """Run them, one after the other; gives what they have named."""
+    found: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / document).read_text(encoding="utf-8"), re.DOTALL):
+        exec(compile(block, document, "exec", dont_inherit=True), found)  # noqa: S102 - our own document
+    return found
 
 
 @pytest.fixture
 def guide() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for block in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL):
-        exec(compile(block, "docs/providers.md", "exec", dont_inherit=True), found)  # noqa: S102 - our own document
-    return found
+    return examples("providers.md")
 
 
 def test_the_provider_of_the_guide_tells_what_its_options_name(
@@ -38,11 +48,15 @@ def test_the_provider_of_the_guide_tells_what_its_options_name(
 
 
 def test_the_union_of_the_guide_can_be_made(guide: dict[str, Any]) -> None:
-    from kcontroller.transport.config import Config  # noqa: PLC0415
-    from kcontroller.transport.credentials import StaticCredentials  # noqa: PLC0415
-
-    manager = guide["manager"](Config("https://hub.test", StaticCredentials()))
+    manager = guide["manager"](HUB)
     assert manager._parts.provider.name == "union"
+    manager.stop()
+
+
+def test_what_the_guide_of_milo_shows_can_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kcontroller, "load_config", lambda **_where: HUB)
+    manager = examples("milo.md")["manager"]
+    assert manager._parts.provider.name == "milo"
     manager.stop()
 
 

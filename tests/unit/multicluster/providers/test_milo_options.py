@@ -9,18 +9,10 @@ from kcontroller.multicluster.providers.milo import External, Internal, MiloProv
 from kcontroller.multicluster.providers.milo_options import PROVIDER
 from kcontroller.multicluster.providers.options import ProviderContext
 from kcontroller.transport.credentials import StaticCredentials
+from tests.unit.multicluster.providers.told import kubeconfig
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: c, cluster: {server: "https://c.test"}}]
-users: [{name: u, user: {token: secret}}]
-contexts: [{name: one, context: {cluster: c, user: u}}, {name: two, context: {cluster: c, user: u}}]
-current-context: one
-"""
 
 
 def made(**options: str) -> MiloProvider:
@@ -31,9 +23,9 @@ def made(**options: str) -> MiloProvider:
 
 
 @pytest.fixture
-def kubeconfig(tmp_path: Path) -> str:
+def file(tmp_path: Path) -> str:
     path = tmp_path / "kubeconfig"
-    path.write_text(KUBECONFIG)
+    path.write_text(kubeconfig())
     return str(path)
 
 
@@ -63,37 +55,26 @@ def test_every_word_of_the_provider_arrives() -> None:
 
 
 def test_every_word_of_an_endpoint_arrives() -> None:
-    provider = made(
-        mode="internal",
-        endpoint="https://{name}.{domain}:{port}",
-        domain="test",
-        port="7443",
-        token_file="/t/{name}",
-        ca_file="/c/{name}",
-        server_name="{name}.test",
-        resolve="{name}:1",
-    )
-
-    assert provider._mode == Internal(
-        endpoint="https://{name}.{domain}:{port}",
-        domain="test",
-        port=7443,
-        token_file="/t/{name}",
-        ca_file="/c/{name}",
-        server_name="{name}.test",
-        resolve="{name}:1",
-    )
+    words = {
+        "endpoint": "https://{name}.{domain}:{port}",
+        "domain": "test",
+        "token_file": "/t/{name}",
+        "ca_file": "/c/{name}",
+        "server_name": "{name}.test",
+        "resolve": "{name}:1",
+    }
+    assert made(mode="internal", port="7443", **words)._mode == Internal(port=7443, **words)
     assert made(mode="internal", hub_credentials="true")._mode == Internal(hub_credentials=True)
 
 
-def test_a_kubeconfig_says_how_control_planes_are_reached_or_who_we_are_to_them(kubeconfig: str) -> None:
-    external, internal = made(project_kubeconfig=kubeconfig), made(project_kubeconfig=kubeconfig, mode="internal")
+def test_a_kubeconfig_says_how_control_planes_are_reached_or_who_we_are_to_them(file: str) -> None:
+    external, internal = made(project_kubeconfig=file), made(project_kubeconfig=file, mode="internal")
 
     assert isinstance(external._mode, External)
     assert external._mode.server is not None
-    assert external._mode.server.server == "https://c.test"
+    assert external._mode.server.server == "https://east.test"
     assert isinstance(internal._mode, Internal)
-    assert internal._mode.credentials == StaticCredentials("Bearer secret")
+    assert internal._mode.credentials == StaticCredentials("Bearer t")
 
 
 @pytest.mark.parametrize(
