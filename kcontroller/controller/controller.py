@@ -308,9 +308,10 @@ class Controller:
             queue=self.queue,
             tally=self._tally,
             threads=threads,
-            # Who asked for one worker may rely on it that nothing runs beside it.
-            lends=self._many_clusters and self.workers > 1,
+            clock=self._host.clock,
             hurry=self._host.watchdog.hurry,
+            # Who asked for one worker may rely on it that nothing runs beside it.
+            fleet=(lambda: len(self._engaged)) if self._many_clusters and self.workers > 1 else None,
         )
         self._pool = pool
         if self._canary is not None:
@@ -329,6 +330,8 @@ class Controller:
     def stop_queue(self) -> None:
         """Hand out nothing more; what is ready is dropped, since the next start lists it again."""
         self.queue.stop()
+        if self._pool is not None:
+            self._pool.stop()
         self._dependencies.forget()
 
     def drained(self, timeout: float) -> bool:

@@ -10,24 +10,25 @@ from __future__ import annotations
 
 import threading
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from kcontroller.controller.places import place_of_thread
+from kcontroller.controller.seat import Seat
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import OVERDUE
 from kcontroller.workqueue.entry import NEVER
 from kcontroller.workqueue.paces import LAG_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from kcontroller.api.keys import Request
+    from kcontroller.controller.seat import Run
     from kcontroller.controller.tally import Tally
-    from kcontroller.process.stop import StopToken
+    from kcontroller.process.clock import Clock
     from kcontroller.process.threads import ThreadGroup
-    from kcontroller.workqueue import Item, WorkQueue
+    from kcontroller.workqueue import WorkQueue
 
 GRACE_SECONDS: Final = 1.0
 """How long a reconcile may take to end when its time is over; then it counts as stuck."""
@@ -38,74 +39,18 @@ LOOK_SECONDS: Final = 0.1
 """Between two looks at a pool that lends, while something runs."""
 
 LENT: Final = 64
-"""So many workers may be replaced in a fleet, where that is more than there are: a few bad clusters hold some each."""
+"""So many workers may be replaced in a fleet, or one for every second cluster: a bad one holds one or two."""
 
 _IDLE_SECONDS: Final = 0.25  # The same while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
+_REST_SECONDS: Final = 1.0  # A worker that is one too many may be needed again: where one cluster lags, it lags again.
 _SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
 
 _log: Final = Log("kcontroller.controller")
 
 
-class Run(msgspec.Struct, eq=False):
-    """One reconcile.
-
-    Attributes:
-        item: what it works on.
-        began: in the clock's seconds.
-        stop: its token.
-        fields: what its log lines carry.
-        late: its time is over, and that is counted.
-        stuck: it did not return then.
-        aside: another worker may take the place of its worker.
-    """
-
-    item: Item[Request]
-    began: float
-    stop: StopToken
-    fields: Mapping[str, object]
-    late: bool = False
-    stuck: bool = False
-    aside: bool = False
-
-
-class Seat:
-    """A worker's place: what it does now.
-
-    Attributes:
-        number: of the worker.
-        run: its reconcile.
-        thread: the worker's identity, as ``threading.get_ident`` has it.
-        surplus: its worker should end.
-    """
-
-    __slots__ = ("_pool", "number", "run", "surplus", "thread")
-
-    def __init__(self, pool: WorkerPool, number: int) -> None:
-        self._pool = pool
-        self.number = number
-        self.run: Run | None = None
-        self.thread = 0
-        self.surplus = False
-
-    def begin(self, run: Run) -> None:
-        """Take note that a reconcile begins."""
-        self.run = run
-        if self._pool.lends:
-            self._pool.begun(run.began)
-
-    def end(self, run: Run) -> None:
-        """Take note that the reconcile has returned."""
-        with self._pool.lock:
-            self.run = None
-            if run.stuck or run.aside:
-                self._pool.take_back_locked(self, run)
-        if run.stuck:
-            _log.info("the reconcile that was stuck has returned")
-
-
 class WorkerPool:
-    """Runs the workers, and replaces those that are stuck; as many again at most.
+    """Runs the workers, and replaces those that are stuck; as many again at most, in a fleet more.
 
     Attributes:
         lock: guards the seats.
@@ -119,8 +64,9 @@ class WorkerPool:
         queue: where they take their items from.
         tally: counts what is late, and what is stuck.
         threads: where they run.
-        lends: see the attribute.
+        clock: the time.
         hurry: has `look` called at once.
+        fleet: how many clusters there are; None if nothing is lent.
     """
 
     def __init__(
@@ -133,8 +79,9 @@ class WorkerPool:
         queue: WorkQueue[Request],
         tally: Tally,
         threads: ThreadGroup,
-        lends: bool = False,
+        clock: Clock,
         hurry: Callable[[], None],
+        fleet: Callable[[], int] | None = None,
     ) -> None:
         self._name = name
         self._work = work
@@ -149,10 +96,12 @@ class WorkerPool:
         self._hired = 0
         self._stuck = 0
         self._away = 0
-        self.lends = lends
+        self.lends = fleet is not None
+        self._fleet = fleet
+        self._clock = clock
         self._hurry = hurry
-        self._look_at = -NEVER  # Nobody is to hurry before the first look.
-        self._spares = max(size, LENT) if lends else size
+        self._look_at = self._hire_at = -NEVER  # Nobody is to hurry before the first look.
+        self._resting: dict[Seat, threading.Condition] = {}
         self._started = False
 
     def start(self) -> None:
@@ -162,6 +111,24 @@ class WorkerPool:
                 seat = self._add_seat()
             self._hire(seat)
         self._started = True
+
+    def stop(self) -> None:
+        """Let those end that rest, after the queue has stopped."""
+        with self.lock:
+            for called in self._resting.values():
+                called.notify()
+
+    def rest(self, seat: Seat) -> bool:
+        """See `Seat.rest`."""
+        if self._fleet is None:
+            return False
+        with self.lock:
+            called = self._resting[seat] = threading.Condition(self.lock)
+            until = self._clock.monotonic() + _REST_SECONDS
+            while seat in self._resting and not self._queue.stopped and self._clock.monotonic() < until:
+                self._clock.wait(called, until - self._clock.monotonic())
+            self._resting.pop(seat, None)
+            return not seat.surplus
 
     def take_back_locked(self, seat: Seat, run: Run) -> None:
         """Take note that such a reconcile has returned; its worker goes on, unless there are enough others by now."""
@@ -193,11 +160,12 @@ class WorkerPool:
         # One that begins after this look has so much time at least.
         latest = now + max(_SOONEST, self._timeout or UNLIMITED_SECONDS)
         times = [latest, *(self._see(seat, run, now) for seat, run in running)]
-        if self._started and not self._replace():
-            times.append(now + _AGAIN_SECONDS)
         if self.lends:
+            self._lend(running, now)
             times.append(now + self._interval(busy=bool(running)))
-        self._look_at = min(times)
+        if self._started and now >= self._hire_at and not self._replace():
+            self._hire_at = now + _AGAIN_SECONDS
+        self._look_at = min(times if self._hire_at <= now else [*times, self._hire_at])
         return self._look_at
 
     def _interval(self, *, busy: bool) -> float:
@@ -206,8 +174,6 @@ class WorkerPool:
         return LOOK_SECONDS if self._queue.has_idle_workers else LAG_SECONDS
 
     def _see(self, seat: Seat, run: Run, now: float) -> float:
-        if self.lends and now >= run.began + LAG_SECONDS:
-            self._lend(seat, run)
         if self._timeout and not run.late:
             if now < run.began + self._timeout:
                 return run.began + self._timeout
@@ -218,12 +184,19 @@ class WorkerPool:
             self._give_up(seat, run, now)
         return NEVER
 
-    def _lend(self, seat: Seat, run: Run) -> None:
-        if self._queue.set_aside(run.item):
-            with self.lock:
-                if seat.run is run and not run.aside:
-                    run.aside = True
-                    self._away += 1
+    def _lend(self, running: list[tuple[Seat, Run]], now: float) -> None:
+        """Have those replaced that take long, the eldest first, as long as anything waits for a worker."""
+        self._queue.compare()
+        waiting = len(self._queue)
+        for began, seat, run in sorted(((run.began, seat, run) for seat, run in running), key=itemgetter(0)):
+            if not waiting or now < began + LAG_SECONDS:
+                return
+            if (run.aside or self._away < self._spares) and self._queue.set_aside(run.item):
+                with self.lock:
+                    if seat.run is run and not run.aside:
+                        run.aside = True
+                        self._away += 1
+                        waiting -= 1
 
     def _tell(self, seat: Seat, run: Run) -> None:
         with self.lock:
@@ -240,11 +213,12 @@ class WorkerPool:
                 return
             run.stuck = True
             self._stuck += 1
+            was_replaced = run.aside
             if self._timeout and not run.aside:
                 run.aside = True
                 self._away += 1
             self._tally.stuck(self._stuck)
-            replaced = self._lacks_locked()
+            replaced = was_replaced or self._lacks_locked()
         if not self._timeout:
             then = "without a reconcile_timeout its worker waits for it"
         elif replaced:
@@ -256,6 +230,10 @@ class WorkerPool:
         if self._timeout:
             self._queue.abandon(run.item)
 
+    @property
+    def _spares(self) -> int:
+        return self._size if self._fleet is None else max(self._size, LENT, self._fleet() // 2)
+
     def _lacks_locked(self) -> bool:
         count = len(self._seats)
         return count - self._away < self._size and count < self._size + self._spares
@@ -266,6 +244,9 @@ class WorkerPool:
             with self.lock:
                 if not self._lacks_locked():
                     return True
+                if self._resting:
+                    self._call_locked()
+                    continue
                 seat = self._add_seat()
             try:
                 self._hire(seat)
@@ -275,6 +256,12 @@ class WorkerPool:
                     del self._seats[seat]
                 _log.error("no other worker could be started: %s", described(error), controller=self._name)
                 return False
+
+    def _call_locked(self) -> None:
+        seat, called = self._resting.popitem()
+        seat.surplus = False
+        self._seats[seat] = None
+        called.notify()
 
     def _add_seat(self) -> Seat:
         seat = Seat(self, self._hired)

@@ -16,12 +16,12 @@ from kcontroller.controller.dependencies import Reads
 from kcontroller.controller.ledger import Ledger
 from kcontroller.controller.outcomes import DONE, of_error, of_result
 from kcontroller.controller.places import place_of_error
-from kcontroller.controller.pool import Run
+from kcontroller.controller.seat import Run
 from kcontroller.errors import ClusterNotFound, NotLeader, Stopped
 from kcontroller.process.logs import Log, described, reset_fields, set_fields
 from kcontroller.process.stop import Deadline, StopToken
 from kcontroller.process.waits import on_wait
-from kcontroller.workqueue.outcome import FORGET, Outcome
+from kcontroller.workqueue.outcome import DROP, FORGET, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from kcontroller.controller.host import Host
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.own_writes import OwnWrites
-    from kcontroller.controller.pool import Seat
     from kcontroller.controller.reconciler import Reconciler
     from kcontroller.controller.recording import Recording
     from kcontroller.controller.safety import Safety
+    from kcontroller.controller.seat import Seat
     from kcontroller.controller.tally import Tally
     from kcontroller.workqueue import Item, WorkQueue
 
@@ -135,8 +135,9 @@ class Worker:
                 raise
             if seat.surplus:
                 queue.done(item, outcome)
-                return
-            item = queue.exchange(item, outcome)
+                item = queue.get() if seat.rest() else None
+            else:
+                item = queue.exchange(item, outcome)
 
     def _let_others(self, seat: Seat) -> None:
         run = seat.run
@@ -154,7 +155,7 @@ class Worker:
         if request in self._safety.objects:
             if recording is not None:
                 recording.paused(request)
-            return FORGET  # It is queued again when its pause ends.
+            return DROP  # It is queued again when its pause ends.
         delay = self._own_writes.delay(request)
         if delay:
             if recording is not None:
@@ -167,7 +168,7 @@ class Worker:
             # It left while the request waited, and leaves nothing to reconcile.
             self._tally.dropped()
             _log.debug("dropped: the cluster has left", **named)
-            return FORGET
+            return DROP
         token = set_fields(named)
         try:
             return self._reconcile(item, cluster, seat, named)

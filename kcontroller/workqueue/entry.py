@@ -75,6 +75,7 @@ class Entry:
 
     __slots__ = (
         "adds",
+        "aside",
         "due",
         "failures",
         "item",
@@ -102,6 +103,7 @@ class Entry:
         self.adds = 0
         self.item: Item[Any] | None = None
         self.since = 0.0
+        self.aside = False
         self.left_over = False
         self.purged = False
 

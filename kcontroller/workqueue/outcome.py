@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one reconcile ended; make it with one of the four class methods.
+    """How one reconcile ended; make it with one of the class methods.
 
     ======== ============== ==================== ================================
     outcome  failures       added again          after (controller-runtime)
@@ -21,12 +21,13 @@ class Outcome:
     after    set to 0       in `delay` seconds   RequeueAfter
     retry    one more       in backoff seconds   an error, or Requeue
     hold     as they were   in `delay` seconds   no reconcile yet
+    drop     set to 0       no                   no reconcile
     ======== ============== ==================== ================================
 
     What no retry heals is forgotten as a success is: the next add of the object is a new try, and waits for nothing.
     (In controller-runtime its failures stay counted, and a later error that does pass may wait a quarter of an hour.)
 
-    Adds that came while the item was in work count in all four cases; the earliest time and the higher priority win.
+    Adds that came while the item was in work count in all cases; the earliest time and the higher priority win.
 
     Attributes:
         forgets: whether the failures are reset.
@@ -34,6 +35,7 @@ class Outcome:
         delay: seconds until the item is added again, or None if it is not, or if the queue chooses.
         priority: the priority of the new add; None keeps the one the item had.
         holds: whether the item was not worked on, and comes again with its reasons and what else it had.
+        works: whether it was worked on, so that the time it took says something of its cluster.
     """
 
     forgets: bool
@@ -41,6 +43,7 @@ class Outcome:
     delay: float | None = None
     priority: int | None = None
     holds: bool = False
+    works: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a delay that no clock reaches."""
@@ -74,8 +77,14 @@ class Outcome:
         Raises:
             ValueError: `seconds` is negative or not finite.
         """
-        return cls(False, False, seconds, holds=True)
+        return cls(False, False, seconds, holds=True, works=False)
+
+    @classmethod
+    def drop(cls) -> Self:
+        """Report that nothing was to be done with it: its object is paused, or its cluster has left."""
+        return cls(True, False, works=False)
 
 
 FORGET: Final = Outcome.forget()
 """The most frequent outcome, made once."""
+DROP: Final = Outcome.drop()

@@ -1,7 +1,9 @@
 """How long the items of each cluster take, against those of the others: the queue's own measure of a slow cluster.
 
-A cluster is slow by comparison: where every reconcile takes two seconds, two seconds are no trouble. It takes
-`TIMES` the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than half of either to be well again.
+A cluster is slow by comparison: where every reconcile takes two seconds, two seconds are no trouble. It takes `TIMES`
+the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than half of either to be well again. What is
+in work counts with its age, so that one that hangs is found before it returns, unless its cluster has finished another
+one meanwhile: then it is the object that hangs. The median is of what was finished, or those that hang would set it.
 """
 
 from __future__ import annotations
@@ -18,12 +20,15 @@ SLOW: Final = "slow"
 SLOW_SECONDS: Final = 0.1
 TIMES: Final = 8.0
 LOOK_SECONDS: Final = 0.1
-"""Between two comparisons: each costs a look at every cluster."""
+"""Between two comparisons of up to a thousand clusters; of more of them longer, since each costs a look at all."""
 LAG_SECONDS: Final = 0.02
 """An item that is longer in work, and `TIMES` the median, lags: nothing is wrong with its cluster yet, but others need
 not wait for it; see `WorkQueue.set_aside`."""
+UNKNOWN_SECONDS: Final = 1.0
+"""The same as long as nothing is finished that could be compared with."""
 
 _WEIGHT: Final = 0.3  # Of the last item in the moving average.
+_CLUSTERS: Final = 1000
 
 
 class Paces:
@@ -37,30 +42,35 @@ class Paces:
     def __init__(self) -> None:
         """Know of no cluster."""
         self.look_at = -math.inf
-        self.lag = LAG_SECONDS
+        self.lag = UNKNOWN_SECONDS
         self._seconds: dict[str, float] = {}
+        self._finished: dict[str, float] = {}
         self._slow: set[str] = set()
 
-    def note(self, cluster: str, seconds: float) -> None:
+    def note(self, cluster: str, seconds: float, now: float) -> None:
         """Take note of how long an item was in work."""
         known = self._seconds.get(cluster, seconds)
         self._seconds[cluster] = known + _WEIGHT * (seconds - known)
+        self._finished[cluster] = now
 
-    def look(self, now: float, ages: Iterable[tuple[str, float]]) -> Mapping[str, bool]:
+    def look(self, now: float, in_work: Iterable[tuple[str, float]]) -> Mapping[str, bool]:
         """Compare; returns who is slow from now on, or no longer.
 
         Args:
             now: the time.
-            ages: of the items in work: their clusters, and since how many seconds they are.
+            in_work: the items in work: their clusters, and since when they are.
         """
-        self.look_at = now + LOOK_SECONDS
-        seconds = dict(self._seconds)
-        for cluster, age in ages:
-            if age > seconds.get(cluster, 0.0):
-                seconds[cluster] = age
-        median = sorted(seconds.values())[(len(seconds) - 1) // 2] if seconds else 0.0
+        finished = sorted(self._seconds.values())
+        if not finished:
+            return {}
+        self.look_at = now + LOOK_SECONDS * max(1.0, len(finished) / _CLUSTERS)
+        median = finished[(len(finished) - 1) // 2]
         self.lag = max(LAG_SECONDS, TIMES * median)
         bound = max(SLOW_SECONDS, self.lag)
+        seconds = dict(self._seconds)
+        for name, since in in_work:
+            if self._finished.get(name, -math.inf) <= since:
+                seconds[name] = max(seconds.get(name, 0.0), now - since)
         slow = {name for name, one in seconds.items() if one > (bound / 2 if name in self._slow else bound)}
         changes = {name: name in slow for name in slow ^ self._slow}
         self._slow = slow
@@ -69,4 +79,5 @@ class Paces:
     def forget(self, cluster: str) -> None:
         """Forget a cluster that has left."""
         self._seconds.pop(cluster, None)
+        self._finished.pop(cluster, None)
         self._slow.discard(cluster)

@@ -193,10 +193,10 @@ class WorkQueue(QueueView[R]):
     def set_aside(self, item: Item[R]) -> bool:
         """Say whether another worker should take the place of this item's, which a cluster holds that is slow.
 
-        First, if degraded clusters have more in work than their quarter. These items may have begun before anybody
-        knew, and this one counts against no cap any more, as after `abandon`. And, second, if no worker is free, others
-        have something ready, and this item takes far longer than theirs (see `paces`). Then nothing else changes: it
-        still counts against the cap of its cluster, which may be well and just far away.
+        First, if degraded clusters have more in work than their quarter, or some of them wait for one that hangs. Such
+        items may have begun before anybody knew; this one counts no longer against that quarter. And, second, if no
+        worker is free, others have something ready, and this item takes far longer than theirs (see `paces`): its
+        cluster may be well and just far away. In both cases it still counts against the cap of its cluster.
         """
         now = self._clock.monotonic()
         with self._lock:
@@ -205,6 +205,12 @@ class WorkQueue(QueueView[R]):
                 self._wake()
                 return aside
             return aside or self._schedule.lags(item, now)
+
+    def compare(self) -> None:
+        """Find out which clusters are slow, if it is time to: where all workers hang nobody else would."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._schedule.look_if_due(now)
 
     @property
     def has_idle_workers(self) -> bool:

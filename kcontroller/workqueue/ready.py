@@ -60,7 +60,7 @@ class Ward(Rings):
 
     def clear(self, share: ClusterShare) -> None:
         """See `Rings`."""
-        self.share.in_flight -= share.in_flight
+        self.share.in_flight -= share.in_flight - share.aside
         super().clear(share)
         self.settle()
 
@@ -124,6 +124,24 @@ class ReadyRings(Rings):
         """Whether those that are ill hold more workers than they may."""
         return self._ward.share.in_flight > self._ward_cap
 
+    @property
+    def crowded(self) -> bool:
+        """Whether some of those that are ill wait only for others of them."""
+        return bool(self._ward.levels) and not self._ward.share.open
+
+    def set_aside(self, share: ClusterShare) -> None:
+        """Count one of what an ill share has in flight not against the ward any more."""
+        share.aside += 1
+        self._ward.share.in_flight -= 1
+        self._ward.settle()
+
+    def put_back(self, share: ClusterShare) -> None:
+        """Count it again."""
+        share.aside -= 1
+        if share.ill:
+            self._ward.share.in_flight += 1
+            self._ward.settle()
+
     def move(self, share: ClusterShare, *, ill: bool) -> None:
         """Put a share into the ward, or take it out; what it has goes with it, and stands last there."""
         if share.ill is ill:
@@ -135,7 +153,7 @@ class ReadyRings(Rings):
             share.open = False
         share.ill = ill
         sign = 1 if ill else -1
-        ward.share.in_flight += sign * share.in_flight
+        ward.share.in_flight += sign * (share.in_flight - share.aside)
         ward.size += sign * share.ready
         # Contention must not end for a moment only because a cluster is on neither side.
         if ill:
@@ -172,7 +190,7 @@ class ReadyRings(Rings):
         working = {one for one in well if one.has_work} | {ward for one in ill if one.has_work}
         facts = {
             **self._facts([*well, ward], working, sum(share.ready for share in shares)),
-            "the ward's workers are those of the ill": ward.in_flight == sum(share.in_flight for share in ill),
+            "the ward's workers are those of the ill": ward.in_flight == sum(one.in_flight - one.aside for one in ill),
             "the ward is open below its cap": ward not in working or ward.open is (ward.in_flight < self._ward_cap),
         }
         require("ready rings and ward", facts)

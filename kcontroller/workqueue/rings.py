@@ -158,7 +158,7 @@ class Rings:
         self.size -= share.ready
         share.ready = 0
         share.left_over += share.in_flight
-        share.in_flight = 0
+        share.in_flight = share.aside = 0
         share.extra = share.bonus
         self.leave(share)
         self.review(share)
@@ -268,6 +268,8 @@ class Rings:
             "ready is counted": share.ready == states.count(READY) == len(placed),
             "in flight is counted": share.in_flight + share.left_over == states.count(PROCESSING),
             "left over is counted": share.left_over == sum(entry.left_over for entry in share.entries.values()),
+            "aside is counted": share.aside == sum(entry.aside for entry in share.entries.values()),
+            "what is aside is in flight": share.aside <= share.in_flight,
             "each entry is READY in its lane": all(
                 entry.state is READY and entry.priority == priority for priority, entry in placed
             ),

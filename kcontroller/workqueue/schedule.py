@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal
 from kcontroller.workqueue.delayed import DelayHeap
 from kcontroller.workqueue.entry import DELAYED, IDLE, NEVER, PROCESSING, READY, Entry, Item, R
 from kcontroller.workqueue.invariants import require
-from kcontroller.workqueue.paces import SLOW
+from kcontroller.workqueue.paces import SLOW, UNKNOWN_SECONDS
 from kcontroller.workqueue.reading import Reading, Standing
 from kcontroller.workqueue.ready import ReadyRings
 from kcontroller.workqueue.share import COMMAND, NOBODY, ClusterShare
@@ -194,6 +194,7 @@ class Schedule(Generic[R]):
                 self._held.add(entry)
         else:
             del share.entries[entry.request]
+        self._put_back(entry)
         if entry.left_over:
             entry.left_over = False
             share.left_over -= 1
@@ -201,36 +202,44 @@ class Schedule(Generic[R]):
             self._ready.release(share)
         if not share.entries:
             self._prune(share)
-        if self._paces is not None and not purged:
-            self._compare(share.name, worked, now, self._paces)
+        if self._paces is not None and not purged and outcome.works:
+            self._paces.note(share.name, worked, now)
+            self.look_if_due(now)
         return worked
 
     def abandon(self, item: Item[R]) -> None:
         """Count an item against no cap any more; nothing happens if it is not in work."""
         entry = self._processing.get(id(item))
         if entry is not None and not entry.left_over:
+            self._put_back(entry)
             entry.left_over = True
             self._ready.leave_over(entry.share)
 
     def set_aside(self, item: Item[R], now: float) -> bool:
-        """Count an item of a degraded cluster against no cap, if those have more in work than they may."""
-        if self._paces is not None and now >= self._paces.look_at:
-            self._look(now, self._paces)
+        """Count an item of a degraded cluster not against the ward, if others should have the worker that it holds.
+
+        That is if those that are ill have more in work than they may, or some of them wait and this one hangs.
+        """
+        self.promote(now)  # No worker does while all of them hang.
+        self.look_if_due(now)
         entry = self._processing.get(id(item))
-        if entry is None or entry.left_over or not (entry.share.ill and self._ready.overfull):
+        if entry is None or entry.aside or entry.left_over or not entry.share.ill:
             return False
-        self.abandon(item)
+        if not self._ready.overfull and not (self._ready.crowded and now > entry.since + UNKNOWN_SECONDS):
+            return False
+        entry.aside = True
+        self._ready.set_aside(entry.share)
         return True
 
     def lags(self, item: Item[R], now: float) -> bool:
         """Whether something that may be taken is ready while an item takes far longer than those of most clusters."""
-        entry = self._processing.get(id(item))
-        return (
-            entry is not None
-            and self._paces is not None
-            and bool(self.pickable)
-            and now > entry.since + self._paces.lag
-        )
+        entry, paces = self._processing.get(id(item)), self._paces
+        return bool(self.pickable) and entry is not None and paces is not None and now > entry.since + paces.lag
+
+    def _put_back(self, entry: Entry) -> None:
+        if entry.aside:
+            entry.aside = False
+            self._ready.put_back(entry.share)
 
     def promote(self, now: float) -> None:
         """Make ready what is due, up to a thousand entries at a time."""
@@ -267,6 +276,7 @@ class Schedule(Generic[R]):
                 self._held.discard(entry)
             elif entry.state is PROCESSING:
                 entry.purged = entry.left_over = True
+                entry.aside = False
                 entry.failures = 0
                 entry.clear()
                 share.entries[request] = entry
@@ -316,14 +326,13 @@ class Schedule(Generic[R]):
         """Why a cluster is degraded."""
         return self._ills.get(cluster, NOBODY)
 
-    def _compare(self, cluster: str, worked: float, now: float, paces: Paces) -> None:
-        paces.note(cluster, worked)
-        if now >= paces.look_at:
-            self._look(now, paces)
-
-    def _look(self, now: float, paces: Paces) -> None:
-        ages = [(entry.share.name, now - entry.since) for entry in self._processing.values()]
-        for name, is_slow in paces.look(now, ages).items():
+    def look_if_due(self, now: float) -> None:
+        """Degrade and recover those that became slow, or well, since the last look."""
+        paces = self._paces
+        if paces is None or now < paces.look_at:
+            return
+        in_work = [(entry.share.name, entry.since) for entry in self._processing.values() if not entry.purged]
+        for name, is_slow in paces.look(now, in_work).items():
             (self.degrade if is_slow else self.recover)(name, SLOW)
 
     def _settle(self, cluster: str) -> None:

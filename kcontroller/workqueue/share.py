@@ -24,10 +24,12 @@ class ClusterShare:
     A share is *open* if its entries may be handed out: nobody holds it back (`holders`), and it is below its cap. What
     was in flight when the cluster was purged, or was abandoned, is *left over*: it counts no longer, or a reconcile
     that never ends would starve the successor. In each turn it hands out one entry and `bonus` more; `extra` is what is
-    left of these. One that is `ill` stands in the ward, see `ready`.
+    left of these. One that is `ill` stands in the ward, see `ready`; so many as are `aside` of what it has in flight
+    count against its own cap, and not against that of the ward.
     """
 
     __slots__ = (
+        "aside",
         "bonus",
         "entries",
         "extra",
@@ -49,6 +51,7 @@ class ClusterShare:
         self.ready = 0
         self.in_flight = 0
         self.left_over = 0
+        self.aside = 0
         self.holders = NOBODY
         self.open = True
         self.ill = ill

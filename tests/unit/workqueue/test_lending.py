@@ -8,7 +8,7 @@ import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.workqueue.outcome import Outcome
-from kcontroller.workqueue.paces import LAG_SECONDS
+from kcontroller.workqueue.paces import LAG_SECONDS, SLOW_SECONDS, UNKNOWN_SECONDS
 from tests.unit.workqueue.steps import Queue, take
 
 if TYPE_CHECKING:
@@ -92,3 +92,124 @@ def test_nothing_lags_where_nobody_compares(clock: VirtualClock) -> None:
     item = held(queue, clock, 60.0)
     queue.add(request("a"))
     assert not queue.set_aside(item)
+
+
+def test_what_is_over_its_delay_is_ready_although_no_worker_looks(queue: Queue, clock: VirtualClock) -> None:
+    item = held(queue, clock, 0.0)
+    queue.add(request("a"), after=0.005)
+    clock.advance(LAG_SECONDS * 1.1)
+    assert queue.set_aside(item)
+
+
+def test_those_that_hang_do_not_say_what_is_quick(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4, compares=True)
+    names = list("abcdef")
+    for name in names:
+        queue.add(request(name))
+        queue.done(take(queue), Outcome.forget())
+    for name in names:
+        queue.add(request(name, "b"))
+    hanging = [take(queue) for _ in range(4)]
+    clock.advance(SLOW_SECONDS * 2)
+    assert all(queue.set_aside(item) for item in hanging)
+    assert [name for name in names if queue.degraded(name)] == [item.request.cluster for item in hanging]
+
+
+def test_until_anything_is_finished_a_second_is_long(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4, compares=True)
+    item = held(queue, clock, UNKNOWN_SECONDS * 0.9)
+    queue.add(request("a"))
+    assert not queue.set_aside(item)
+    clock.advance(UNKNOWN_SECONDS * 0.2)
+    assert queue.set_aside(item)
+
+
+def test_a_cluster_of_which_one_object_hangs_while_others_are_quick_is_well(queue: Queue, clock: VirtualClock) -> None:
+    held(queue, clock, LAG_SECONDS)
+    for _ in range(5):
+        clock.advance(1.0)
+        queue.add(request("far", "another"))
+        item = take(queue)
+        clock.advance(QUICK)
+        queue.done(item, Outcome.forget())
+        work(queue, clock, QUICK)
+    assert queue.degraded("far") == frozenset()
+
+
+def test_what_a_predecessor_left_in_work_says_nothing_of_a_cluster(queue: Queue, clock: VirtualClock) -> None:
+    held(queue, clock, LAG_SECONDS)
+    queue.purge("far")
+    clock.advance(60.0)
+    work(queue, clock, QUICK)
+    assert queue.degraded("far") == frozenset()
+
+
+@pytest.mark.parametrize("unworked", [Outcome.drop(), Outcome.hold(60.0)])
+def test_items_that_nobody_worked_on_say_nothing_of_a_cluster(clock: VirtualClock, unworked: Outcome) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+    for _ in range(10):
+        for name in ("a", "b", "c"):
+            queue.add(request(name, "paused"))
+            queue.done(take(queue), unworked)
+        work(queue, clock, 0.3)
+    assert [queue.degraded(name) for name in "abc"] == [frozenset()] * 3
+
+
+def test_items_that_are_set_aside_count_against_the_cap_of_their_cluster(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, per_cluster=1, compares=True)
+    work(queue, clock, QUICK)
+    for name in ("x", "y", "z"):
+        queue.add(request(name))
+        queue.add(request(name, "b"))
+    items = [take(queue) for _ in range(3)]
+    clock.advance(SLOW_SECONDS * 2)
+
+    assert [queue.set_aside(item) for item in items] == [True, False, False], "two of eight workers are the quarter"
+    queue.check_invariants()
+    queue.done(items[1], Outcome.forget())
+    queue.check_invariants()
+    assert take(queue).request == request("y", "b")
+    queue.done(items[2], Outcome.forget())
+    queue.check_invariants()
+    assert take(queue).request == request("z", "b")
+    assert queue.get(timeout=0) is None, "x has its one worker"
+    queue.done(items[0], Outcome.forget())
+    queue.check_invariants()
+
+
+def test_a_degraded_cluster_that_hangs_does_not_hold_up_the_others_that_are(clock: VirtualClock) -> None:
+    small = Queue("test", clock=clock, workers=4, compares=True)
+    work(small, clock, QUICK)
+    for name in ("x", "y"):
+        small.degrade(name, why="stale")
+        small.add(request(name))
+        small.add(request(name, "b"))
+    item = take(small)
+    assert small.get(timeout=0) is None, "together they have one of four workers"
+    clock.advance(UNKNOWN_SECONDS * 1.1)
+
+    assert small.set_aside(item)
+    small.check_invariants()
+    assert take(small).request.cluster == "y"
+    assert small.get(timeout=0) is None
+    small.recover("x", why="stale")
+    small.check_invariants()
+    small.done(item, Outcome.forget())
+    small.check_invariants()
+
+
+def test_a_cluster_may_leave_while_an_item_of_it_is_set_aside(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=4, compares=True)
+    work(queue, clock, QUICK)
+    for name in ("x", "y"):
+        queue.degrade(name, why="stale")
+        queue.add(request(name))
+    item = take(queue)
+    clock.advance(UNKNOWN_SECONDS * 1.1)
+    assert queue.set_aside(item)
+    queue.purge("x")
+    queue.check_invariants()
+    queue.abandon(item)
+    queue.done(item, Outcome.forget())
+    queue.check_invariants()
+    assert take(queue).request.cluster == "y"
