@@ -16,6 +16,7 @@ from benchmarks import (
     filling,
     fleets,
     isolation,
+    leaving,
     machine,
     measured,
     memory,
@@ -163,6 +164,25 @@ def fleet(
         raise click.ClickException(str(error)) from None
     document = engaging.document(rounds, clusters=clusters, workers=workers, rounds=repeat, machine=facts)
     _show(document, engaging.table(document), as_json=as_json, save=save)
+
+
+@main.command("leaving")
+@click.option("--clusters", default=1000, type=click.IntRange(1))
+@click.option("--rounds", default=6, type=click.IntRange(leaving.ROUNDS), help="In which all come, and leave.")
+@click.option("--workers", default=10, type=click.IntRange(1), help="Concurrent reconciles.")
+@_with(*_OUTPUT)
+def of_leaving(*, clusters: int, rounds: int, workers: int, as_json: bool, save: bool) -> None:
+    """What the process holds when many clusters have come and left, round after round; no peer."""
+    facts = machine.facts()
+    try:
+        with ControlPlane() as plane:
+            _say(f"creating {clusters:,} clusters")
+            kubeconfig = engaging.fill(plane.servers[0], plane.directory, clusters=clusters, trusts=("private",))
+            found = leaving.run(kubeconfig["private"], clusters=clusters, workers=workers, rounds=rounds, report=_say)
+    except (ControlPlaneError, measured.Failed) as error:
+        raise click.ClickException(str(error)) from None
+    document = leaving.document(found, clusters=clusters, workers=workers, machine=facts)
+    _show(document, leaving.table(document), as_json=as_json, save=save)
 
 
 @main.command("isolation")

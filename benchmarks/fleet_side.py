@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "v1 ConfigMap"
 
-_OPTIONS: Final = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0")
+OPTIONS: Final = ManagerOptions(metrics_bind_address="0", health_probe_bind_address="0")
 
 
 class Contexts:
@@ -43,17 +43,17 @@ class Contexts:
         del contexts[document["current-context"]]
         # One reading for all contexts of a server and user.
         configs: dict[tuple[str, str], Config] = {}
-        self._specs = []
+        self.specs = []
         for name, context in contexts.items():
             access, namespace = (context["cluster"], context["user"]), context["namespace"]
             if access not in configs:
                 configs[access] = load_config(kubeconfig=str(kubeconfig), context=name)
             config = replace(configs[access], namespace=namespace)
-            self._specs.append(ClusterSpec(name, config, namespaces=(namespace,)))
+            self.specs.append(ClusterSpec(name, config, namespaces=(namespace,)))
 
     def start(self, sink: Sink, *, hub: Cluster | None) -> None:  # noqa: ARG002 - the protocol's
         """Tell all of them."""
-        for spec in self._specs:
+        for spec in self.specs:
             sink.present(spec)
         sink.listed()
 
@@ -117,7 +117,7 @@ def run(work: dict[str, Any]) -> None:
     """Do the work from the start of a manager to its orderly end."""
     provider = Contexts(Path(os.environ["KUBECONFIG"]))
     reconciler = Caller(work) if work["healthy"] else Reader(work)
-    manager = Manager(provider=provider, options=_OPTIONS)
+    manager = Manager(provider=provider, options=OPTIONS)
     manager.add(reconciler)
     with manager:
         reconciler.seen.wait()

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks import engaging, isolation, memory, queueing, tables
+from benchmarks import engaging, isolation, leaving, memory, queueing, tables
 from benchmarks.contenders import ROOT
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ README: Final = Path(__file__).with_name("README.md")
 _BEGIN: Final = "<!-- figures: written by `bin/bench NAME --save` -->"
 _END: Final = "<!-- end of figures -->"
 _USUAL: Final = 20_000
-_ORDER: Final = ("sync", "reconcile", "write", "latency", "store", "queue", "fleet", "isolation")
+_ORDER: Final = ("sync", "reconcile", "write", "latency", "store", "queue", "fleet", "leaving", "isolation")
 
 
 def save(document: dict[str, Any], folder: Path = FOLDER, readme: Path = README) -> None:
@@ -63,7 +63,8 @@ def _tables(documents: Iterable[dict[str, Any]]) -> str:
 
 
 def _table(document: dict[str, Any]) -> str:
-    of_the_whole = {"fleet": engaging.table, "isolation": isolation.table}.get(document["name"])
+    whole = {"fleet": engaging.table, "leaving": leaving.table, "isolation": isolation.table}
+    of_the_whole = whole.get(document["name"])
     if of_the_whole is not None:
         return of_the_whole(document)
     without_a_server = {"store": memory.table, "queue": queueing.table}.get(document["name"])

@@ -107,6 +107,7 @@ def test_clusters_that_come_and_leave_are_let_go_of(kubeconfigs: dict[str, Path]
     # Of each name the log remembers for a minute that it has come and left.
     assert more["objects"] <= CLUSTERS + ONCE
     assert more["blocks"] <= 8 * CLUSTERS + ONCE
+    assert f"| after round {leaving.ROUNDS} |" in leaving.table(leaving.document(found, clusters=CLUSTERS, workers=2))
 
 
 @pytest.mark.long
