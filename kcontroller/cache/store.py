@@ -97,6 +97,7 @@ class Store:
             last time prove nothing.
         outdated: whether the content is of a server that is not asked any more.
         closed: whether its informer was let go: what is absent from it may exist.
+        gave_up_at: the version at which a read gave up waiting for an own write; -1 if none has.
 
     Args:
         projection: what the entries' `fields` are, and so which indexes there are.
@@ -105,7 +106,7 @@ class Store:
     def __init__(self, projection: Projection) -> None:
         # Taken as it is, since a condition's own entrance is one more call; by one thread twice: see `wait_until`.
         self._lock = threading.RLock()
-        self._changed = threading.Condition(self._lock)
+        self._changed: threading.Condition | None = None  # Made for the first one who waits.
         self._projection = projection
         self._content = _Content(projection.paths)
         self._waiters = 0
@@ -113,6 +114,7 @@ class Store:
         self.resets = 0
         self.outdated = False
         self.closed = False
+        self.gave_up_at = -1
 
     @property
     def size(self) -> tuple[int, int]:
@@ -233,13 +235,14 @@ class Store:
         """Wait until `reached`, which must only look at this store, is true; False if `timeout` seconds ran out."""
         deadline = clock.monotonic() + timeout
         with self._lock:
+            changed = self._changed = self._changed or threading.Condition(self._lock)
             self._waiters += 1
             try:
                 while not reached():
                     remaining = deadline - clock.monotonic()
                     if remaining <= 0:
                         return False
-                    clock.wait(self._changed, remaining)
+                    clock.wait(changed, remaining)
                 return True
             finally:
                 self._waiters -= 1
@@ -283,7 +286,7 @@ class Store:
         self._wake_locked()
 
     def _wake_locked(self) -> None:
-        if self._waiters:
+        if self._waiters and self._changed is not None:
             self._changed.notify_all()
 
 

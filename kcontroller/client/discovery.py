@@ -86,8 +86,9 @@ class RestMapper:
         self._doubted: set[GVK] = set()
         self._lock = threading.Lock()
         self._known: dict[GVK, ResourceMapping] = {}
+        self._clock = clock
         # A thousand reconciles that fail for want of one CRD need not ask a thousand times.
-        self._absent: TTLCache[GVK, str] = TTLCache(_MAX_ABSENT, ttl=ABSENT_SECONDS, timer=clock.monotonic)
+        self._absent: TTLCache[GVK, str] | None = None
 
     def known(self, kind: KindRef) -> ResourceMapping | None:
         """Answer from memory or from the class itself; never asks the server."""
@@ -105,7 +106,8 @@ class RestMapper:
         """Remember what someone else discovered."""
         with self._lock:
             self._known[mapping.gvk] = mapping
-            self._absent.pop(mapping.gvk, None)
+            if self._absent is not None:
+                self._absent.pop(mapping.gvk, None)
         if self._shared is not None:
             self._shared.learn(mapping)
 
@@ -130,15 +132,20 @@ class RestMapper:
             return known
         gvk = gvk_of(kind)
         with self._lock:
-            absent = self._absent.get(gvk)
+            absent = None if self._absent is None else self._absent.get(gvk)
         if absent is not None:
             raise KindNotServed(absent)
         answer = self._sender.send(HttpRequest("GET", group_version_path(gvk), verb="get"), timeout=timeout, stop=stop)
         try:
             mapping = kind_from(answer.body, answer.status, gvk)
         except KindNotServed as error:
-            with self._lock:
-                self._absent[gvk] = str(error)
+            self._miss(gvk, str(error))
             raise
         self.learn(mapping)
         return mapping
+
+    def _miss(self, gvk: GVK, why: str) -> None:
+        with self._lock:
+            if self._absent is None:
+                self._absent = TTLCache(_MAX_ABSENT, ttl=ABSENT_SECONDS, timer=self._clock.monotonic)
+            self._absent[gvk] = why

@@ -47,23 +47,26 @@ class Fixpoints:
 
     def __init__(self, clock: Clock, *, size: int = 65536) -> None:
         self._lock = threading.Lock()
-        self._known: TTLCache[bytes, None] = TTLCache(size, SECONDS, timer=clock.monotonic)
-        self._used = False  # Most clusters never have one, and a digest takes longer than the rest.
+        self._clock = clock
+        self._size = size
+        self._known: TTLCache[bytes, None] | None = None  # Most clusters never have one.
 
     def has(self, write: Write, read: bytes) -> bool:
         """Whether this write changed nothing a short while ago, made on the same state."""
-        if not self._used:
+        known = self._known
+        if known is None:  # A digest takes longer than the rest.
             return False
         mark = _mark(write, read)
         with self._lock:
-            return mark in self._known
+            return mark in known
 
     def add(self, write: Write, read: bytes) -> None:
         """Note that it did not."""
         mark = _mark(write, read)
         with self._lock:
+            if self._known is None:
+                self._known = TTLCache(self._size, SECONDS, timer=self._clock.monotonic)
             self._known[mark] = None
-            self._used = True
 
 
 def changed_nothing(read: bytes, answer: bytes) -> bool:

@@ -17,7 +17,6 @@ The idea is that of controller-runtime's pull request 3472 and of KEP-5647.
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from kcontroller.api.selectors import LabelSelector
     from kcontroller.cache.informer import Informer
     from kcontroller.cache.projection import Entry
-    from kcontroller.cache.store import Store
     from kcontroller.process.clock import Clock
 
     Versions = Callable[[Key], int]
@@ -120,7 +118,6 @@ class Floors:
         self._lock = threading.Lock()
         self._open: dict[tuple[Informer, Key], Promise] = {}
         self._doubts: dict[tuple[Informer, Key], Promise] = {}
-        self._stale: weakref.WeakKeyDictionary[Store, int] = weakref.WeakKeyDictionary()
         self._prune_at = _PRUNE_AT
         self.servers = 0
 
@@ -255,11 +252,11 @@ class Floors:
     def _wait(self, gvk: GVK, key: Key, promise: Promise, deadline: Deadline) -> None:
         self._refuse_on_loop(gvk, key)
         store = promise.informer.store
-        lagging = self._stale.get(store) == store.version
+        lagging = store.gave_up_at == store.version
         if not lagging and self._waited(promise, key, deadline):
             return
         # Until the next event arrives, further reads of this kind need not wait a second each.
-        self._stale[store] = store.version
+        store.gave_up_at = store.version
         self._on_stale()
         msg = f"the cache of {gvk} has not caught up with an own write of {key}"
         raise StaleRead(msg)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kcontroller.cluster.floors import Floors, Promise
     from kcontroller.cluster.kind_view import KindView
     from kcontroller.process.clock import Clock
+    from kcontroller.process.stop import StopToken
 
 LIMIT: Final = 5_000
 """So many objects of one cluster may have a watch of their own; beyond that a cached kind is cheaper for everybody."""
@@ -80,6 +81,7 @@ class TrackedObjects:
         clock: the time.
         cluster: its name.
         on_trouble: told what is wrong with the watch of an object, or None when it is over; on the loop thread.
+        leaving: stops when the cluster leaves.
         limit: see `LIMIT`.
     """
 
@@ -93,6 +95,7 @@ class TrackedObjects:
         clock: Clock,
         cluster: str,
         on_trouble: Callable[[GVK, Key, Exception | None], None],
+        leaving: StopToken,
         limit: int = LIMIT,
     ) -> None:
         self._feed = feed
@@ -102,6 +105,8 @@ class TrackedObjects:
         self._clock = clock
         self._cluster = cluster
         self._on_trouble = on_trouble
+        self._leaving = leaving
+        self._heeds = False  # Most clusters have no listener, and a token with a callback is dear.
         self._limit = limit
         self._lock = threading.Lock()
         self._objects: dict[tuple[GVK, Key], TrackedObject] = {}
@@ -140,6 +145,7 @@ class TrackedObjects:
         Raises:
             TooManyTracked: so many objects are watched already.
         """
+        self._heed()
         gvk = gvk_of(kind)
         tracked = self._joined(gvk, key) or self._added(kind, gvk, key)
         listener = Listener(self, tracked, seen, on_change)
@@ -168,6 +174,12 @@ class TrackedObjects:
         """The informer that the object has for itself, if any."""
         tracked = self._objects.get((gvk, key))
         return tracked.own if tracked is not None else None
+
+    def _heed(self) -> None:
+        with self._lock:
+            heeds, self._heeds = self._heeds, True
+        if not heeds:
+            self._leaving.on_stop(self.close)
 
     def close(self) -> None:
         """Tell all listeners that the cluster leaves, and take no more of them; the loop's end closes the watches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -93,14 +94,17 @@ class ClusterView(Cluster):
         self._others = others
 
     def __getattr__(self, name: str) -> Any:
-        # A reconcile is given both clients, and asks for one of them at most.
-        if name == "client":
-            self.client = self.client_for(self._terms.field_owner)
-            return self.client
-        if name == "api_reader":
-            self.api_reader = self.client_for(self._terms.field_owner, cached=False)
-            return self.api_reader
         return getattr(self._cluster, name)
+
+    @cached_property
+    def client(self) -> Client:
+        """Reads from the cache."""
+        return self.client_for(self._terms.field_owner)
+
+    @cached_property
+    def api_reader(self) -> Client:
+        """Reads from the server."""
+        return self.client_for(self._terms.field_owner, cached=False)
 
     @property
     def clusters(self) -> ClustersView:

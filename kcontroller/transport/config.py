@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from kcontroller.errors import ConfigError
-from kcontroller.transport.urls import base_path_of, host_of, normalise_address, normalise_server
+from kcontroller.transport.urls import base_path_of, host_of, normalise_address, normalise_server, origin_of
 
 if TYPE_CHECKING:
     from kcontroller.transport.files import WatchedFile
@@ -43,7 +43,8 @@ class Credentials(Protocol):
     def invalidate(self) -> None:
         """Say that the server answered 401: the next call reads or runs again, once for all threads.
 
-        A plugin does not run more often than every five seconds, whoever asks.
+        Threads that were not refused may go on with what there is. A plugin runs after five seconds at the earliest,
+        and less and less often for a server that refuses whatever it brings.
         """
         ...
 
@@ -116,7 +117,7 @@ class Config:
     @property
     def origin(self) -> str:
         """``https://host:port``, the port always there."""
-        return f"{self.server.partition(':')[0]}://{self.host}"
+        return origin_of(self.server)
 
     @property
     def host(self) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import pycurl as P  # noqa: N812 - see multi.py
 from kcontroller.errors import ConfigError
 from kcontroller.transport.bundles import path_of
 from kcontroller.transport.faults import Failure, Peer
+from kcontroller.transport.urls import name_of
 from kcontroller.version import VERSION
 
 if TYPE_CHECKING:
@@ -53,6 +55,9 @@ def check_build() -> None:
             "(glibc 2.28 or newer, macOS or Windows), not from source or a distribution"
         )
         raise ConfigError(msg)
+
+
+_check_build_once: Final = cache(check_build)
 
 
 def check_target(target: str) -> None:
@@ -100,13 +105,12 @@ class Endpoint:
 
     def __init__(self, config: Config, *, user_agent: str = USER_AGENT) -> None:
         """Work out what does not change between requests; raises ConfigError if libcurl or a header is unfit."""
-        check_build()
+        _check_build_once()
         self.config = config
-        parts = urlsplit(config.server)
-        self.encrypted = parts.scheme == "https"
+        self.encrypted = config.server.startswith("https:")
         self.peer = Peer(
             server=config.origin,
-            name=config.tls.server_name or parts.hostname or "",
+            name=config.tls.server_name or name_of(config.server),
             source=config.source or "the configuration",
             own_ca=config.tls.ca is not None or config.tls.ca_file is not None,
             proxied=bool(config.proxy),
@@ -115,36 +119,12 @@ class Endpoint:
         self.base_path = config.base_path
         self._lines: dict[tuple[str, str, str | None], list[str]] = {}
         self._headers = [self._line(*_split_header(line)) for line in config.extra_headers]
-        self._headers += [self._line("User-Agent", user_agent), self._line("Host", parts.netloc)]
-        self._fixed: list[tuple[int, object]] = self._fixed_options()
+        self._headers += [self._line("User-Agent", user_agent), self._line("Host", urlsplit(config.server).netloc)]
+        self._fixed = _fixed_options(encrypted=self.encrypted, proxy=config.proxy, verify=config.tls.verify)
         if self.encrypted and config.tls.server_name:
             self._use_server_name(config, config.tls.server_name)
         elif config.resolve:
             self._connect_to(config.resolve)
-
-    def _fixed_options(self) -> list[tuple[int, object]]:
-        options: list[tuple[int, object]] = [
-            (P.NOSIGNAL, 1),
-            (P.PROTOCOLS, P.PROTO_HTTP | P.PROTO_HTTPS),
-            (P.PATH_AS_IS, 1),  # Folding ".." is the server's business, after it has decoded the path.
-            # Both always, or the environment decides.
-            (P.PROXY, self.config.proxy),
-            (P.NOPROXY, ""),
-            (P.TCP_KEEPALIVE, 1),
-            (P.TCP_KEEPIDLE, 30),
-            (P.TCP_KEEPINTVL, 5),
-            (_TCP_KEEPCNT, 3),
-        ]
-        if self.config.proxy:
-            options.append((_SUPPRESS_CONNECT_HEADERS, 1))
-        if self.encrypted:
-            verify = self.config.tls.verify
-            options += [
-                (P.SSLVERSION, P.SSLVERSION_TLSv1_2),
-                (P.SSL_VERIFYPEER, int(verify)),
-                (P.SSL_VERIFYHOST, 2 if verify else 0),
-            ]
-        return options
 
     def _use_server_name(self, config: Config, name: str) -> None:
         # The URL decides SNI and the expected name; the connection goes elsewhere and the Host header stays.
@@ -155,7 +135,7 @@ class Endpoint:
         self._connect_to(config.resolve or f"{host}:{port}")
 
     def _connect_to(self, address: str) -> None:
-        self._fixed.append((P.CONNECT_TO, [f"::{address}"]))
+        self._fixed += ((P.CONNECT_TO, [f"::{address}"]),)
 
     def identity(self) -> Identity:
         """Ask who we are now; raises what the credentials raise. May block, see `Credentials`."""
@@ -223,6 +203,31 @@ class Endpoint:
 
 
 _NO_TRUST: Final = Trust(None, None)
+
+
+@lru_cache(maxsize=64)  # The same for nearly all clusters of a fleet.
+def _fixed_options(*, encrypted: bool, proxy: str, verify: bool) -> tuple[tuple[int, object], ...]:
+    options: list[tuple[int, object]] = [
+        (P.NOSIGNAL, 1),
+        (P.PROTOCOLS, P.PROTO_HTTP | P.PROTO_HTTPS),
+        (P.PATH_AS_IS, 1),  # Folding ".." is the server's business, after it has decoded the path.
+        # Both always, or the environment decides.
+        (P.PROXY, proxy),
+        (P.NOPROXY, ""),
+        (P.TCP_KEEPALIVE, 1),
+        (P.TCP_KEEPIDLE, 30),
+        (P.TCP_KEEPINTVL, 5),
+        (_TCP_KEEPCNT, 3),
+    ]
+    if proxy:
+        options.append((_SUPPRESS_CONNECT_HEADERS, 1))
+    if encrypted:
+        options += [
+            (P.SSLVERSION, P.SSLVERSION_TLSv1_2),
+            (P.SSL_VERIFYPEER, int(verify)),
+            (P.SSL_VERIFYHOST, 2 if verify else 0),
+        ]
+    return tuple(options)
 
 
 def _identify(handle: P.Curl, trust: Trust) -> None:

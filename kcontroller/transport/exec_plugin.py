@@ -109,7 +109,9 @@ class ExecCredentials:
     """Runs the plugin when credentials are needed, one run at a time, and keeps them until 30 s before they expire.
 
     Raises ConfigError when made for an entry that can never run; a run that fails raises `ConnectFailed`, and is
-    not repeated within five seconds. After a 401 the plugin runs again, with the same pause.
+    not repeated within five seconds. After a 401 the plugin runs again: the thread that was refused waits for it, as in
+    client-go, and the others go on with what there is. One server that refuses everybody must not have it run all the
+    time, so the runs that 401s ask for come 5, 10, 20, 40 and then 60 seconds apart.
 
     Args:
         entry: the kubeconfig's ``exec``.
@@ -153,7 +155,7 @@ class ExecCredentials:
         return self._obtained.get().certificate
 
     def invalidate(self) -> None:
-        """Run again at the next call, but not within five seconds of the last run."""
+        """Run again at the next call, but not within the pause after the last run."""
         self._obtained.invalidate()
 
     def _run(self) -> Fresh[_Obtained]:

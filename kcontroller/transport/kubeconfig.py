@@ -131,7 +131,7 @@ def load_contexts(
 
 def _parse(data: bytes, *, file: str) -> dict[str, object]:
     try:
-        document = _without_nulls(_document(data))
+        document = _document(data)
     except yaml.MarkedYAMLError as error:
         # The parser quotes the text it stumbled over, and that may be a password.
         problem = re.sub(r"['\"].*['\"]", "...", one_line(error.problem or "cannot be parsed"))
@@ -152,9 +152,13 @@ def _parse(data: bytes, *, file: str) -> dict[str, object]:
 
 def _document(data: bytes) -> object:
     if data.startswith(b"{"):  # What programs write is JSON more often than not, and read in a fiftieth of the time.
-        with suppress(msgspec.DecodeError, RecursionError):  # YAML finds the words.
-            return msgspec.json.decode(data)
-    return yaml.load(data, Loader=LOADER)  # noqa: S506 - one of the safe loaders
+        try:
+            document = msgspec.json.decode(data)
+        except (msgspec.DecodeError, RecursionError):
+            pass  # YAML finds the words.
+        else:
+            return _without_nulls(document) if b"null" in data else document
+    return _without_nulls(yaml.load(data, Loader=LOADER))  # noqa: S506 - one of the safe loaders
 
 
 def _without_nulls(node: object, known: dict[int, Any] | None = None) -> Any:

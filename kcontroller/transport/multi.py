@@ -121,8 +121,7 @@ class Multi:
 
     def _drain(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            while self._reader.recv(4096):
-                pass
+            self._reader.recv(4096)  # What may be left ends the next turn.
 
     # An exception that left one of these two would make the multi unusable for good.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 _SCHEMES: Final = frozenset({"http", "https", "socks5", "socks5h"})
-_UNSAFE: Final = re.compile(r"[\x00-\x20\x7f-\U0010ffff]")
+_UNSAFE: Final = re.compile(r"[^\x21-\x7e]")
 
 
 def check_proxy(url: str, *, what: str) -> str:

@@ -56,9 +56,11 @@ class Rotation:
 
     def began(self, owner: Owner, trust: Trust) -> None:
         """Note what the connection of a transfer that begins is made with."""
-        if trust != self._trusts.get(owner):
+        before = self._trusts.get(owner)
+        if trust != before:
             self._trusts[owner] = trust
-            self._end_silent()
+            if before is not None:  # Of an owner who is new nothing is old.
+                self._end_silent()
 
     def forget(self, owner: Owner) -> None:
         """Note that nothing of an owner is left."""

@@ -25,7 +25,8 @@ class Route:
 
     def __init__(self, requester: Requester) -> None:
         self._requester = requester
-        self._retired: weakref.WeakSet[Requester] = weakref.WeakSet()  # Those with a request still running.
+        # Those with a request still running; most routes are never exchanged.
+        self._retired: weakref.WeakSet[Requester] | frozenset[Requester] = frozenset()
 
     def send(
         self,
@@ -41,7 +42,9 @@ class Route:
     def exchange(self, requester: Requester) -> None:
         """Send by another one from now on; what runs ends on the old one."""
         old, self._requester = self._requester, requester
-        self._retired.add(old)
+        retired = self._retired if isinstance(self._retired, weakref.WeakSet) else weakref.WeakSet()
+        retired.add(old)
+        self._retired = retired
         old.retire()
 
     def close(self) -> None:

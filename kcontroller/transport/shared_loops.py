@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 OWN_LOOPS: Final = 16
 """So many clusters of one endpoint have a loop each."""
 
-SHARED_LOOPS: Final = 8
+SHARED_LOOPS: Final = 4
 """So many loops the others share."""
 
 _log: Final = Log("kcontroller.transport")
@@ -104,6 +104,9 @@ class SharedLoops:
                 probe_timeout=self._probe_timeout,
             )
             carrier.shares.add(share)
+            carriers = self._shared.setdefault(endpoint, [])  # Only now: what could not be made is not kept.
+            if carrier not in carriers:
+                carriers.append(carrier)
             return share
 
     def _end_own(self, endpoint: _Endpoint) -> None:
@@ -113,12 +116,11 @@ class SharedLoops:
                 del self._own[endpoint]  # With the credentials in it.
 
     def _carrier(self, endpoint: _Endpoint, config: Config) -> _Carrier:
-        carriers = self._shared.setdefault(endpoint, [])
+        carriers = self._shared.get(endpoint, ())
         if len(carriers) < self._limits[1]:
             root = replace(config, server=config.origin)
             loop = StreamLoop(root, name=f"shared-{next(self._numbers)}", clock=self._clock, roams=True)
-            carriers.append(_Carrier(loop))
-            return carriers[-1]
+            return _Carrier(loop)
         return min(carriers, key=lambda carrier: len(carrier.shares))
 
     def _begin(self, carrier: _Carrier) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.process.logs import Log
 from kcontroller.transport.curl import USER_AGENT, check_target
+from kcontroller.transport.refresh import NotReady
 from kcontroller.transport.tenant import Tenant
 
 if TYPE_CHECKING:
@@ -87,7 +87,6 @@ class LoopShare:
         self.fits = fits
         self._silence = silence
         self._probe_timeout = probe_timeout
-        self._timers: weakref.WeakSet[Timer] = weakref.WeakSet()
         self._lock = threading.Lock()
         self._early: list[Callable[[], None]] | None = []
         self._stopped = False
@@ -150,9 +149,7 @@ class LoopShare:
 
     def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
         """Run a function after so many seconds. Loop thread only."""
-        timer = self._loop.call_later(seconds, partial(self._run, function))
-        self._timers.add(timer)
-        return timer
+        return self._loop.call_later_for(self._tenant, seconds, partial(self._run, function))
 
     def open(self, target: str, receiver: Receiver, *, timeout: float, accept: str = "application/json") -> Stream:
         """Begin a GET, as `StreamLoop.open`."""
@@ -193,8 +190,6 @@ class LoopShare:
             self.fail(error)
 
     def _leave(self) -> None:
-        for timer in self._timers:
-            timer.stop()
         self._loop.end_all(self._tenant)
         self._end()
 
@@ -215,6 +210,8 @@ class LoopShare:
             return
         try:
             self._loop.probe(self._tenant, timeout=self._probe_timeout, judge=self._judge)
+        except NotReady:
+            self.call_later(self._silence / 10, self._look)
         except Exception as error:  # noqa: BLE001 - credentials that fail say nothing about the connection
             _log.warning("cannot probe a silent cluster: %s", error, cluster=self._cluster)
             self.call_later(self._silence, self._look)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from kcontroller.process.logs import Log
 from kcontroller.transport.faults import is_unsent
+from kcontroller.transport.refresh import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -84,6 +85,8 @@ class Silence:
             return
         try:
             self.probe = self._send()
+        except NotReady:
+            self.heard = self._clock.monotonic() - 0.9 * self._seconds  # Soon again.
         except Exception as error:  # noqa: BLE001 - credentials that fail say nothing about the connection
             self.hear()
             _log.warning("cannot probe a silent connection: %s", error, cluster=self._cluster)

@@ -21,6 +21,7 @@ from kcontroller.transport.faults import TIMED_OUT
 from kcontroller.transport.gate import CONNECTING
 from kcontroller.transport.multi import Multi
 from kcontroller.transport.pollers import EventPoller
+from kcontroller.transport.refresh import NotReady, waking
 from kcontroller.transport.rotation import Rotation
 from kcontroller.transport.sharing import Sharing
 from kcontroller.transport.silence import Silence
@@ -129,8 +130,9 @@ class StreamLoop:
         multi = self._multi = Multi(EventPoller())
         self._thread = threading.get_ident()
         try:
-            while not self._stopping:
-                self._step(multi)
+            with waking(self._wake):  # The others on it must not wait for one's credentials.
+                while not self._stopping:
+                    self._step(multi)
         finally:
             self._close_all(multi)
 
@@ -152,6 +154,10 @@ class StreamLoop:
     def call_later(self, seconds: float, function: Callable[[], None]) -> Timer:
         """Run a function after so many seconds. Loop thread only."""
         return self._timers.add(seconds, function)
+
+    def call_later_for(self, tenant: Tenant, seconds: float, function: Callable[[], None]) -> Timer:
+        """Run a function of a tenant after so many seconds, unless `end_all` comes first; else as `call_later`."""
+        return self._timers.add(seconds, function, owner=tenant)
 
     def open(self, target: str, receiver: Receiver, *, timeout: float, accept: str = "application/json") -> Stream:
         """Begin a GET whose answer goes to `receiver` piece by piece. Loop thread only, also inside callbacks.
@@ -198,7 +204,8 @@ class StreamLoop:
                 transfer.shut_down()
 
     def end_all(self, tenant: Tenant) -> None:
-        """End every stream of a tenant without a further callback. Loop thread only."""
+        """End every stream and timer of a tenant without a further callback. Loop thread only."""
+        self._timers.stop_of(tenant)
         for stream in (*self._opening, *self._running.values()):
             if isinstance(stream, Stream) and stream.owner is tenant:
                 stream.close()
@@ -328,14 +335,18 @@ class StreamLoop:
                 _discard(multi, stream)
 
     def _start_opened(self, multi: Multi) -> None:
+        waiting: list[Stream] = []  # For credentials; `waking` says when to look again.
         while self._opening and not self._stopping and self._may_connect():
             stream = self._opening.popleft()
             if stream.closed:
                 continue
             try:
                 self._start(multi, stream)
+            except NotReady:
+                waiting.append(stream)
             except Exception as error:  # noqa: BLE001 - credentials may raise anything; it is this stream's end
                 _end(stream, _as_transport_error(error))
+        self._opening.extendleft(reversed(waiting))
         if not self._running and not self._opening:
             self._leave_gate()
 

@@ -111,6 +111,8 @@ class Tenant:
     def answered(self, status: int, *, shared: bool, waits: bool) -> None:
         """Note that a stream has a status: the connection stands, whatever the credentials are worth."""
         self._loop.connected(shared=shared)
+        if self.stopped:
+            return
         self._meter.answered(code=str(status), method="GET")
         if self.observer is not None:
             stands = status >= _SERVER_ERROR and self._loop.stands(self)
@@ -120,6 +122,8 @@ class Tenant:
 
     def unanswered(self, error: TransportError | None) -> None:
         """Note that a stream ended without a status."""
+        if self.stopped:
+            return
         self._meter.answered(code=NO_ANSWER, method="GET")
         if self.observer is not None and error is not None:
             self.observer.unanswered(error, stands=self._loop.stands(self))

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 class Timer:
     """A function that will run on the loop thread, from `StreamLoop.call_later`."""
 
-    __slots__ = ("__weakref__", "_function")
+    __slots__ = ("_function", "owner")
 
-    def __init__(self, function: Callable[[], None]) -> None:
+    def __init__(self, function: Callable[[], None], owner: object) -> None:
         """Keep the function."""
         self._function: Callable[[], None] | None = function
+        self.owner = owner
 
     @property
     def over(self) -> bool:
@@ -28,11 +29,11 @@ class Timer:
 
     def stop(self) -> None:
         """Never run the function; nothing happens if it has run. Loop thread only."""
-        self._function = None
+        self._function = self.owner = None
 
     def fire(self) -> None:
         """Run the function unless stopped; for the loop."""
-        function, self._function = self._function, None
+        function, self._function, self.owner = self._function, None, None
         if function is not None:
             function()
 
@@ -50,9 +51,9 @@ class Timers:
         self._heap: list[tuple[float, int, Timer]] = []
         self._numbers = itertools.count()
 
-    def add(self, seconds: float, function: Callable[[], None]) -> Timer:
-        """Run a function after so many seconds."""
-        timer = Timer(function)
+    def add(self, seconds: float, function: Callable[[], None], *, owner: object = None) -> Timer:
+        """Run a function after so many seconds, unless its owner is done by then."""
+        timer = Timer(function, owner)
         heapq.heappush(self._heap, (self._clock.monotonic() + seconds, next(self._numbers), timer))
         return timer
 
@@ -66,6 +67,12 @@ class Timers:
     def take_due(self) -> Timer | None:
         """Take the first one off if its time has come."""
         return heapq.heappop(self._heap)[2] if self.next_at <= self._clock.monotonic() else None
+
+    def stop_of(self, owner: object) -> None:
+        """Stop all of an owner, who is done."""
+        for _at, _number, timer in self._heap:
+            if timer.owner is owner:
+                timer.stop()
 
     def clear(self) -> None:
         """Drop all."""

@@ -205,12 +205,14 @@ class Transfer:
     # An exception that left one of these two would be printed and lost.
 
     def _on_header(self, line: bytes) -> int | None:
+        begins = line.startswith(b"HTTP/")
+        if not begins and line.strip():
+            self._lines.append(line)  # They come together: what there is to do is done at the first and the last one.
+            return None
         try:
             self.heard = self.owner.hear()
-            if line.startswith(b"HTTP/"):
+            if begins:
                 self._lines = [line]
-            elif line.strip():
-                self._lines.append(line)
             elif self.status is None and line.endswith(b"\n"):  # Else these are trailers, or a head that was cut.
                 self._head()
         except BaseException as fault:  # noqa: BLE001

@@ -27,15 +27,28 @@ def normalise_server(server: str, *, where: str) -> str:
     Idempotent. Raises ConfigError, beginning with `where`, for another scheme, user-info (it would reach logs), a
     query, a fragment, dot segments, or a host or port that cannot be one.
     """
+    try:
+        return _normal_form(server)
+    except _UnusableError as error:
+        msg = f"{where}: server {error}"
+        raise ConfigError(msg) from None
+
+
+class _UnusableError(Exception):
+    """A URL is none of a server; says why."""
+
+
+@lru_cache(maxsize=4096)  # Many clusters of one server; each of them is asked several times.
+def _normal_form(server: str) -> str:
     text = server.strip()
     if "@" in text.partition("?")[0]:
-        msg = f"{where}: server must not contain '@'; put user and password into the user entry"
-        raise ConfigError(msg)
+        msg = "must not contain '@'; put user and password into the user entry"
+        raise _UnusableError(msg)
     shown = one_line(_QUERY.split(text, maxsplit=1)[0][:200])  # A query may hold a token.
     parts, problem = _split(text, shown)
     if parts is None:
-        msg = f"{where}: server {shown!r} {problem}"
-        raise ConfigError(msg)
+        msg = f"{shown!r} {problem}"
+        raise _UnusableError(msg)
     host = parts.netloc.lower()
     name, port = _host_and_port(parts)
     if port is None or port == _DEFAULT_PORTS[parts.scheme]:
@@ -97,6 +110,18 @@ def host_of(server: str) -> str:
     parts = urlsplit(server)
     name, port = _host_and_port(parts)
     return f"{name}:{port or _DEFAULT_PORTS[parts.scheme]}"
+
+
+@lru_cache(maxsize=4096)
+def name_of(server: str) -> str:
+    """Give the host name or address of a server in normal form, without brackets and port."""
+    return urlsplit(server).hostname or ""
+
+
+@lru_cache(maxsize=4096)
+def origin_of(server: str) -> str:
+    """Give ``https://host:port`` of a server in normal form, the port always there."""
+    return f"{server.partition(':')[0]}://{host_of(server)}"
 
 
 @lru_cache(maxsize=4096)

@@ -11,6 +11,7 @@ from kcontroller.cluster.floors import Floors, Promise
 from kcontroller.cluster.kinds import Kinds
 from kcontroller.cluster.tracked import LINGER_SECONDS, TrackedObjects
 from kcontroller.errors import Forbidden, KindNotServed, NotFound, StaleRead, TooManyTracked
+from kcontroller.process.stop import StopToken
 from tests.unit.cache.feeds import FakeFeed, FakeStream
 from tests.unit.cache.objects import PODS, bookmark, dump, entry, key, line, pod, status
 
@@ -95,6 +96,7 @@ class World:
             clock=self.clock,
             cluster="east",
             on_trouble=lambda gvk, where, error: self.troubles.append((f"{gvk} {where}", str(error or ""))),
+            leaving=StopToken(clock=self.clock),
             limit=limit,
         )
 
@@ -206,7 +208,7 @@ def test_a_read_waits_for_an_own_write(world: World) -> None:
     informer.store.advance(200)
     assert world.read(reads) == 5
     world.floors.record(A, Promise(informer, 300))
-    world.floors._stale[informer.store] = informer.store.version  # As if a read had just waited in vain.
+    informer.store.gave_up_at = informer.store.version  # As if a read had just waited in vain.
 
     with pytest.raises(StaleRead):
         world.objects.read(reads, world.api, POD, A)

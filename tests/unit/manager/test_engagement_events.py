@@ -182,3 +182,13 @@ def test_another_cluster_of_the_name_has_not_failed(world: World) -> None:
     world.engage(uid="u2")
 
     assert world.take() == []
+
+
+def test_between_two_looks_nobody_is_asked_where_clusters_stand(world: World) -> None:
+    assert world.told.look(100.0) == 130.0
+    world.fail()
+    world.take()
+    world.clock.advance(QUIET_SECONDS + 1)
+
+    assert world.told.look(129.0) == 130.0
+    assert world.take() == []

@@ -323,3 +323,17 @@ def test_a_hook_for_which_there_was_no_thread_is_called_when_there_is_one(
     fleet.advance(SLOW_SECONDS)
 
     eventually(lambda: listener.of() == ["engaged 1", "draining 1: gone", "gone 1"])
+
+
+def test_one_that_never_blocks_is_told_on_the_thread_of_the_fleet_until_that_stops(fleet: FakeFleet) -> None:
+    listener = FakeListener()
+    fleet.registry.listen(listener, at_once=True)
+    fleet.registry.present(spec())
+    eventually(listener.of)
+    assert (listener.of(), listener.threads) == (["engaged 1"], {"kc-fleet"})
+    listener.fails = RuntimeError("broken")
+    fleet.registry.absent("p1", "gone")
+    eventually(lambda: listener.of()[1:] == ["draining 1: gone", "gone 1"])
+
+    fleet.registry.stop(5)
+    assert len(listener.of()) == 3

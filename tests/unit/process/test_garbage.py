@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from kcontroller.process.garbage import YOUNG_LOOKS, YOUNG_OBJECTS, rarer_collections
+from kcontroller.process.garbage import OLD_LOOKS, YOUNG_LOOKS, YOUNG_OBJECTS, rarer_collections
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+RARER = (YOUNG_OBJECTS, YOUNG_LOOKS, OLD_LOOKS)
 
 
 @pytest.fixture(autouse=True)
@@ -24,9 +26,9 @@ def test_the_last_to_leave_restores_what_the_first_one_found(threshold: tuple[in
     outer, inner = rarer_collections(), rarer_collections()
     outer.__enter__()
     inner.__enter__()
-    assert gc.get_threshold() == (YOUNG_OBJECTS, YOUNG_LOOKS, threshold[2])
+    assert gc.get_threshold() == RARER
     outer.__exit__(None, None, None)
-    assert gc.get_threshold() == (YOUNG_OBJECTS, YOUNG_LOOKS, threshold[2])
+    assert gc.get_threshold() == RARER
     inner.__exit__(None, None, None)
     assert gc.get_threshold() == threshold
 

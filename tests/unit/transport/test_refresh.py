@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import math
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from kcontroller.errors import ConnectFailed
+from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.transport.refresh import Fresh, Refreshing
+from kcontroller.transport.refresh import Fresh, NotReady, Refreshing, waking
 
 
 class Loader:
@@ -45,12 +47,31 @@ def value(clock: VirtualClock, load: Loader) -> Refreshing[int]:
     return Refreshing(load, hold=5.0, patience=10.0, clock=clock)
 
 
-def test_a_value_is_kept_until_it_is_old(value: Refreshing[int], clock: VirtualClock) -> None:
+def settled(value: Refreshing[int]) -> int:
+    """What it gives once nothing is being loaded."""
+    eventually(lambda: not value._loading)
+    return value.get()
+
+
+def test_a_value_is_kept_until_it_is_old(value: Refreshing[int], clock: VirtualClock, load: Loader) -> None:
     assert value.get() == 1
     clock.advance(59.9)
     assert value.get() == 1
+    assert load.runs == 1
     clock.advance(0.1)
+    assert value.get() == 1
+    assert settled(value) == 2
+
+
+def test_what_is_cheap_is_loaded_where_it_is_asked_for(clock: VirtualClock, load: Loader) -> None:
+    value = Refreshing(load, hold=0, clock=clock)
+    assert value.get() == 1
+    clock.advance(60)
     assert value.get() == 2
+    for runs in (3, 4, 5):
+        value.invalidate()
+        with waking(lambda: None):
+            assert value.get() == runs
 
 
 def test_an_invalid_value_is_loaded_again_but_not_within_the_hold(
@@ -61,8 +82,146 @@ def test_an_invalid_value_is_loaded_again_but_not_within_the_hold(
         value.invalidate()
         assert value.get() == 1
     clock.advance(5.0)
+    value.invalidate()
     assert value.get() == 2
     assert load.runs == 2
+
+
+def test_who_keeps_calling_it_invalid_is_heard_less_and_less(clock: VirtualClock) -> None:
+    load = Loader(fresh_for=math.inf, usable_for=math.inf)
+    value = Refreshing(load, hold=5.0, clock=clock)
+    value.get()
+    pauses, since = [], clock.monotonic()
+    while len(pauses) < 7:
+        clock.advance(1)
+        before = load.runs
+        value.invalidate()
+        value.get()
+        if load.runs > before:
+            pauses.append(clock.monotonic() - since)
+            since = clock.monotonic()
+    assert pauses == [5, 10, 20, 40, 60, 60, 60]
+
+
+def test_a_value_that_was_good_for_long_is_loaded_at_once_when_it_is_invalid(clock: VirtualClock) -> None:
+    load = Loader(fresh_for=math.inf, usable_for=math.inf)
+    value = Refreshing(load, hold=5.0, clock=clock)
+    value.get()
+    for pause in (5, 10, 20, 61, 10):  # After the 61 it begins anew.
+        clock.advance(pause)
+        value.invalidate()
+        value.get()
+    assert load.runs == 6
+
+
+def test_what_others_call_invalid_stays_in_use_while_one_thread_loads(
+    value: Refreshing[int], clock: VirtualClock, load: Loader
+) -> None:
+    value.get()
+    clock.advance(5.0)
+    load.gate = threading.Event()
+    load.started.clear()
+
+    def refused() -> int:
+        value.invalidate()
+        return value.get()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(refused)
+        assert load.started.wait(10)
+        second = pool.submit(refused)
+        clock.wait_for_waiters(1)  # It wants another value than the one that was refused.
+        assert value.get() == 1
+        load.gate.set()
+        assert (first.result(10), second.result(10), value.get()) == (2, 2, 2)
+    assert load.runs == 2
+
+
+def test_a_thread_that_must_not_wait_gets_the_old_value(
+    value: Refreshing[int], clock: VirtualClock, load: Loader
+) -> None:
+    value.get()
+    clock.advance(5.0)
+    load.gate = threading.Event()
+    with waking(lambda: None):
+        value.invalidate()
+        assert value.get() == value.get() == 1
+        load.gate.set()
+        assert settled(value) == 2
+    assert load.runs == 2
+
+
+def test_a_thread_that_must_not_wait_is_woken_when_there_is_a_value(
+    value: Refreshing[int], clock: VirtualClock, load: Loader
+) -> None:
+    load.gate, woken = threading.Event(), threading.Semaphore(0)
+    with waking(woken.release):
+        for _ in range(3):
+            with pytest.raises(NotReady, match="not ready yet") as raised:
+                value.get()
+            assert raised.value.ours
+        load.gate.set()
+        assert woken.acquire(timeout=10)
+        assert value.get() == 1
+        clock.advance(90)
+        with pytest.raises(NotReady):
+            value.get()
+        assert woken.acquire(timeout=10)
+        assert value.get() == 2
+    assert not woken.acquire(blocking=False)
+
+
+def test_a_thread_that_must_not_wait_is_woken_by_a_failure_and_told(
+    value: Refreshing[int], clock: VirtualClock, load: Loader
+) -> None:
+    load.error, woken = ConnectFailed("down"), threading.Event()
+    with waking(woken.set):
+        with pytest.raises(NotReady):
+            value.get()
+        assert woken.wait(10)
+        with pytest.raises(ConnectFailed, match="down"):
+            value.get()
+    assert load.runs == 1
+
+
+def test_a_load_aside_that_fails_is_said_once_and_not_repeated_within_the_hold(
+    value: Refreshing[int], clock: VirtualClock, load: Loader, caplog: pytest.LogCaptureFixture
+) -> None:
+    value.get()
+    load.error = ConnectFailed("down")
+    clock.advance(60)
+    for _ in range(3):
+        assert value.get() == 1
+        assert settled(value) == 1
+        clock.advance(2.5)
+    eventually(lambda: load.runs == 3)
+    assert settled(value) == 1
+    assert [record.message for record in caplog.records] == ["down; what was had before stays in use until it expires"]
+
+
+def test_a_load_aside_that_finds_no_thread_has_failed(
+    value: Refreshing[int], clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        msg = "can't start new thread"
+        raise RuntimeError(msg)
+
+    value.get()
+    clock.advance(60)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert value.get() == 1
+    monkeypatch.undo()
+    clock.advance(5)
+    assert value.get() == 1
+    assert settled(value) == 2
+
+
+def test_a_value_that_comes_back_is_the_same_object(clock: VirtualClock) -> None:
+    value = Refreshing(lambda: Fresh([1, 2], 60.0), hold=5.0, clock=clock)
+    first = value.get()
+    clock.advance(5)
+    value.invalidate()
+    assert value.get() is first
 
 
 def test_an_old_value_is_used_while_loading_fails_and_until_it_is_of_no_use(
@@ -77,7 +236,7 @@ def test_an_old_value_is_used_while_loading_fails_and_until_it_is_of_no_use(
         value.get()
 
 
-def test_an_invalid_value_is_not_used_when_loading_fails(
+def test_a_thread_whose_value_is_invalid_is_told_when_loading_fails(
     value: Refreshing[int], clock: VirtualClock, load: Loader
 ) -> None:
     value.get()
@@ -86,6 +245,7 @@ def test_an_invalid_value_is_not_used_when_loading_fails(
     value.invalidate()
     with pytest.raises(ConnectFailed, match="down"):
         value.get()
+    assert value.get() == 1
 
 
 def test_a_failure_is_told_again_for_the_hold_and_then_tried_again(
@@ -119,19 +279,16 @@ def test_many_threads_share_one_load(value: Refreshing[int], clock: VirtualClock
     assert load.runs == 1
 
 
-def test_a_thread_does_not_wait_for_a_load_while_the_old_value_can_be_used(
+def test_no_thread_waits_for_a_load_while_the_old_value_can_be_used(
     value: Refreshing[int], clock: VirtualClock, load: Loader
 ) -> None:
     value.get()
     clock.advance(60.0)
     load.gate = threading.Event()
-    load.started.clear()
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(value.get)
-        assert load.started.wait(10)
-        assert value.get() == 1
-        load.gate.set()
-        assert loading.result(10) == 2
+    assert value.get() == value.get() == 1
+    load.gate.set()
+    assert settled(value) == 2
+    assert load.runs == 2
 
 
 def test_a_thread_gives_up_on_a_load_after_its_patience(

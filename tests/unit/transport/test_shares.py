@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kcontroller.errors import ConfigError
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.testing import eventually
 from kcontroller.transport.credentials import StaticCredentials, TokenFile
@@ -79,6 +80,11 @@ def house(closing: contextlib.ExitStack) -> Callable[..., House]:
 
 def open_stream(loop: Any, receiver: Any, target: str = "/x") -> Any:
     return do(loop, lambda: loop.open(target, receiver, timeout=30))
+
+
+def refuse(*_: Any, **__: Any) -> None:
+    msg = "unfit"
+    raise ConfigError(msg)
 
 
 def hang(call: Call) -> None:
@@ -396,3 +402,68 @@ def test_nothing_is_told_after_the_stop(
     leave.set()
     eventually(lambda: not loop.is_alive())
     assert told == [200]
+
+
+@pytest.mark.parametrize("ending", [Call.reply, Call.reset])
+def test_an_observer_hears_nothing_after_the_stop(
+    house: Callable[..., House],
+    serve: Callable[..., Any],
+    configure: Callable[..., Any],
+    recorder: type,
+    ending: Callable[[Call], None],
+) -> None:
+    go, ended, told = threading.Event(), threading.Event(), []
+
+    def script(call: Call) -> None:
+        go.wait(10)
+        ending(call)
+        ended.set()
+
+    class Hearing:
+        def answered(self, status: int, *, waits: bool, stands: bool) -> None:
+            told.append(status)
+
+        def unanswered(self, error: Any, *, stands: bool) -> None:
+            told.append(error)
+
+    shared, server = house(), serve(script)
+    loop = shared.enter(configure(server), "a", start=False)
+    loop.observe(Hearing())
+    loop.start(shared.groups[-1])
+    open_stream(loop, recorder())
+    server.wait_for(lambda: server.seen)
+    inside, leave = threading.Event(), threading.Event()
+    loop.call(lambda: (inside.set(), leave.wait(10)))
+    assert inside.wait(10)
+    loop.stop()
+    go.set()
+    assert ended.wait(10)
+    leave.set()
+    eventually(lambda: not loop.is_alive())
+    assert told == []
+
+
+def test_a_cluster_that_cannot_be_configured_leaves_no_loop(
+    house: Callable[..., House], configure: Callable[..., Any], serve: Callable[..., Any]
+) -> None:
+    shared, config = house(), configure(serve())
+    with pytest.raises(ConfigError):
+        shared.loops.loop(replace(config, extra_headers=("X-Line: two\r\nlines",)), name="a", metrics=None)
+    assert not shared.loops._shared
+
+
+def test_a_share_that_cannot_be_made_leaves_no_loop(
+    house: Callable[..., House],
+    configure: Callable[..., Any],
+    serve: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shared, config = house(shared=2), configure(serve())
+    first = shared.enter(config, "first")
+    monkeypatch.setattr(LoopShare, "__init__", refuse)
+    with pytest.raises(ConfigError):
+        shared.loops.loop(config, name="second", metrics=None)
+    monkeypatch.undo()
+    assert [len(carriers) for carriers in shared.loops._shared.values()] == [1]
+    first.stop()
+    eventually(lambda: not shared.loops._shared)

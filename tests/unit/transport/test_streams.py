@@ -14,10 +14,12 @@ import pytest
 
 from kcontroller.errors import ConnectFailed, RequestTimeout, TLSFailed, TransportError
 from kcontroller.process.metrics import Metrics
+from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
 from kcontroller.transport.credentials import ANONYMOUS
 from kcontroller.transport.gate import ConnectGate
+from kcontroller.transport.refresh import Fresh, Refreshing
 from kcontroller.transport.streams import StreamLoop
 from tests.unit.transport.scripted import AUTHORITY, STRANGER, Call, ok
 
@@ -198,6 +200,90 @@ def test_a_refused_token_is_invalidated_and_the_refusal_told(serve: Any, start_l
     receiver.wait_for_end()
 
     assert (receiver.status, token.invalidated) == (401, 1)
+
+
+class Plugin:
+    """Credentials that take until `gate` to be had."""
+
+    def __init__(self) -> None:
+        self.gate, self.runs = threading.Event(), 0
+        self.error: ConnectFailed | None = None
+        self._token = Refreshing(self._run, hold=5.0)
+
+    def _run(self) -> Fresh[str]:
+        self.runs += 1
+        assert self.gate.wait(10)
+        if self.error is not None:
+            raise self.error
+        return Fresh(f"Bearer {self.runs}", 60.0)
+
+    def authorization(self) -> str:
+        return self._token.get()
+
+    def client_certificate(self) -> None:
+        return None
+
+    def invalidate(self) -> None:
+        self._token.invalidate()
+
+
+def test_a_loop_goes_on_while_credentials_are_had(serve: Any, start_loop: Any, recorder: Any) -> None:
+    server, plugin = serve(), Plugin()
+    running = start_loop(server, config={"credentials": plugin})
+    given_up, first, second = recorder(), recorder(), recorder()
+    closed = open_on(running, given_up)
+    open_on(running, first)
+    open_on(running, second, "/second")
+    eventually(lambda: plugin.runs == 1)
+    running.do(closed.close)  # The loop's thread is there.
+    plugin.gate.set()
+
+    assert (first.wait_for_end(), second.wait_for_end()) == (None, None)
+    assert [seen.headers["authorization"] for seen in server.seen] == ["Bearer 1"] * 2
+    assert (plugin.runs, given_up.ends) == (1, [])
+
+
+def test_streams_that_wait_for_credentials_end_if_there_are_none(serve: Any, start_loop: Any, recorder: Any) -> None:
+    plugin, receivers = Plugin(), [recorder() for _ in range(3)]
+    plugin.error = ConnectFailed("the plugin found no token")
+    running = start_loop(serve(), config={"credentials": plugin})
+    for receiver in receivers:
+        open_on(running, receiver)
+    plugin.gate.set()
+
+    assert {str(receiver.wait_for_end()) for receiver in receivers} == {"the plugin found no token"}
+    assert plugin.runs == 1
+
+
+def test_a_loop_that_is_refused_does_not_wait_for_other_credentials(serve: Any, start_loop: Any, recorder: Any) -> None:
+    server = serve(lambda call: call.reply(401 if call.request.target == "/bad" else 200))
+    plugin = Plugin()
+    plugin._token = Refreshing(plugin._run, hold=0.001)
+    plugin.gate.set()
+    running, good, bad = start_loop(server, config={"credentials": plugin}), recorder(), recorder()
+    open_on(running, bad, "/bad")
+    bad.wait_for_end()
+    plugin.gate.clear()
+    eventually(lambda: running.do(plugin.authorization) and plugin.runs == 2)
+    open_on(running, good)
+
+    assert good.wait_for_end() is None
+    assert server.seen[-1].headers["authorization"] == "Bearer 1"
+    plugin.gate.set()
+    eventually(lambda: running.do(plugin.authorization) == "Bearer 2")
+
+
+def test_a_silent_connection_is_probed_as_soon_as_credentials_are_had(
+    serve: Any, start_loop: Any, recorder: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, plugin = serve(by_target(watch=watch, version=ok)), Plugin()
+    plugin._token = Refreshing(lambda: Fresh("Bearer x", 0.2, 0.2), hold=0.2)
+    running, receiver = start_loop(server, config={"credentials": plugin}, silence=0.5), recorder()
+    open_on(running, receiver)
+    receiver.wait_for(lambda it: it.chunks)
+    server.wait_for(lambda: any(seen.target == "/version" for seen in server.seen))
+
+    assert not caplog.records
 
 
 class Rotated:

@@ -26,3 +26,13 @@ def test_nobody_wakes_for_a_timer_that_was_stopped() -> None:
     assert timers.next_at == clock.monotonic() + 5
     late.stop()
     assert timers.next_at == math.inf
+
+
+def test_the_timers_of_one_who_is_done_are_stopped_and_no_others() -> None:
+    clock, done = VirtualClock(), object()
+    timers = Timers(clock=clock)
+    gone = [timers.add(seconds, lambda: None, owner=done) for seconds in (1, 3)]
+    stays = timers.add(2, lambda: None, owner=object())
+    timers.stop_of(done)
+
+    assert [timer.over for timer in (*gone, stays)] == [True, True, False]
