@@ -45,26 +45,32 @@ _decoders: dict[type[Any], Callable[[bytes], Any]] = {}
 _learning = threading.Lock()
 
 
-@functools.lru_cache(maxsize=1024)  # Every read and write asks, some of them five times, and there are few kinds.
 def gvk_of(kind: KindRef) -> GVK:
     """Resolve a kind to its GVK.
 
     Raises:
         ValueError: a string that is not like ``apps/v1 Deployment``, or a class that is not a `Resource` with a group.
     """
+    try:
+        return _gvk_of(kind)
+    except TypeError:  # It cannot be a key: no kind, or an object of one.
+        return _gvk_of.__wrapped__(kind)
+
+
+@functools.lru_cache(maxsize=1024)  # Every read and write asks, some of them five times, and there are few kinds.
+def _gvk_of(kind: KindRef) -> GVK:
     if isinstance(kind, GVK):
         return kind
     if isinstance(kind, str):
         return GVK.parse(kind)
     mapping = mapping_of(kind)
     if mapping is None:
-        name = getattr(kind, "__name__", str(kind))
+        name = getattr(kind, "__name__", "") or f"a {type(kind).__name__}"  # Not what it holds: it may be a Secret.
         msg = f"{name} is not a kind; subclass Resource[Spec, Status] and give group=, version= and plural="
         raise ValueError(msg)
     return mapping.gvk
 
 
-@functools.lru_cache(maxsize=1024)
 def mapping_of(kind: KindRef) -> ResourceMapping | None:
     """How the kind is served, if its class says so; None means that discovery must."""
     mapping = getattr(kind, "resource", None)

@@ -156,6 +156,19 @@ def test_a_class_that_is_no_kind_is_refused(kind: Any) -> None:
         codec.gvk_of(kind)
 
 
+@pytest.mark.parametrize("kind", [{"data": "secret"}, ["v1 Pod"]])
+def test_what_cannot_be_a_kind_is_refused_without_being_shown(kind: Any) -> None:
+    with pytest.raises(ValueError, match=f"^a {type(kind).__name__} is not a kind; subclass Resource"):
+        codec.gvk_of(kind)
+    assert codec.mapping_of(kind) is None
+
+
+def test_an_object_of_a_class_names_its_kind() -> None:
+    some: Any = widget()
+    assert codec.gvk_of(some) == codec.gvk_of(Widget)
+    assert codec.mapping_of(some) is codec.mapping_of(Widget)
+
+
 @pytest.mark.parametrize("kind", [Widget, Object])
 @pytest.mark.parametrize(
     "raw",

@@ -76,7 +76,7 @@ def test_a_declaration_knows_whether_it_runs_user_code() -> None:
         (lambda builder: builder.for_("Pod"), "'Pod' is not a kind; write it like"),
         (lambda builder: builder.for_("v1 pod"), "is not a kind"),
         (lambda builder: builder.for_(dict), "dict is not a kind; subclass Resource"),
-        (lambda builder: builder.for_(None), "None is not a kind"),
+        (lambda builder: builder.for_(None), "NoneType is not a kind"),
         (lambda builder: builder.for_(POD).owns("nope"), "'nope' is not a kind"),
         (lambda builder: builder.watches("nope", nothing), "'nope' is not a kind"),
         (lambda builder: builder.for_(POD).index("nope", "a.b"), "'nope' is not a kind"),
