@@ -22,14 +22,15 @@ if TYPE_CHECKING:
 NOT_WELL: Final = 3
 UNKNOWN: Final = 1
 
-_STATES: Final = ("discovered", "connecting", "syncing", "engaged", "draining")
+_HUB: Final = "(hub)"
+_STATES: Final = ("refused", "discovered", "connecting", "syncing", "engaged", "draining")
 _HEADINGS: Final = ("NAME", "UID", "STATE", "SINCE", "INFORMERS", "QUEUE", "HELD BY", "WHAT IS WRONG")
 _UID_LENGTH: Final = 8
 
 _EPILOG: Final = """\b
 Exit codes:
   0  all that were asked for are engaged, and nothing is wrong
-  1  there are none of that name or state, or no daemon answers
+  1  there are none, but for a (hub) that was not asked for by name; or no daemon answers
   2  the command line is wrong
   3  some are not engaged, or something is wrong with them
 """
@@ -51,7 +52,8 @@ def command(
     A NAME may hold * and ?. Without a provider there is one cluster, called local; with one, the cluster where it looks
     for the others is called (hub). INFORMERS counts the kinds whose objects are all in memory, of those that are
     wanted; QUEUE the requests that are ready. HELD BY says what keeps these waiting: a command (see 'kcontroller
-    pauses'), a budget, the circuit breaker of a server that does not answer.
+    pauses'), a budget, the circuit breaker of a server that does not answer. What the provider cannot use, such as a
+    Secret or a file, is refused.
     """
     page = find(socket_path).get("/clusters")
     there = page["clusters"]
@@ -61,14 +63,14 @@ def command(
     else:
         for line in told(chosen, now=datetime.fromisoformat(page["now"]), listed=page["listed"]):
             click.echo(line)
-    ctx.exit(exit_code(chosen, asked=bool(names or states)))
+    ctx.exit(exit_code(chosen, with_hub=_HUB in names))
 
 
-def exit_code(clusters: Sequence[dict[str, Any]], *, asked: bool) -> int:
-    """Sum the clusters up; none is an error only where some were asked for."""
-    if not clusters:
-        return UNKNOWN if asked else 0
-    return 0 if all(each["state"] == "engaged" and not each["error"] for each in clusters) else NOT_WELL
+def exit_code(clusters: Sequence[dict[str, Any]], *, with_hub: bool) -> int:
+    """Sum the clusters up; unless it was asked for, the hub of a fleet counts only if it is not well."""
+    if not all(each["state"] == "engaged" and not each["error"] for each in clusters):
+        return NOT_WELL
+    return 0 if any(with_hub or not each["hub"] for each in clusters) else UNKNOWN
 
 
 def told(clusters: Sequence[dict[str, Any]], *, now: datetime, listed: bool) -> Iterator[str]:
@@ -92,7 +94,7 @@ def _is_wanted(cluster: dict[str, Any], names: Sequence[str], states: Sequence[s
 
 
 def _called(cluster: dict[str, Any]) -> str:
-    return str(cluster["name"]) or ("(hub)" if cluster["hub"] else "local")
+    return str(cluster["name"]) or (_HUB if cluster["hub"] else "local")
 
 
 def _cells(cluster: dict[str, Any], now: datetime) -> tuple[str, ...]:

@@ -51,10 +51,12 @@ def load(ctx: click.Context, _parameter: click.Parameter, value: str | None) -> 
 def _read(path: Path) -> dict[str, Any]:
     import yaml  # noqa: PLC0415 - who names no file pays for none
 
+    from kcontroller.cli import strict_yaml  # noqa: PLC0415 - as above
+
     try:
         with path.open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)
-        document = yaml.safe_load(data) if len(data) <= _SIZE_LIMIT else None
+        document = strict_yaml.load(data) if len(data) <= _SIZE_LIMIT else None
     except OSError as error:
         msg = error.strerror or type(error).__name__
         raise ValueError(msg) from error

@@ -86,17 +86,32 @@ def told(explanation: dict[str, Any]) -> Iterator[str]:
         yield _line("cached", "no cache shows it")
     if error:
         place = f" at {error['place']}" if error["place"] else ""
-        yield _line("error", f"{_age(error['at'], now)} ago: {error['error']}{place}, {error['then']}")
+        yield _line("error", f"{_when(error, now)}: {error['error']}{place}, {error['then']}")
         yield _line("", f"reconcileID {error['reconcile_id']}")
     for each in explanation["writes"]:
         change = "" if each["change"] is None else f"  {json.dumps(each['change'], ensure_ascii=False)}"
-        result = f"refused: {each['answer']}" if each["refused"] else f"-> {each['answer'] or 'done'}"
-        yield _line("wrote", f"{_age(each['at'], now)} ago: {each['verb']} {each['target']} {result}{change}")
+        result = f"refused: {_refusal(each['answer'], error)}" if each["refused"] else f"-> {each['answer'] or 'done'}"
+        yield _line("wrote", f"{_when(each, now)}: {each['verb']} {each['target']} {result}{change}")
     for note in explanation["notes"]:
         yield _line("note", note)
     width = max((len(_age(step["at"], now)) for step in explanation["steps"]), default=0)
     for step in explanation["steps"]:
-        yield f"  -{_age(step['at'], now):<{width}}  {step['what']:<8}{step['text']}"
+        often = f" ({step['times']} times in {_lasted(step)})" if step.get("times") else ""
+        yield f"  -{_age(step['at'], now):<{width}}  {step['what']:<8}{step['text']}{often}"
+
+
+def _refusal(answer: str, error: dict[str, Any] | None) -> str:
+    """The answer to a write; without its text if the error above has it."""
+    return answer.partition(": ")[0] if error and answer in error["error"] else answer
+
+
+def _when(event: dict[str, Any], now: datetime) -> str:
+    often = f"{event['times']} times, last " if event.get("times") else ""
+    return f"{often}{_age(event['at'], now)} ago"
+
+
+def _lasted(event: dict[str, Any]) -> str:
+    return _age(event["first"], datetime.fromisoformat(event["at"]))
 
 
 def _line(head: str, text: str) -> str:

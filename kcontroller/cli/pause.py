@@ -37,6 +37,8 @@ def command(
     named = scope(ctx, controller, cluster, everything=everything)
     answer = find(socket_path).post("/pause", **named, why=why)
     say(answer["paused"])
+    if answer.get("doubt"):
+        click.echo(f"this pauses nothing yet: {one_line(answer['doubt'])}", err=True)
     about = answer["about"]
     if not about["leads"]:
         who = f"{about['holder']} leads" if about["holder"] else "another replica may lead"

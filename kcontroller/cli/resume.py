@@ -6,6 +6,7 @@ import click
 
 from kcontroller.cli.pause import say, scope
 from kcontroller.cli.reach import find, socket_option
+from kcontroller.process.logs import one_line
 
 
 @click.command("resume")
@@ -34,4 +35,6 @@ def command(
         click.echo(f"resumed: {each}")
     if not answer["ended"]:
         click.echo("there was nothing to resume")
+        if answer.get("doubt"):
+            click.echo(one_line(answer["doubt"]), err=True)
     say(answer["paused"])

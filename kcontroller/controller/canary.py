@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from kcontroller.api.selectors import LabelSelector
     from kcontroller.cluster.cluster import Cluster
+    from kcontroller.controller.seat import Stuck
     from kcontroller.controller.trial import Failure, Place
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
@@ -51,8 +52,8 @@ class Tried(Protocol):
     queue: WorkQueue[Request]
 
     @property
-    def stuck(self) -> Collection[Request]:
-        """The requests whose reconciles do not return."""
+    def stuck(self) -> Collection[Stuck]:
+        """The reconciles that do not return."""
         ...
 
 
@@ -179,7 +180,7 @@ class Canary:
             for (name, cluster), controller in self._canaries.items():
                 spent = BUDGET in controller.queue.holders(cluster)
                 self._note((name, cluster, BUDGET), f"{name} has spent a budget in {cluster}", now, failed=spent)
-                stuck = next((each for each in controller.stuck if each.cluster == cluster), None)
+                stuck = next((each for each in controller.stuck if each.request.cluster == cluster), None)
                 why = f"a reconcile of {name} does not return: {stuck}"
                 self._note((name, cluster, "stuck"), why, now, failed=stuck is not None)
             self._give_up(now)

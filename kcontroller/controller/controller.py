@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from kcontroller.controller.outcomes import Verdict
     from kcontroller.controller.raw import RawDeclaration
     from kcontroller.controller.reconciler import Reconciler
+    from kcontroller.controller.seat import Stuck
     from kcontroller.process.threads import ThreadGroup
     from kcontroller.process.trace import Trace
 
@@ -294,8 +295,8 @@ class Controller:
         self._hear, self._worker.on_ended = hear, self._ended
 
     @property
-    def stuck(self) -> tuple[Request, ...]:
-        """The requests whose reconciles do not return."""
+    def stuck(self) -> tuple[Stuck, ...]:
+        """The reconciles that do not return."""
         return () if self._pool is None else self._pool.stuck
 
     def start(self, threads: ThreadGroup) -> None:

@@ -15,6 +15,7 @@ from kcontroller.controller import sentences
 from kcontroller.controller.event import Event
 from kcontroller.controller.explanation import Cached, Explanation, Queued
 from kcontroller.controller.history import History
+from kcontroller.controller.names import Names, NotKnown
 from kcontroller.controller.recording import QUEUED
 from kcontroller.errors import ClusterNotFound
 
@@ -31,20 +32,16 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.workqueue import Standing
 
-LOCAL: Final = "local"
-HUB: Final = "(hub)"
-
 _DONE: Final = "waits for nothing: its last reconcile went well"
 _NEVER: Final = "waits for nothing: it has not been reconciled since this trace began"
 _UNKNOWN: Final = "is not known here: no cache shows it, and nothing has happened to it"
 
 
-class NotKnown(LookupError):
-    """What was asked for is nothing of this process; the text names it and what there is."""
-
-
 class Explainer:
     """Answers for the controllers of a process; any thread.
+
+    Attributes:
+        names: what it is asked by.
 
     Args:
         controllers: all of them.
@@ -73,48 +70,37 @@ class Explainer:
         self._pauses = pauses
         self._leads = leads
         self._holder = holder
-        self._own_word = HUB if fleet else LOCAL
-
-    def called(self, word: str) -> str:
-        """The name of the cluster that people call so: that of the process itself is ``local``, a hub is ``(hub)``.
-
-        A cluster that a provider finds may be named ``local``, and none ``(hub)``.
-        """
-        return "" if word == self._own_word else word
+        self.names = Names(controllers, clusters, fleet=fleet)
 
     def explain(self, cluster: str, kind: str, key: Key) -> tuple[Explanation, ...]:
         """Explain an object to each controller that reconciles it, or reconciles something because of it.
 
         Args:
-            cluster: what it is `called`; "" for a single one.
+            cluster: what it is `Names.called`; "" for a single one.
             kind: ``Widget``, ``widgets``, ``widgets.example.com`` or ``example.com/v1 Widget``.
             key: namespace and name.
 
         Raises:
             NotKnown: there is no such cluster, or no controller has to do with the kind or the object.
         """
-        name = self._name_of(cluster)
+        name = self.names.cluster(cluster)
         asked = Request(name, *key)
         found: list[Explanation] = []
         kinds: set[GVK] = set()
         for controller in self._controllers:
-            meant = self.kinds_of(controller, name, kind)
+            meant = self.names.kinds_of(controller, name, kind)
             kinds |= meant
             found += [self._explain(controller, request) for request in self._requests(controller, meant, asked)]
         if not kinds:
-            msg = f"no controller here has to do with {kind}; there are {self._offered()}"
+            msg = f"no controller here has to do with {kind}; there are {self.names.offered()}"
             raise NotKnown(msg)
+        if not any(each.known for each in found):
+            self.names.check_namespace(name, kinds, key)
         if not found:
             names = ", ".join(sorted(map(str, kinds)))
             msg = f"nothing was reconciled because of {names} {key}, and nobody owns it"
             raise NotKnown(msg)
         return tuple(found)
-
-    def kinds_of(self, controller: Controller, cluster: str, text: str) -> set[GVK]:
-        """The kinds of a controller that a text may mean."""
-        own = () if controller.gvk is None else (controller.gvk,)
-        declared = {*own, *(gvk_of(each.kind) for each in controller.declarations)}
-        return {gvk for gvk in declared if text.lower() in self._names_of(gvk, cluster)}
 
     def shown(self, cluster: str, gvk: GVK, key: Key) -> Entry | None:
         """What the caches of a cluster show of an object now."""
@@ -124,37 +110,6 @@ class Explainer:
             return None
 
     # ---- which requests ------------------------------------------------------------------------------------------
-
-    def _name_of(self, cluster: str) -> str:
-        name = self.called(cluster)
-        known = {*(each.name for each in self._clusters), *(state.name for state in self._clusters.states())}
-        if cluster and any(each.wants_hub for each in self._controllers):
-            known.add("")
-        if name in known:
-            return name
-        there = ", ".join(sorted(known - {""})[:10]) or "none yet"
-        if not name:
-            msg = f"name the cluster: this process works on those of a provider ({there})"
-            raise NotKnown(msg)
-        msg = f"no cluster {name!r} here; there are {there}"
-        raise NotKnown(msg)
-
-    def _names_of(self, gvk: GVK, cluster: str) -> set[str]:
-        kind = gvk.kind.lower()
-        names = {kind, f"{kind}s", str(gvk).lower()}
-        try:
-            plural = self._clusters.get(cluster).plural(gvk)
-        except ClusterNotFound:
-            plural = ""
-        names |= {plural} if plural else set()
-        return names | {f"{name}.{gvk.group}" for name in names if gvk.group and "/" not in name}
-
-    def _offered(self) -> str:
-        offered = [
-            f"{each.name} ({', '.join(dict.fromkeys(str(gvk_of(one.kind)) for one in each.declarations))})"
-            for each in self._controllers
-        ]
-        return "; ".join(offered) or "no controllers"
 
     def _requests(self, controller: Controller, kinds: set[GVK], asked: Request) -> Iterator[Request]:
         if controller.gvk in kinds:
@@ -216,11 +171,17 @@ class Explainer:
         if cluster is not None and name in controller.waiting_for():
             yield sentences.not_synced([str(each) for each in cluster.pending()])
         yield from self._told_to(controller, request)
-        if standing is None:
-            return
+        if standing is not None:
+            yield from self._in_queue(controller, request, standing)
+        elif controller.queue.stopped:
+            yield sentences.stopping()
+
+    def _in_queue(self, controller: Controller, request: Request, standing: Standing) -> Iterator[Waiting]:
+        """What it waits for where it stands."""
         match standing.state:
             case "processing":
-                yield sentences.running(self._clock.monotonic() - standing.since)
+                stuck = next((each for each in controller.stuck if each.request == request), None)
+                yield sentences.stuck(stuck) if stuck else sentences.running(self._clock.monotonic() - standing.since)
             case "held":
                 yield sentences.own_write(self._at(standing.due))
             case "delayed" if standing.failures:
@@ -228,8 +189,8 @@ class Explainer:
                 yield sentences.backoff(left, standing.failures, self._at(standing.due))
             case "delayed":
                 yield sentences.later(standing.due - self._clock.monotonic(), self._at(standing.due))
-            case "ready" if controller.queue.capped(name):
-                yield sentences.cap(name)
+            case "ready" if controller.queue.capped(request.cluster):
+                yield sentences.cap(request.cluster)
             case _:
                 yield sentences.worker(controller.queue.in_flight, controller.workers, len(controller.queue))
 
@@ -283,7 +244,7 @@ def _caused(controller: Controller, gvk: GVK, asked: Request) -> Iterator[Reques
 
 
 def _verdict(waiting: tuple[Waiting, ...], history: History, *, known: bool) -> str:
-    if not known:
+    if not known and not any(each.what == "cluster" for each in waiting):
         return _UNKNOWN
     if waiting:
         return waiting[0].why

@@ -20,6 +20,8 @@ For = Literal[
     "queue",
     "requeue_after",
     "running",
+    "stopping",
+    "stuck",
     "sync",
     "worker",
 ]
@@ -59,8 +61,8 @@ class Cached(msgspec.Struct, frozen=True):
     deleting: bool
 
 
-class Failure(msgspec.Struct, frozen=True):
-    """How the last reconcile that failed ended.
+class Failure(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How the last reconcile that failed ended, and those before it that failed alike.
 
     Attributes:
         at: when.
@@ -68,6 +70,8 @@ class Failure(msgspec.Struct, frozen=True):
         place: file and line of the innermost frame of the user's; "" if there is none.
         reconcile_id: what its lines in the log carry.
         then: what came next, such as ``retry 3``.
+        times: how many failed so.
+        first: when the first of several did.
     """
 
     at: datetime
@@ -75,18 +79,22 @@ class Failure(msgspec.Struct, frozen=True):
     place: str
     reconcile_id: str
     then: str
+    times: int = 1
+    first: datetime | None = None
 
 
-class WriteShown(msgspec.Struct, frozen=True):
-    """One write of its reconciles.
+class WriteShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One write of its reconciles, or several that sent the same.
 
     Attributes:
-        at: when it was answered.
+        at: when it was answered; of several the last.
         verb: ``create``, ``update``, ``patch``, ``apply`` or ``delete``.
         target: such as ``v1 ConfigMap default/web``, with the subresource behind it.
         answer: the resourceVersion that it made, or the refusal.
         refused: whether it is a refusal.
         change: what was sent, of an update what it changes; without the values of Secrets.
+        times: how many there were.
+        first: when the first of several was answered.
     """
 
     at: datetime
@@ -95,14 +103,26 @@ class WriteShown(msgspec.Struct, frozen=True):
     answer: str
     refused: bool
     change: Any
+    times: int = 1
+    first: datetime | None = None
 
 
-class StepShown(msgspec.Struct, frozen=True):
-    """One step of the trace."""
+class StepShown(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One step of the trace, or several in the same place of rounds that are alike.
+
+    Attributes:
+        at: when; of several the last.
+        what: a word for programs.
+        text: in words; of a refusal or failure that is told elsewhere the name alone.
+        times: how many there were.
+        first: when the first of several was.
+    """
 
     at: datetime
     what: str
     text: str
+    times: int = 1
+    first: datetime | None = None
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

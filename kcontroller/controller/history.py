@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,7 +16,7 @@ from kcontroller.process.spans import span
 from kcontroller.process.trace import ENDED, FAILED, STEPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from kcontroller.process.trace import Step
@@ -57,34 +58,96 @@ class History:
 
     @property
     def last_error(self) -> Failure | None:
-        """How the last reconcile ended, if it failed."""
-        last = next((step for step in reversed(self.steps) if step.what in {ENDED, FAILED}), None)
-        if last is None or last.what != FAILED:
+        """How the last reconcile ended, if it failed; with those before it that failed alike."""
+        ends = self._ends
+        if not ends or ends[0].what != FAILED:
             return None
-        verdict, _seconds, failures, error, place, reconcile_id = last.about
+        verdict, _seconds, failures, error, place, reconcile_id = ends[0].about
         then = _then(verdict, failures if isinstance(failures, int) else 0)
-        return Failure(self._at(last.at), _clean(str(error)), str(place), str(reconcile_id), then)
-
-    @property
-    def writes(self) -> tuple[WriteShown, ...]:
-        """What its reconciles wrote."""
-        return tuple(
-            WriteShown(
-                self._at(step.at), written.verb, _target(written), _clean(written.answer), written.refused, change
-            )
-            for step in self.steps
-            for written in step.about
-            if isinstance(written, Written)
-            for change in (_change(written),)
+        alike = list(takewhile(lambda step: _failure(step) == (error, place), ends))
+        return Failure(
+            self._at(ends[0].at), _clean(str(error)), str(place), str(reconcile_id), then, *self._counted(alike)
         )
 
     @property
+    def writes(self) -> tuple[WriteShown, ...]:
+        """What its reconciles wrote; what they wrote again and again is told once."""
+        writes: dict[object, tuple[Written, list[Step]]] = {}
+        for step in reversed(self.steps):
+            for written in step.about:
+                if isinstance(written, Written):
+                    writes.setdefault(_alike(step), (written, []))[1].append(step)
+        return tuple(self._write(*each) for each in reversed(writes.values()))
+
+    @property
     def shown(self) -> tuple[StepShown, ...]:
-        """All of it."""
-        return tuple(StepShown(self._at(step.at), step.what, _clean(_text(step))) for step in self.steps)
+        """All of it; rounds that are alike are told once, and so is the text of a failure."""
+        told = {_failure(end) for end in self._ends[:1]}
+        left = self.steps[::-1]
+        alike = [_alike(step) for step in left]
+        shown: list[StepShown] = []
+        while left:
+            period, length = _repeats(alike)
+            for steps in (left[offset:length:period] for offset in range(period)):
+                failure = _failure(steps[0])
+                text = _clean(_text(steps[0], whole=failure not in told))
+                shown.append(StepShown(self._at(steps[0].at), steps[0].what, text, *self._counted(steps)))
+                told.add(failure)
+            left, alike = left[length:], alike[length:]
+        return tuple(reversed(shown))
+
+    @property
+    def _ends(self) -> list[Step]:
+        """How the reconciles ended, the last first."""
+        return [step for step in reversed(self.steps) if step.what in {ENDED, FAILED}]
+
+    def _write(self, written: Written, steps: Sequence[Step]) -> WriteShown:
+        what = (written.verb, _target(written), _clean(written.answer), written.refused, _change(written))
+        return WriteShown(self._at(steps[0].at), *what, *self._counted(steps))
+
+    def _counted(self, steps: Sequence[Step]) -> tuple[int, datetime | None]:
+        """How many there are, and when the first was; of steps with the newest first."""
+        return len(steps), self._at(steps[-1].at) if len(steps) > 1 else None
 
 
-def _text(step: Step) -> str:
+def _repeats(alike: Sequence[object]) -> tuple[int, int]:
+    """In what period a sequence repeats itself from its start on, and how far it does, the last time maybe in part."""
+    best = (1, 1)
+    for period in range(1, len(alike) // 2 + 1):
+        pairs = zip(alike, alike[period:], strict=False)
+        length = period + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+        if length >= 2 * period and length > best[1]:
+            best = (period, length)
+    return best
+
+
+def _alike(step: Step) -> tuple[object, ...]:
+    """What tells a step from others of a request: all but its times, versions and counts."""
+    match step.what, step.about:
+        case "queued" | "dropped", (reason, key, _version, *predicate):
+            return (step.what, reason, key, *predicate)
+        case "began", (_waited, _failures, reasons):
+            return (step.what, reasons)
+        case "ended" | "failed", (verdict, _seconds, _failures, *_):
+            return (step.what, _then(verdict, 0), *_failure(step))
+        case "wrote", (Written() as written,):
+            answer = written.refused and written.answer
+            return (step.what, written.verb, _target(written), written.change, answer)
+        case what, about:
+            return (what, *about)
+
+
+def _name_of(refusal: str) -> str:
+    """What a refusal or an error begins with: ``403 Forbidden``, or a class."""
+    return refusal.partition(": ")[0]
+
+
+def _failure(step: Step) -> tuple[object, ...]:
+    """The error and the place of a reconcile that failed; () of any other step."""
+    return step.about[3:5] if step.what == FAILED else ()
+
+
+def _text(step: Step, *, whole: bool) -> str:
     match step.what, step.about:
         case "queued", (reason, key, version):
             text = f"{reason} ({key}, resourceVersion {version})"
@@ -96,11 +159,13 @@ def _text(step: Step) -> str:
             text = f"waited {span(waited)}{before}{because}"
         case "ended", (verdict, float() as seconds, int() as failures):
             text = f"after {span(seconds)}: {_then(verdict, failures)}"
-        case "failed", (verdict, float() as seconds, int() as failures, error, place, _reconcile_id):
+        case "failed", (verdict, float() as seconds, int() as failures, str() as error, place, _reconcile_id):
             where = f" at {place}" if place else ""
-            text = f"after {span(seconds)}, {_then(verdict, failures)}: {error}{where}"
+            words = f"{error}{where}" if whole else _name_of(error)
+            text = f"after {span(seconds)}, {_then(verdict, failures)}: {words}"
         case "wrote", (Written() as written,):
-            text = f"{written.verb} {_target(written)} -> {written.answer}"
+            answer = f"refused: {_name_of(written.answer)}" if written.refused else f"-> {written.answer}"
+            text = f"{written.verb} {_target(written)} {answer}"
         case what, about:
             text = _PLAIN.get(what) or " ".join(map(str, about))
     return text

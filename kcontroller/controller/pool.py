@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.places import place_of_thread
-from kcontroller.controller.seat import Seat
+from kcontroller.controller.seat import Seat, Stuck
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import OVERDUE
 from kcontroller.workqueue.entry import NEVER
@@ -141,11 +141,15 @@ class WorkerPool:
             del self._seats[seat]
 
     @property
-    def stuck(self) -> tuple[Request, ...]:
-        """The requests whose reconciles do not return."""
-        with self.lock:
-            runs = [seat.run for seat in self._seats]
-        return tuple(run.item.request for run in runs if run is not None and run.stuck)
+    def stuck(self) -> tuple[Stuck, ...]:
+        """The reconciles that do not return."""
+        now = self._clock.monotonic()
+        with self.lock:  # None of them comes back meanwhile, so that each thread is where its reconcile is.
+            return tuple(
+                Stuck(run.item.request, now - run.began, self._timeout, place_of_thread(seat.thread))
+                for seat in self._seats
+                if (run := seat.run) is not None and run.stuck
+            )
 
     def begun(self, now: float) -> None:
         """Look soon if that was the last free worker: should those that lag hold all of them, others wait for it."""

@@ -41,6 +41,26 @@ class Run(msgspec.Struct, eq=False):
     aside: bool = False
 
 
+class Stuck(msgspec.Struct, frozen=True):
+    """A reconcile that does not return.
+
+    Attributes:
+        request: what it works on, and what waits for it.
+        seconds: for so long already.
+        timeout: seconds that it had; 0 is no limit.
+        place: the file and line of the user's where it is; "" if that is not known.
+    """
+
+    request: Request
+    seconds: float
+    timeout: float
+    place: str
+
+    def __str__(self) -> str:
+        """Say which, and where it is."""
+        return f"{self.request}{f' at {self.place}' if self.place else ''}"
+
+
 class Seat:
     """A worker's place: what it does now.
 

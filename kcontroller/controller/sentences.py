@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from kcontroller.controller.seat import Stuck
+
 
 def no_cluster(name: str, why: str) -> Waiting:
     """Its cluster is not there."""
@@ -50,9 +52,27 @@ def no_room() -> Waiting:
     return Waiting("queue", "waits for room in the queue, which is full; it is told again then")
 
 
+def stopping() -> Waiting:
+    """Its process ends."""
+    why = "is left as it is: this process ends, and hands nothing out any more"
+    return Waiting("stopping", why, remedy="ask the process that follows it")
+
+
 def running(seconds: float) -> Waiting:
     """It is being reconciled."""
     return Waiting("running", f"is being reconciled, for {span(seconds)} now")
+
+
+def stuck(run: Stuck) -> Waiting:
+    """Its reconcile does not return."""
+    late = f"{span(run.seconds - run.timeout)} over its time-out" if run.timeout else "and it has no time-out"
+    at = f", at {run.place}" if run.place else ""
+    call = f"the call at {run.place}" if run.place else "each of its calls"
+    return Waiting(
+        "stuck",
+        f"is stuck: its reconcile does not return, for {span(run.seconds)} now, {late}{at}",
+        remedy=f"give {call} a time-out of its own, or end it by ctx.stop; a restart frees the object",
+    )
 
 
 def own_write(until: datetime) -> Waiting:

@@ -28,6 +28,10 @@ LOOK_SECONDS: Final = 30.0
 FAILED: Final = "EngagementFailed"
 ENGAGED: Final = "Engaged"
 
+_SAID: Final = {
+    State.ENGAGED: "its new configuration does not work, the one in use goes on",
+    State.REFUSED: "it cannot be used",
+}
 _CLUSTERS: Final = 10_000  # What has left is not told of: the oldest make room.
 
 
@@ -81,9 +85,8 @@ class EngagementEvents:
             if self._said.get((state.name, state.uid)) == state.last_error:
                 return
             self._said[state.name, state.uid] = state.last_error
-        goes_on = "its new configuration does not work, the one in use goes on: "
-        what = goes_on if state.state is State.ENGAGED else "it cannot be engaged: "
-        self._tell(state.source, "Warning", FAILED, f"{what}{redact(state.last_error)}")
+        what = _SAID.get(state.state, "it cannot be engaged")
+        self._tell(state.source, "Warning", FAILED, f"{what}: {redact(state.last_error)}")
 
     def on_engaged(self, cluster: Cluster) -> None:
         """Say that a failure is over, if one was told."""

@@ -82,7 +82,7 @@ class Round:
             Whether nothing is left, and nothing has failed.
         """
         left = self._wait(None if timeout is None else Deadline.after(timeout, clock=self._parts.clock), ends)
-        undone = [each for each in (left, *self._stopped(), self._dropped()) if each]
+        undone = [each for each in (left, self._refused(), *self._stopped(), self._dropped()) if each]
         for each in undone:
             _log.error("not all was reconciled: %s", each)
         failed = self._failed()
@@ -111,7 +111,7 @@ class Round:
     def _all_left(self) -> Iterator[str]:
         parts = self._parts
         yield self._missing() or ""
-        away = (each.name for each in parts.clusters.states() if each.state is not State.ENGAGED)
+        away = (each.name for each in parts.clusters.states() if each.state not in {State.ENGAGED, State.REFUSED})
         yield _names("clusters that are not engaged", away)
         if any(each.needs_leader_election for each in parts.controllers) and not parts.leadership.leads:
             yield "another replica leads"
@@ -129,6 +129,11 @@ class Round:
         """The clusters that somebody must say a word for."""
         names = (each.name for each in self._parts.clusters)
         return frozenset(each for each in names if controller.queue.holders(each) & {COMMAND, BUDGET})
+
+    def _refused(self) -> str:
+        """What the provider cannot use; to wait for that would be in vain."""
+        states = self._parts.clusters.states()
+        return _names("what cannot be used as a cluster", (each.name for each in states if each.state is State.REFUSED))
 
     def _stopped(self) -> Iterator[str]:
         """What holds something back, each with its remedy."""

@@ -20,7 +20,7 @@ from kcontroller.errors import ConfigError
 from kcontroller.events import Broadcaster
 from kcontroller.manager.engagement_events import EngagementEvents
 from kcontroller.manager.supervisor import Supervisor
-from kcontroller.multicluster import ClusterSpec, Registry
+from kcontroller.multicluster import ClusterSpec, Registry, State
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.logs import Log
 from kcontroller.process.metrics import Metrics
@@ -133,7 +133,8 @@ class Parts:
 
     def _labels(self) -> list[dict[str, str]] | None:
         """Those of each cluster, once all are listed."""
-        return [dict(each.labels) for each in self.clusters.states()] if self.clusters.complete else None
+        found = (each for each in self.clusters.states() if each.state is not State.REFUSED)
+        return [dict(each.labels) for each in found] if self.clusters.complete else None
 
     def view(self, cluster: Cluster) -> Cluster:
         """What a listener that is no Reconciler is given of a cluster: only who leads may write."""

@@ -21,6 +21,7 @@ class State(enum.Enum):
         ENGAGED: every member has its first objects.
         DRAINING: it leaves; its last reconciles end.
         GONE: it has left, or never was there.
+        REFUSED: its provider cannot use what is there; see `Sink.refused`.
     """
 
     DISCOVERED = "discovered"
@@ -29,6 +30,7 @@ class State(enum.Enum):
     ENGAGED = "engaged"
     DRAINING = "draining"
     GONE = "gone"
+    REFUSED = "refused"
 
 
 class Connect(msgspec.Struct, frozen=True):

@@ -39,7 +39,7 @@ from kcontroller.process.logs import Log, described
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kcontroller.cluster import Cluster
+    from kcontroller.cluster import Cluster, Source
     from kcontroller.multicluster.first_list import FirstList
     from kcontroller.multicluster.inquiries import Inquiries
     from kcontroller.multicluster.listeners import Listeners
@@ -118,6 +118,7 @@ class Fleet:
 
     def present(self, spec: ClusterSpec) -> None:
         """See `Sink`."""
+        self.standings.accept(spec.name)
         slot = self._slots.get(spec.name)
         if slot is None:
             slot = self._slots.made(spec.name)
@@ -126,6 +127,15 @@ class Fleet:
 
     def absent(self, name: str, why: str) -> None:
         """See `Sink`."""
+        self.standings.accept(name)
+        self._leave(name, why)
+
+    def refused(self, name: str, why: str, source: Source | None) -> None:
+        """See `Sink`."""
+        self._reports.unusable(name, why, source)
+        self._leave(name, why)
+
+    def _leave(self, name: str, why: str) -> None:
         slot = self._slots.get(name)
         if slot is not None:
             self._do(slot, slot.engagement.absent(why, self._clock.monotonic()))

@@ -60,7 +60,8 @@ class ClusterListener(Protocol):
     def on_failed(self, state: ClusterState) -> None:
         """It could not be engaged, or what was to take the place of its configuration does not work.
 
-        `ClusterState.last_error` says why, and `state` whether it works with another one; it is tried again. At any
+        `ClusterState.last_error` says why, and `state` whether it works with another one; it is tried again. In state
+        `REFUSED` its provider cannot use what is there, which may be no cluster, and waits until that changes. At any
         time, and as often as it happens; of those that wait for an earlier call to return only the newest is told.
         """
         ...

@@ -79,6 +79,18 @@ class Sink(Protocol):
         """Say that a cluster is gone, or not ready any more; of one that was never there it means nothing."""
         ...
 
+    def refused(self, name: str, why: str, source: Source | None = None) -> None:  # noqa: ARG002 - for those who show it
+        """Say that what is there cannot be a cluster; that is shown until `present` or `absent` is said of its name.
+
+        A cluster of this name leaves. Readiness does not wait for it. The provider says it in its log.
+
+        Args:
+            name: of the cluster, or of what may hold some and cannot be read, such as a file.
+            why: in one line, without any credential.
+            source: the object on the hub that is told of it with an event; None if there is none.
+        """
+        self.absent(name, why)
+
     def listed(self) -> None:
         """Say that all clusters which were there at the start have been told."""
         ...

@@ -18,7 +18,7 @@ from kcontroller.process.stop import Deadline
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kcontroller.cluster import Cluster
+    from kcontroller.cluster import Cluster, Source
     from kcontroller.multicluster.first_list import ReadyWhen
     from kcontroller.multicluster.member import Member
     from kcontroller.multicluster.provider import ClusterSpec
@@ -107,8 +107,10 @@ class Registry:
         return iter((*hub, *self._fleet.clusters.copy().values()))
 
     def states(self) -> tuple[ClusterState, ...]:
-        """Where each cluster that the provider found stands, by name."""
-        return tuple(state for _name, state in sorted(self._fleet.standings.states.copy().items()))
+        """Where each cluster that the provider found stands, by name; also what it refused."""
+        standings = self._fleet.standings
+        states = {**standings.refused.copy(), **standings.states.copy()}
+        return tuple(state for _name, state in sorted(states.items()))
 
     def pending(self) -> tuple[Pending, ...]:
         """What keeps the process from being ready.
@@ -234,6 +236,11 @@ class Registry:
     def absent(self, name: str, why: str) -> None:
         """See `Sink`."""
         self._fleet.post(lambda: self._fleet.absent(name, why))
+
+    def refused(self, name: str, why: str, source: Source | None = None) -> None:
+        """See `Sink`."""
+        if self._hub is None or name != self._hub.name:
+            self._fleet.post(lambda: self._fleet.refused(name, why, source))
 
     def listed(self) -> None:
         """See `Sink`."""

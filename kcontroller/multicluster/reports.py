@@ -14,11 +14,11 @@ from kcontroller.process.repeats import Repeats
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from kcontroller.cluster import Cluster
+    from kcontroller.cluster import Cluster, Source
     from kcontroller.multicluster.incarnation import Incarnation
     from kcontroller.multicluster.listeners import Hearer, Listeners
     from kcontroller.multicluster.slots import Slot, Slots
-    from kcontroller.multicluster.standings import Standings
+    from kcontroller.multicluster.standings import ClusterState, Standings
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
 
@@ -78,9 +78,17 @@ class Reports:
         what = "its new configuration does not work, the one in use goes on" if goes_on else "not engaged"
         say("%s: %s; %s", what, told or why, then, cluster=slot.name)
         if state is not None:
-            state = replace(state, state=slot.engagement.state)
-            for hearer in self._listeners:
-                self._listeners.tell(hearer, hooks.FAILED, slot.name, state)
+            self._tell_failed(replace(state, state=slot.engagement.state))
+
+    def unusable(self, name: str, why: str, source: Source | None) -> None:
+        """Its provider refuses what is there, and has said so in the log."""
+        state = self._standings.refuse(name, why, source)
+        if state is not None:
+            self._tell_failed(state)
+
+    def _tell_failed(self, state: ClusterState) -> None:
+        for hearer in self._listeners:
+            self._listeners.tell(hearer, hooks.FAILED, state.name, state)
 
     def overdue(self, slot: Slot) -> None:
         """Its caches do not fill, or nobody has looked at it yet."""
@@ -100,11 +108,14 @@ class Reports:
 
     def adopted(self, slot: Slot) -> None:
         """Its configuration is another one."""
-        self.kept(slot)
+        self._standings.note(slot.name, last_error="", attempts=0)
         _log.info("its configuration is another one from now on", cluster=slot.name)
 
     def kept(self, slot: Slot) -> None:
-        """The configuration in use is the one that is wished for."""
+        """The configuration in use is the one that is wished for again."""
+        before = self._standings.states.get(slot.name)
+        if before is not None and before.last_error:
+            self._say_flip(slot.name, "the configuration in use is the one that is wanted again")
         self._standings.note(slot.name, last_error="", attempts=0)
 
     def relabelled(self, slot: Slot) -> None:

@@ -66,11 +66,13 @@ class Standings:
 
     Attributes:
         states: by name; one that has left is not there.
+        refused: what the provider cannot use, by name; a cluster of that name may still leave.
         first: for which of them readiness waits.
     """
 
     def __init__(self, *, first: FirstList, clock: Clock, metrics: Metrics) -> None:
         self.states: dict[str, ClusterState] = {}
+        self.refused: dict[str, ClusterState] = {}
         self.first = first
         self._clock = clock
         self._metrics = metrics
@@ -103,6 +105,23 @@ class Standings:
             source=spec.source,
             generation=engagement.generation,
         )
+
+    def refuse(self, name: str, why: str, source: Source | None) -> ClusterState | None:
+        """The provider cannot use what is there; returns where it stands now, None if that was known."""
+        before = self.refused.get(name)
+        if before is not None and (before.why, before.source) == (why, source):
+            return None
+        uid = "" if source is None else source.uid
+        since = self._clock.now() if before is None else before.since
+        state = ClusterState(name, uid, State.REFUSED, since, why, last_error=why, source=source)
+        self.refused[name] = state
+        self._counts[State.REFUSED].set(len(self.refused))
+        return state
+
+    def accept(self, name: str) -> None:
+        """It is not refused, or not any more."""
+        if self.refused.pop(name, None) is not None:
+            self._counts[State.REFUSED].set(len(self.refused))
 
     def failed(self, name: str, why: str, *, attempts: int) -> ClusterState | None:
         """Something went wrong; returns where it stands now, None if that is nowhere."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.controller.explaining import NotKnown
+from kcontroller.controller.names import NotKnown
 from kcontroller.controller.pauses import ANY
 from kcontroller.errors import ConfigError
 from kcontroller.process.logs import Log, one_line, redact
@@ -112,12 +112,14 @@ class Control:
         return self._act(question, self._commands.resume)
 
     def _act(self, question: Question, act: Callable[[str, str], tuple[str, ...] | None]) -> Answer:
-        cluster = _one(question, "cluster") or ANY
+        cluster, names = _one(question, "cluster") or ANY, self._explainer.names
         try:
-            ended = act(_one(question, "controller") or ANY, self._explainer.called(cluster))
+            ended = act(_one(question, "controller") or ANY, names.called(cluster))
         except ConfigError as error:
             return refused(HTTPStatus.NOT_FOUND, error)
-        return _json({"about": self._about(), "ended": ended or (), "paused": self._commands.all()})
+        doubt = "" if cluster == ANY else names.doubt(cluster)  # One that comes may be meant, or it is mistyped.
+        paused = self._commands.all()
+        return _json({"about": self._about(), "ended": ended or (), "paused": paused, "doubt": doubt})
 
 
 class ControlServer:

@@ -17,7 +17,7 @@ import msgspec
 
 from kcontroller.api.keys import Key
 from kcontroller.cluster.written import SECRET, without_content
-from kcontroller.controller.explaining import NotKnown
+from kcontroller.controller.names import NotKnown
 from kcontroller.errors import ConfigError
 from kcontroller.process.logs import without_secrets
 from kcontroller.serving.address import parse
@@ -62,7 +62,7 @@ class DebugPages:
                     return _json([_queue(each) for each in self._controllers if rest in ("", each.name)])
                 case "cache":
                     cluster, kind, key = (question.query.get(name, [""])[0] for name in ("cluster", "kind", "key"))
-                    return _json(self._cached(self._explainer.called(cluster), kind, Key.parse(key)))
+                    return _json(self._cached(self._explainer.names.called(cluster), kind, Key.parse(key)))
         except NotKnown as error:
             return Answer(HTTPStatus.NOT_FOUND, f"{error}\n".encode())
         except ValueError as error:
@@ -70,7 +70,8 @@ class DebugPages:
         return Answer(HTTPStatus.NOT_FOUND, f"there are: {_PAGES}\n".encode())
 
     def _cached(self, cluster: str, kind: str, key: Key) -> list[dict[str, Any]]:
-        kinds = {gvk for controller in self._controllers for gvk in self._explainer.kinds_of(controller, cluster, kind)}
+        names = self._explainer.names
+        kinds = {gvk for controller in self._controllers for gvk in names.kinds_of(controller, cluster, kind)}
         if not kinds:
             msg = f"no controller here has to do with {kind}"
             raise NotKnown(msg)

@@ -28,7 +28,7 @@ from kcontroller.testing.polling import eventually
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from kcontroller.cluster import Cluster
+    from kcontroller.cluster import Cluster, Source
     from kcontroller.multicluster.provider import ClusterSpec, Provider, Sink
 
 _AT_ONCE: Final = 0.5
@@ -84,26 +84,35 @@ class Told:
     """A sink that notes what it is told.
 
     Attributes:
-        said: ``NAME``, ``NAME: why it is absent`` and ``(listed)``, in order.
+        said: ``NAME``, ``NAME: why it is absent or refused`` and ``(listed)``, in order.
         specs: every spec, in order.
         clusters: what is there now, by name.
+        refusals: what is there now and cannot be used: why, and the object that stands for it, by name.
     """
 
     def __init__(self) -> None:
         self.said: list[str] = []
         self.specs: list[ClusterSpec] = []
         self.clusters: dict[str, ClusterSpec] = {}
+        self.refusals: dict[str, tuple[str, Source | None]] = {}
 
     def present(self, spec: ClusterSpec) -> None:
         """See `Sink`."""
+        self.refusals.pop(spec.name, None)
         self.specs.append(spec)
         self.clusters[spec.name] = spec
         self.said.append(spec.name)
 
     def absent(self, name: str, why: str) -> None:
         """See `Sink`."""
+        self.refusals.pop(name, None)
         self.clusters.pop(name, None)
         self.said.append(f"{name}: {why}")
+
+    def refused(self, name: str, why: str, source: Source | None = None) -> None:
+        """See `Sink`."""
+        self.absent(name, why)
+        self.refusals[name] = (why, source)
 
     def listed(self) -> None:
         """See `Sink`."""

@@ -35,6 +35,7 @@ LOOK_SECONDS: Final = 2.0
 
 _STOP_SECONDS: Final = 5.0
 _ALL: Final = "what the files say"
+"""The place of a problem that concerns all of them."""
 
 _log: Final = Log("kcontroller.multicluster")
 
@@ -44,7 +45,8 @@ class FileProvider:
 
     A cluster is named after its context, or ``FILE+CONTEXT`` where several files have one of this name. A context that
     changes is the same cluster with another configuration; one that goes is gone. Files may be replaced, rewritten, or
-    be links that are swapped, as in a mounted Secret: see `KubeconfigFiles`.
+    be links that are swapped, as in a mounted Secret: see `KubeconfigFiles`. A file or context that cannot be used is
+    refused under its own name, also while its clusters go on as they were.
 
     Args:
         paths: files, folders and globs.
@@ -100,18 +102,29 @@ class FileProvider:
 
     def _look(self, sink: Sink) -> None:
         try:
-            if not self._files.look() and "" not in self._said:
+            if not self._files.look() and _ALL not in self._said:
                 return
             problems = self._files.problems()
             self._tell(sink, self._usable(problems))
         except Stopped:
             return
         except Exception as error:  # noqa: BLE001 - one odd file must not end the looking
-            problems = {"": f"the files cannot be looked at: {described(error)}"}
-        self._say(problems)
+            problems = {**self._said, _ALL: f"the files cannot be looked at: {described(error)}"}
+        if not self._stopping.stopped:
+            self._say(sink, problems)
 
     def _load(self, data: bytes, path: Path) -> Contexts:
-        return kubeconfig.load_contexts(data, path, policy=self._policy, wanted=self._is_wanted)
+        names: list[str] = []
+
+        def is_wanted(context: str) -> bool:
+            names.append(context)
+            return self._is_wanted(context)
+
+        found = kubeconfig.load_contexts(data, path, policy=self._policy, wanted=is_wanted)
+        if not names:  # The first half of a file may be YAML too.
+            msg = f"kubeconfig {path} has no contexts; write it whole again, or remove the file"
+            raise ConfigError(msg)
+        return found
 
     def _is_wanted(self, context: str) -> bool:
         return any(fnmatchcase(context, pattern) for pattern in self._patterns)
@@ -122,7 +135,8 @@ class FileProvider:
             if isinstance(config, ConfigError):
                 continue
             if problem := name_problem(name):
-                problems[name] = f"context {name!r} is left out: {problem}; rename it"
+                place = f"context {name!r}"
+                problems[place] = f"{place} is left out: {problem}; rename it"
             else:
                 usable[name] = config
         return usable
@@ -140,13 +154,17 @@ class FileProvider:
                 self._told[name] = config
                 sink.present(ClusterSpec(name, config))
 
-    def _say(self, problems: dict[str, str]) -> None:
-        """Say each problem once, and when it is over; what comes and goes is said a few times."""
+    def _say(self, sink: Sink, problems: dict[str, str]) -> None:
+        """Say each problem once, and when it is over; what comes and goes is said a few times in the log."""
         for place, text in problems.items():
-            if self._said.get(place) != text and (told := self._repeats.told(text)):
-                _log.warning("%s", told, provider=self.name)
-        for place in self._said:
-            if place not in problems and (told := self._repeats.told(f"{place or _ALL} can be used again")):
+            if self._said.get(place) != text:
+                sink.refused(place, text)
+                if told := self._repeats.told(text):
+                    _log.warning("%s", told, provider=self.name)
+        for place in [place for place in self._said if place not in problems]:
+            over = "can be used again" if place == _ALL or self._files.has(place) else "is gone"
+            sink.absent(place, over)
+            if told := self._repeats.told(f"{place} {over}"):
                 _log.info("%s", told, provider=self.name)
         self._said = problems
 

@@ -168,9 +168,9 @@ class KubeconfigProvider:
         try:
             spec = self._spec_of(secret)
         except ConfigError as error:
-            self._refuse(sink, name, str(error))
+            self._refuse(sink, name, secret, str(error))
         except Exception as error:  # noqa: BLE001 - one odd Secret must not harm the others
-            self._refuse(sink, name, f"Secret {self._namespace}/{name} cannot be read: {type(error).__name__}")
+            self._refuse(sink, name, secret, f"Secret {self._namespace}/{name} cannot be read: {type(error).__name__}")
         else:
             if self._refused.pop(name, "") and spec is not None:
                 self._say(_log.info, f"Secret {self._namespace}/{name} can be used again")
@@ -180,13 +180,16 @@ class KubeconfigProvider:
             else:
                 sink.present(spec)
 
-    def _refuse(self, sink: Sink, name: str, text: str) -> None:
+    def _refuse(self, sink: Sink, name: str, secret: Entry | None, text: str) -> None:
         why = one_line(redact(text))[:_TEXT_LIMIT]
         self._known.pop(name, None)
         if self._refused.get(name) != why:
             self._refused[name] = why
             self._say(_log.warning, why)
-        sink.absent(name, why)
+        sink.refused(name, why, None if secret is None else self._source(secret))
+
+    def _source(self, secret: Entry) -> Source:
+        return Source("v1", "Secret", secret.key.name, self._namespace, secret.uid)
 
     def _say(self, log: Callable[..., None], text: str) -> None:
         if told := self._repeats.told(text):
@@ -199,9 +202,9 @@ class KubeconfigProvider:
         if not is_subdomain(name):
             msg = f"a Secret is left out, since its name is no DNS subdomain: {name[:_TEXT_LIMIT]!r}"
             raise ConfigError(msg)
-        source = Source("v1", "Secret", name, self._namespace, secret.uid)
         config = self._config_of(secret, name)
-        return ClusterSpec(name, config, secret.uid, labels=tuple(pairs(secret.labels).items()), source=source)
+        labels = tuple(pairs(secret.labels).items())
+        return ClusterSpec(name, config, secret.uid, labels=labels, source=self._source(secret))
 
     def _config_of(self, secret: Entry, name: str) -> Config:
         what = f"Secret {self._namespace}/{name}"

@@ -61,7 +61,8 @@ class KubeconfigFiles:
     """The files of some paths.
 
     A change counts when two looks in a row have seen it: a file that is being written, or is away for a moment, changes
-    nothing. Content that is no kubeconfig leaves that of before in force, and so does an entry that cannot be used.
+    nothing. Content that is no kubeconfig leaves that of before in force, and so does an entry that cannot be used, and
+    a path without wildcards at which nothing is any more: it may be a volume that is mounted again.
 
     Args:
         paths: files, folders (the files in them, without those that begin with a dot or end in ``~``) and globs.
@@ -102,10 +103,14 @@ class KubeconfigFiles:
         """The contexts of each file, by its path; one that cannot be used and never could is an error."""
         return {Path(path): known.contexts for path, known in sorted(self._files.items())}
 
+    def has(self, place: str) -> bool:
+        """Whether it is one of the paths, or a file that is there."""
+        return place in self._paths or place in self._files
+
     def problems(self) -> dict[str, str]:
         """What is wrong now, by the path that it is wrong with."""
         files = {path: known.problem for path, known in sorted(self._files.items()) if known.problem}
-        return {**self._unseen, **files}
+        return {**files, **self._unseen}
 
     def _look_at(self, path: str, signature: _Signature) -> bool:
         self._stop.raise_if_stopped()
@@ -130,9 +135,10 @@ class KubeconfigFiles:
         return True
 
     def _take(self, known: _File, contexts: Contexts) -> None:
-        errors = [value for value in contexts.values() if isinstance(value, ConfigError)]
+        # Several contexts may have one user that cannot be used.
+        errors = list(dict.fromkeys(str(value) for value in contexts.values() if isinstance(value, ConfigError)))
         more = f"; and {len(errors) - _NAMED} more like these" if len(errors) > _NAMED else ""
-        known.problem = "; ".join(map(str, errors[:_NAMED])) + more
+        known.problem = "; ".join(errors[:_NAMED]) + more
         if errors:
             known.retry_at = self._clock.monotonic() + RETRY_SECONDS
         before = known.contexts
@@ -160,8 +166,15 @@ class KubeconfigFiles:
                     if signature != _GONE:
                         found[file] = signature
             if path not in self._unseen and found.keys().isdisjoint(files) and not _is_folder(path):
-                self._unseen[path] = f"there is no file at {path}; it is looked for again"
+                found.update(self._missed(path))
         return found
+
+    def _missed(self, path: str) -> dict[str, _Signature]:
+        """What was at a path where nothing is; with a wildcard nobody can say that something has to be there."""
+        kept = {} if glob.has_magic(path) else self._below(path)
+        what = "nothing at {} any more; what was there goes on" if kept else "no file at {}"
+        self._unseen[path] = f"there is {what.format(path)}; it is looked for again"
+        return kept
 
     def _files_of(self, path: str) -> list[str]:
         if _is_folder(path):
@@ -186,6 +199,9 @@ class KubeconfigFiles:
         """What cannot be seen now is not gone: a file, or those of a folder."""
         what = error.strerror or type(error).__name__
         self._unseen[path] = f"cannot look into {path}: {what}; correct the path or its rights"
+        return self._below(path)
+
+    def _below(self, path: str) -> dict[str, _Signature]:
         return {file: known.seen for file, known in self._files.items() if path in {file, str(Path(file).parent)}}
 
 

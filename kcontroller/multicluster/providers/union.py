@@ -13,7 +13,7 @@ from kcontroller.process.logs import Log, described
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from kcontroller.cluster import Cluster
+    from kcontroller.cluster import Cluster, Source
     from kcontroller.multicluster.provider import Check, ClusterSpec, Provider, Sink
 
 SEPARATOR: Final = "."
@@ -91,6 +91,9 @@ class _Part:
 
     def absent(self, name: str, why: str) -> None:
         self._sink.absent(f"{self._prefix}{name}", why)
+
+    def refused(self, name: str, why: str, source: Source | None = None) -> None:
+        self._sink.refused(f"{self._prefix}{name}", why, source)
 
     def listed(self) -> None:
         self._listing.listed(self._prefix)

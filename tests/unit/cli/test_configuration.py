@@ -117,6 +117,16 @@ def test_the_variable_names_the_file_too(tmp_path: Path) -> None:
         (HEAD.replace("Configuration", "Config"), "kind must be Configuration, got 'Config'"),
         ("", "must be a mapping with apiVersion: kcontroller.dev/v1alpha1 and kind: Configuration"),
         ("a: [\n", "not YAML, see line 2"),
+        (
+            HEAD + "leaderElect: true\ntraceKeys: 64\nleaderElect: false",
+            "'leaderElect' is in line 3 and again in line 5; keep one",
+        ),
+        (HEAD + "concurrency: {Secret: 1, Secret: 2}", "'Secret' is in line 3 and again in line 3; keep one"),
+        (
+            HEAD + "provider:\n  name: milo\n  options: {\n a: b,\n a: c}",
+            "'a' is in line 6 and again in line 7; keep one",
+        ),
+        ("kind: Configuration\n" + HEAD, "'kind' is in line 1 and again in line 3; keep one"),
     ],
 )
 def test_what_cannot_be_used_is_one_line_with_the_file_and_the_field(tmp_path: Path, text: str, complaint: str) -> None:
@@ -124,6 +134,11 @@ def test_what_cannot_be_used_is_one_line_with_the_file_and_the_field(tmp_path: P
     assert result.exit_code == 2
     last = result.output.splitlines()[-1]
     assert last.startswith(f"Error: --config {tmp_path / 'config.yaml'}: {complaint}")
+
+
+def test_what_is_merged_may_be_said_anew(ask: Callable[..., dict[str, Any]]) -> None:
+    merged = "concurrency:\n  <<: &usual {ConfigMap: 1, Secret: 1}\n  Secret: 2"
+    assert ask(HEAD + merged)["concurrency"] == {"ConfigMap": 1, "Secret": 2}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:

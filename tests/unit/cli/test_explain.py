@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -118,6 +120,70 @@ def test_the_text_begins_with_the_verdict_and_ends_with_what_happened_last(asked
         "  -1 min 22 s  dropped Web updated (default/web, resourceVersion 88118) dropped by generation_changed\n"
         "  -250 ms      began   waited 2 ms, 8 failures before\n"
     )
+
+
+def test_what_happened_again_and_again_is_told_once_and_the_text_of_a_refusal_too(asked: Any) -> None:
+    often: dict[str, Any] = {"times": 13, "first": ago(89)}
+    refusal = "403 Forbidden: configmaps is forbidden: no"
+    asked.explanations = (
+        explanation(
+            last_error=Failure(ago(9), f"Forbidden: {refusal}", "web.py:61", "4f1c", "retry 13", **often),
+            writes=(
+                WriteShown(ago(9), "apply", "v1 ConfigMap default/web", refusal, True, {"data": {"a": "5"}}, **often),
+                WriteShown(ago(5), "delete", "v1 Pod default/web-0", "409 Conflict: it has changed", True, None),
+            ),
+            steps=(StepShown(ago(9), "failed", "after 3 ms, retry 13: Forbidden", **often),),
+        ),
+    )
+
+    output = run("eu", "Web", "default/web").output
+
+    assert output.splitlines()[2:] == [
+        f"  error   13 times, last 9 s ago: Forbidden: {refusal} at web.py:61, retry 13",
+        "          reconcileID 4f1c",
+        '  wrote   13 times, last 9 s ago: apply v1 ConfigMap default/web refused: 403 Forbidden  {"data": {"a": "5"}}',
+        "  wrote   5 s ago: delete v1 Pod default/web-0 refused: 409 Conflict: it has changed",
+        "  -9 s  failed  after 3 ms, retry 13: Forbidden (13 times in 1 min 20 s)",
+    ]
+
+
+def test_the_sample_of_the_guide_is_what_is_printed(asked: Any) -> None:
+    ten: dict[str, Any] = {"times": 10, "first": ago(60)}
+    eleven: dict[str, Any] = {"times": 11, "first": ago(61)}
+    wait = Waiting(
+        "backoff",
+        "waits for its backoff, 21 s more (14 failures)",
+        ago(-21),
+        "any change that concerns it ends the wait",
+    )
+    answer = '403 Forbidden: configmaps "web" is forbidden'
+    error = f"Forbidden: patch configmaps: {answer}"
+    target, dropped = "v1 ConfigMap default/web", "Widget updated (default/web, resourceVersion 88121)"
+    asked.explanations = (
+        explanation(
+            controller="widget",
+            cluster="project-1",
+            kind="example.com/v1 Widget",
+            verdict=wait.why,
+            settled=False,
+            waiting=(wait,),
+            cached=Cached(88121, 7, False),
+            queue=Queued("delayed", ago(20), -100, 14, ("retry",)),
+            last_error=Failure(ago(20), error, "widget.py:61", "4f1c0f6e", "retry 14 after its backoff", **eleven),
+            writes=(WriteShown(ago(20), "apply", target, answer, True, {"data": {"replicas": "5"}}, **ten),),
+            steps=(
+                StepShown(ago(20), "began", "waited 0 ms, 13 failures before, because of retry", **ten),
+                StepShown(ago(20), "wrote", f"apply {target} refused: 403 Forbidden", **ten),
+                StepShown(ago(20), "failed", "after 3 ms, retry 14 after its backoff: Forbidden", **eleven),
+                StepShown(ago(5), "dropped", f"{dropped} dropped by generation_changed"),
+            ),
+            notes=("older steps were dropped",),
+        ),
+    )
+    guide = (Path(__file__).parents[3] / "docs" / "operating.md").read_text(encoding="utf-8")
+    sample = guide[guide.index("    Widget default/web in project-1, ") :].partition("\n\n")[0]
+
+    assert run("project-1", "Widget", "default/web").output.splitlines() == dedent(sample).splitlines()
 
 
 def test_json_is_the_explanation_with_its_version(asked: Any) -> None:

@@ -16,6 +16,8 @@ class Answers:
         self.asked: list[tuple[str, dict[str, str]]] = []
         self.about = {"leads": True, "holder": ""}
         self.paused = [{"text": "web is paused in cluster eu (because)"}]
+        self.ended = ["web is paused"]
+        self.doubt = ""
 
     def get(self, path: str, **query: str) -> Any:
         self.asked.append((path, query))
@@ -23,7 +25,7 @@ class Answers:
 
     def post(self, path: str, **query: str) -> Any:
         self.asked.append((path, query))
-        return {"about": self.about, "paused": self.paused, "ended": ["web is paused"]}
+        return {"about": self.about, "paused": self.paused, "ended": self.ended, "doubt": self.doubt}
 
 
 @pytest.fixture
@@ -78,3 +80,21 @@ def test_on_a_standby_it_is_said_where_to_pause_too(daemon: Answers, holder: str
     daemon.about = {"leads": False, "holder": holder}
 
     assert run("pause", "web").stderr == f"this replica stands by, and {who}: pause it there too\n"
+
+
+def test_a_pause_of_a_cluster_that_is_not_here_is_told_to_do_nothing_yet(daemon: Answers) -> None:
+    daemon.doubt = "no cluster 'ue' is here, did you mean 'eu'?"
+
+    result = run("pause", "web", "--cluster", "ue")
+
+    assert (result.exit_code, result.stdout) == (0, "web is paused in cluster eu (because)\n")
+    assert result.stderr == f"this pauses nothing yet: {daemon.doubt}\n"
+
+
+@pytest.mark.parametrize(("ended", "said"), [([], "no cluster 'ue' is here\n"), (["web is paused"], "")])
+def test_who_resumes_a_cluster_that_is_not_here_is_told_if_there_was_nothing(
+    daemon: Answers, ended: list[str], said: str
+) -> None:
+    daemon.ended, daemon.doubt = ended, "no cluster 'ue' is here"
+
+    assert run("resume", "web", "--cluster", "ue").stderr == said

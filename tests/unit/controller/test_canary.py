@@ -11,6 +11,7 @@ from kcontroller.cluster.breaker import BREAKER
 from kcontroller.cluster.budgets import BUDGET
 from kcontroller.controller.canary import CANARY, LOOK_SECONDS, Canary
 from kcontroller.controller.pauses import COMMAND
+from kcontroller.controller.seat import Stuck
 from kcontroller.controller.trial import State
 from kcontroller.process.metrics import Metrics
 from kcontroller.testing.clock import VirtualClock
@@ -29,7 +30,7 @@ class FakeController:
     def __init__(self, clock: VirtualClock, name: str = "widget") -> None:
         self.name = name
         self.queue: WorkQueue[Request] = WorkQueue(name, clock=clock)
-        self.stuck: tuple[Request, ...] = ()
+        self.stuck: tuple[Stuck, ...] = ()
 
 
 class Fleet:
@@ -142,7 +143,7 @@ def test_a_budget_that_is_spent_in_a_canary_is_a_failure(fleet: Fleet) -> None:
 
 
 def test_a_reconcile_of_a_canary_that_does_not_return_is_a_failure(fleet: Fleet) -> None:
-    fleet.widget.stuck = (Request("canary-1", "", "a"),)
+    fleet.widget.stuck = (Stuck(Request("canary-1", "", "a"), 301.0, 300.0, "widget.py:42"),)
     fleet.advance(60)
     assert fleet.holds("eu")
 

@@ -14,8 +14,9 @@ from kcontroller.api.marks import PAUSED
 from kcontroller.cache.store import Change
 from kcontroller.cluster.budgets import Budget
 from kcontroller.controller import Builder, Controller, Result, predicates
-from kcontroller.controller.explaining import Explainer, NotKnown
-from kcontroller.errors import Conflict, NotFound, TerminalError, Wait
+from kcontroller.controller.explaining import Explainer
+from kcontroller.controller.names import NotKnown
+from kcontroller.errors import Conflict, Forbidden, NotFound, TerminalError, Wait
 from kcontroller.process.trace import STEPS, Trace
 from kcontroller.testing.polling import eventually
 from kcontroller.workqueue import Outcome
@@ -63,7 +64,7 @@ class Cluster(FakeCluster):
         return self.cached.get((gvk, key))
 
     def plural(self, kind: KindRef) -> str:
-        return {"ConfigMap": "configmaps", "Pod": "pods"}[gvk_of(kind).kind]
+        return f"{gvk_of(kind).kind.lower()}s"
 
     def pending(self) -> list[str]:
         return self.lacks
@@ -103,6 +104,7 @@ class Process:
         self.setup: Callable[[Builder], object] = lambda builder: builder.for_(CONFIG_MAP).owns(POD)
         self.leads = True
         self.workers = 1
+        self.timeout = 0.0
         self.deletes: Budget | None = None
 
     @property
@@ -116,6 +118,7 @@ class Process:
             self.host,
             trace=self.trace,
             max_concurrent_reconciles=self.workers,
+            reconcile_timeout=self.timeout,
             delete_budget=self.deletes,
         )
         self.host.controllers.append(controller)
@@ -277,6 +280,39 @@ def test_a_reconcile_that_runs_is_told_with_its_age(process: Process) -> None:
     assert the_wait(found).what == "running"
 
 
+@pytest.mark.parametrize(
+    ("timeout", "told"),
+    [
+        (4.0, "for 6 min 40 s now, 6 min 36 s over its time-out"),
+        (0.0, "for 6 min 40 s now, and it has no time-out"),
+    ],
+)
+def test_a_reconcile_that_does_not_return_is_told_with_its_place(process: Process, timeout: float, told: str) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def hangs(_ctx: Context, _request: Request) -> None:
+        begun.set()
+        assert go.wait(20)
+
+    process.act, process.timeout = hangs, timeout
+    process.host.watchdog.start(process.host.threads)
+    process.start()
+    process.add()
+    try:
+        assert begun.wait(10)
+        process.clock.advance(400)
+        eventually(lambda: the_wait(process.explain()).what == "stuck")
+        wait = the_wait(process.explain())
+    finally:
+        go.set()
+
+    place = f"test_explaining.py:{hangs.__code__.co_firstlineno + 2}"
+    assert wait.why == f"is stuck: its reconcile does not return, {told}, at {place}"
+    assert wait.remedy == (
+        f"give the call at {place} a time-out of its own, or end it by ctx.stop; a restart frees the object"
+    )
+
+
 def test_who_waits_for_a_worker_is_told_how_many_are_busy_and_wait(process: Process) -> None:
     process.start(workers=False)
     process.add("one")
@@ -352,6 +388,19 @@ def test_a_spent_budget_is_told_with_the_word_that_it_needs(process: Process) ->
     assert wait.remedy == "kcontroller resume scripted"
 
 
+def test_a_process_that_ends_does_not_say_that_it_gave_up(process: Process) -> None:
+    process.act = fails
+    controller = process.start()
+    process.add()
+    process.reconciled()
+    controller.stop_queue()
+
+    wait = the_wait(process.explain())
+
+    assert (wait.what, wait.why) == ("stopping", "is left as it is: this process ends, and hands nothing out any more")
+    assert wait.remedy == "ask the process that follows it"
+
+
 def test_the_first_list_is_told_with_what_is_missing(process: Process) -> None:
     process.cluster.lacks = ["v1 Pod is not synced: pods is forbidden"]
     process.start(synced=False)
@@ -390,6 +439,15 @@ def test_a_cluster_that_is_not_engaged_is_told_with_its_reason(process: Process)
     (wait,) = process.explain("eu").waiting
 
     assert (wait.what, wait.why) == ("cluster", "waits for cluster eu, which is not engaged: no route to host")
+
+
+def test_of_a_cluster_that_is_not_there_it_is_said_why_also_of_what_is_not_known(process: Process) -> None:
+    process.start()
+    process.host.gone.append(State("west", "Secret fleet/west: not YAML"))
+
+    found = process.explain("west")
+    assert (found.known, found.settled) == (False, False)
+    assert found.verdict == "waits for cluster west, which is not engaged: Secret fleet/west: not YAML"
 
 
 def test_a_request_that_the_queue_has_no_room_for_is_told(process: Process) -> None:
@@ -538,6 +596,77 @@ def test_a_refused_write_is_told_with_the_refusal(process: Process) -> None:
     assert (write.verb, write.refused, write.answer) == ("delete", True, "409 Conflict: it has changed")
 
 
+def test_writes_and_failures_that_are_alike_are_told_once_with_their_number(process: Process) -> None:
+    refusal = "pods is forbidden: no"
+
+    def writes(ctx: Context, request: Request) -> None:
+        ctx.client.delete(CONFIG_MAP, request)
+
+    process.act = writes
+    process.start()
+    process.cluster.server.refuse = Forbidden(refusal, status=403, reason="Forbidden")
+    process.add()
+    for failures in range(1, 7):
+        process.reconciled(failures)
+        eventually(lambda: process.explain().waiting != ())
+        process.clock.advance(1)
+    process.reconciled(7)
+
+    found = process.explain()
+
+    assert found.last_error is not None
+    (write,) = found.writes
+    assert (found.last_error.times, write.times) == (7, 7)
+    assert write.first is not None
+    assert write.at - write.first == timedelta(seconds=6)
+    assert write.first == found.last_error.first
+    assert [(step.what, step.times) for step in found.steps] == [
+        ("queued", 1),
+        ("began", 1),
+        ("began", 6),
+        ("wrote", 7),
+        ("failed", 7),
+    ]
+    assert not [step for step in found.steps if refusal in step.text]
+    assert found.steps[-1].text == "after 0 ms, retry 7 after its backoff: Forbidden"
+    assert found.steps[-2].text == "delete v1 ConfigMap default/web refused: 403 Forbidden"
+
+
+def test_failures_that_differ_are_told_each(process: Process) -> None:
+    def fails(_ctx: Context, _request: Request) -> None:
+        raise RuntimeError(("no such zone", "no such disk")[len(process.reconciler.calls) % 2])
+
+    process.act = fails
+    process.start()
+    process.add()
+    for failures in range(1, 4):
+        process.reconciled(failures)
+        eventually(lambda: process.explain().waiting != ())
+        process.clock.advance(1)
+    process.reconciled(4)
+
+    found = process.explain()
+
+    told = [step.text.partition("backoff: ")[2].partition(" at ")[0] for step in found.steps if step.what == "failed"]
+    assert told == ["RuntimeError", "RuntimeError", "RuntimeError: no such zone", "RuntimeError"]
+    assert found.last_error is not None
+    assert (found.last_error.error, found.last_error.times) == ("RuntimeError: no such disk", 1)
+
+
+def test_changes_that_are_alike_are_told_with_the_newest_version(process: Process) -> None:
+    process.start(workers=False)
+    old = process.add()
+    for _ in range(3):
+        new = entry("web")
+        process.cluster.tell(CONFIG_MAP, updated(old, new))
+        old = new
+
+    added, changed = process.explain().steps
+
+    assert added.times == 1
+    assert (changed.times, changed.text) == (3, f"ConfigMap updated (default/web, resourceVersion {old.version})")
+
+
 def test_values_of_secrets_and_what_looks_like_one_are_nowhere(process: Process) -> None:
     canary = "Y2FuYXJ5LTQyNDI"
 
@@ -577,7 +706,7 @@ def test_a_full_ring_says_that_older_steps_are_gone(process: Process) -> None:
 
     found = process.explain()
 
-    assert (found.complete, len(found.steps)) == (False, STEPS)
+    assert (found.complete, sum(step.times for step in found.steps)) == (False, STEPS)
     assert "older steps were dropped" in found.notes
 
 
@@ -658,7 +787,7 @@ def test_an_object_that_nothing_is_known_of_is_said_to_be_unknown(process: Proce
     [
         ("", "Secret", r"no controller here has to do with Secret; there are scripted \(v1 ConfigMap, v1 Pod\)"),
         ("", "Pod", "nothing was reconciled because of v1 Pod default/web, and nobody owns it"),
-        ("eu", "ConfigMap", "no cluster 'eu' here; there are none yet"),
+        ("eu", "ConfigMap", "no cluster 'eu' is here; there are none yet"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_there_is(process: Process, cluster: str, kind: str, text: str) -> None:
@@ -666,6 +795,53 @@ def test_what_is_not_there_is_named_with_what_there_is(process: Process, cluster
 
     with pytest.raises(NotKnown, match=text):
         process.explain(cluster, kind)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "text"),
+    [
+        (CONFIG_MAP, Key("", "web"), "v1 ConfigMap is namespaced; write NAMESPACE/web, such as default/web"),
+        ("v1 Node", Key("default", "one"), "v1 Node is in no namespace; write one"),
+    ],
+)
+def test_a_namespace_that_is_forgotten_or_too_much_is_told(kind: str, key: Key, text: str) -> None:
+    process = Process()
+    process.clusters[0]._cluster_scoped = {gvk_of("v1 Node")}
+    process.setup = lambda builder: builder.for_(kind)
+    try:
+        process.start()
+
+        with pytest.raises(NotKnown, match=text):
+            process.explain(kind=kind, key=key)
+    finally:
+        process.host.end()
+
+
+def test_a_request_without_the_namespace_that_its_kind_has_is_explained_if_somebody_queued_it(process: Process) -> None:
+    process.start(workers=False).queue.add(Request("", "", "web"))
+
+    assert process.explain(key=Key("", "web")).known
+
+
+def test_a_cluster_that_is_misspelled_is_told_with_the_one_that_may_be_meant() -> None:
+    process = Process("project-1", "project-22")
+    try:
+        process.start()
+        names = Explainer(
+            process.host.controllers,
+            process.host,  # type: ignore[arg-type]
+            pauses=process.host.pauses,
+            clock=process.clock,
+            fleet=True,
+        ).names
+
+        assert names.doubt("project-1") == ""
+        assert names.doubt("projct-22") == "no cluster 'projct-22' is here, did you mean 'project-22'?"
+        assert names.doubt("(hub)") == "no cluster '(hub)' is here"
+        with pytest.raises(NotKnown, match=r"no cluster 'projct-22' is here, did you mean 'project-22'\?$"):
+            names.cluster("projct-22")
+    finally:
+        process.host.end()
 
 
 def test_with_several_clusters_one_must_be_named() -> None:

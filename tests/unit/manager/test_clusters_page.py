@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import pytest
 
+from kcontroller.cluster import Source
 from kcontroller.controller.controller import SYNC
 from kcontroller.manager.clusters_page import page
 from tests.unit.multicluster.fakes import FakeFleet, FakeMember, spec
@@ -60,6 +61,16 @@ def test_a_cluster_that_cannot_be_made_says_why_and_shows_no_token(fleet: FakeFl
 
     assert (row.state, row.uid, row.attempts, row.server, row.informers.kinds) == ("discovered", "1", 1, "", 0)
     assert row.error.startswith("OSError: sent Authorization: ")
+    assert TOKEN not in str(row)
+
+
+def test_what_the_provider_refuses_is_a_row_that_says_why_and_shows_no_token(fleet: FakeFleet) -> None:
+    fleet.registry.refused("west", f"not YAML: {TOKEN}", Source("v1", "Secret", "west", "fleet", "u1"))
+
+    row = rows(fleet)["west"]
+
+    assert (row.state, row.uid, row.informers.kinds) == ("refused", "u1", 0)
+    assert row.error.startswith("not YAML: ")
     assert TOKEN not in str(row)
 
 

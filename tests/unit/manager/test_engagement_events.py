@@ -133,6 +133,14 @@ def test_a_configuration_that_does_not_work_is_no_cluster_that_does_not(world: W
     assert message == "its new configuration does not work, the one in use goes on: 401"
 
 
+def test_what_the_provider_refuses_is_told_and_its_end_too(world: World) -> None:
+    world.fail("no 'kubeconfig' in its data", state=State.REFUSED, attempts=0)
+    assert world.take() == [("Warning", "EngagementFailed", "it cannot be used: no 'kubeconfig' in its data")]
+    world.engage()
+
+    assert world.take() == [("Normal", "Engaged", "engaged after a failure")]
+
+
 def test_a_token_in_an_error_is_not_told(world: World) -> None:
     world.fail("sent Authorization: Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl")
 

@@ -134,7 +134,7 @@ def test_in_a_fleet_the_cluster_is_named_and_one_that_is_not_there_says_so(
 
     eventually(lambda: explained("p1")["settled"] is True)
     assert explained("")["verdict"] == "name the cluster: this process works on those of a provider (p1)"
-    assert explained("p2")["verdict"] == "no cluster 'p2' here; there are p1"
+    assert explained("p2")["verdict"] == "no cluster 'p2' is here; there are p1"
     assert explained("p1")["cluster"] == "p1"
 
 

@@ -24,12 +24,14 @@ from kcontroller import (
     TerminalError,
 )
 from kcontroller.errors import ConfigError, Conflict
+from kcontroller.multicluster.providers.file import FileProvider
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.process.early import EndAtOnce, end_at_once_with
 from kcontroller.testing import Hang, Milo, Rule, config_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from kcontroller.testing import EmbeddedServer
 
@@ -103,6 +105,19 @@ def test_what_follows_from_a_write_belongs_to_the_round(api_server: EmbeddedServ
     makers.name = "makers"  # type: ignore[misc]
     assert once(api_server, makers, Maps(mark, kind="v1 Secret")) == 0
     assert [api_server.request("GET", f"{MAPS}/{name}")[1]["data"]["n"] for name in "abc"] == ["1", "1", "1"]
+
+
+def test_what_cannot_be_used_as_a_cluster_is_not_waited_for_and_said(
+    api_server: EmbeddedServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "a.yaml").write_text("a: [")
+    manager = Manager(config_of(api_server), provider=FileProvider([str(tmp_path)]), options=ManagerOptions(**QUIET))
+    manager.add(Maps())
+    began = time.monotonic()
+
+    assert manager.run_once(30) == 1
+    assert time.monotonic() - began < 15
+    assert f"not all was reconciled: what cannot be used as a cluster: {tmp_path / 'a.yaml'}" in caplog.messages
 
 
 def test_a_request_that_fails_is_tried_five_times_and_the_others_are_done(

@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from kcontroller.errors import ClusterNotFound, ConfigError
-from kcontroller.multicluster import State
+from kcontroller.multicluster import Source, State
 from kcontroller.process.repeats import NAMED
 from kcontroller.testing.polling import eventually
 from tests.unit.multicluster.fakes import FakeCluster, FakeFleet, FakeListener, FakeMember, spec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from kcontroller.multicluster.first_list import ReadyWhen
 
 FAILURES = "kcontroller_cluster_engagement_failures_total"
 
@@ -103,6 +105,65 @@ def test_a_cluster_that_comes_and_goes_all_the_time_is_a_few_lines_and_said_to_b
     assert [record.getMessage() for record in caplog.records] == ["engaged"], "another one is not meant"
     fleet.advance(61)
     assert flip(1) == ["engaged", "left: not ready"]
+
+
+def test_what_is_refused_leaves_and_stays_to_be_seen_until_it_can_be_used(patient: FakeFleet) -> None:
+    source, heard = Source("v1", "Secret", "p1", "fleet", "1"), FakeListener()
+    patient.registry.listen(heard, at_once=True)
+    member = FakeMember(ends=False)
+    patient.registry.join(member)
+    patient.registry.present(spec())
+    patient.settle()
+
+    patient.registry.refused("p1", "Secret fleet/p1: not YAML", source)
+    assert patient.state() is State.DRAINING
+    member.on_idle["p1"]()
+    assert patient.state() is State.REFUSED
+    assert not patient.has()
+    (state,) = patient.registry.states()
+    assert (state.why, state.last_error, state.uid) == ("Secret fleet/p1: not YAML", "Secret fleet/p1: not YAML", "1")
+    assert state.source == source
+    assert heard.of()[1] == "failed refused: Secret fleet/p1: not YAML"
+    assert patient.value("kcontroller_clusters", state="refused") == 1
+
+    patient.registry.present(spec())
+    assert patient.state() is State.ENGAGED
+    assert patient.value("kcontroller_clusters", state="refused") == 0
+
+
+def test_what_was_refused_and_goes_is_forgotten(fleet: FakeFleet) -> None:
+    fleet.registry.refused("a.yaml", "not YAML")
+    assert fleet.state("a.yaml") is State.REFUSED
+    fleet.registry.absent("a.yaml", "is gone")
+
+    assert fleet.state("a.yaml") is None
+    assert fleet.value("kcontroller_clusters", state="refused") == 0
+
+
+def test_a_refusal_is_told_once_and_again_when_it_has_another_reason(fleet: FakeFleet) -> None:
+    heard = FakeListener()
+    fleet.registry.listen(heard, at_once=True)
+    for why in ("a", "a", "b"):
+        fleet.registry.refused("p1", why)
+        fleet.settle()
+        fleet.clock.advance(1)
+
+    assert heard.of() == ["failed refused: a", "failed refused: b"]
+    (state,) = fleet.registry.states()
+    assert (fleet.clock.now() - state.since).total_seconds() == 3, "it is refused since then"
+
+
+@pytest.mark.parametrize("ready_when", ["first-list", "any", "quorum", "all"])
+def test_readiness_does_not_wait_for_what_is_refused(ready_when: ReadyWhen) -> None:
+    fleet = FakeFleet(ready_when=ready_when)
+    fleet.registry.present(spec("p1"))
+    fleet.registry.refused("p2", "not YAML")
+    fleet.registry.listed()
+    fleet.settle()
+
+    assert fleet.registry.pending() == ()
+    assert fleet.registry.complete
+    fleet.end()
 
 
 def test_the_same_told_again_does_nothing(fleet: FakeFleet) -> None:
@@ -483,6 +544,23 @@ def test_one_that_does_not_work_leaves_the_one_in_use_and_says_so_until_it_works
     state = fleet.registry.states()[0]
     assert (state.state, state.last_error, state.attempts) == (State.ENGAGED, "", 0)
     assert len(cluster.proved) == 2
+
+
+def test_one_that_does_not_work_and_is_taken_back_is_said_to_be_over(
+    fleet: FakeFleet, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    fleet.registry.present(spec())
+    fleet.settle()
+    fleet.made[0].unfit = PermissionError("401")
+    fleet.registry.present(spec(server="https://other.test"))
+    eventually(lambda: fleet.registry.states()[0].attempts == 1)
+    fleet.registry.present(spec())
+    fleet.settle()
+
+    assert fleet.registry.states()[0].last_error == ""
+    assert [record.levelname for record in caplog.records] == ["INFO", "WARNING", "INFO"]
+    assert caplog.messages[-1] == "the configuration in use is the one that is wanted again"
 
 
 def test_one_that_leads_to_another_cluster_is_engaged_afresh_when_the_old_one_has_left(fleet: FakeFleet) -> None:

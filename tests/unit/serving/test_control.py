@@ -14,7 +14,7 @@ from kcontroller.cli.failures import Failure
 from kcontroller.cli.reach import Daemon, Refused, find
 from kcontroller.controller import Controller
 from kcontroller.controller.commands import Commands
-from kcontroller.controller.explaining import NotKnown
+from kcontroller.controller.names import NotKnown
 from kcontroller.errors import ConfigError
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.serving import control_socket
@@ -31,11 +31,18 @@ if TYPE_CHECKING:
     Serve = Callable[..., Daemon]
 
 
+class Names:
+    def called(self, word: str) -> str:
+        return "" if word == "local" else word
+
+    def doubt(self, word: str) -> str:
+        return "" if word in {"local", "eu"} else f"no cluster {word!r} is here, did you mean 'eu'?"
+
+
 class Explains:
     """Stands in for an `Explainer`: it says what it was asked."""
 
-    def called(self, word: str) -> str:
-        return "" if word == "local" else word
+    names = Names()
 
     def explain(self, cluster: str, kind: str, key: Key) -> tuple[dict[str, str], ...]:
         if kind == "Unknown":
@@ -111,6 +118,17 @@ def test_commands_are_acted_on_and_told(serve: Serve, host: FakeHost, tmp_path: 
     assert resumed["ended"] == ["scripted is paused in the local cluster (because)"]
     assert resumed["paused"] == []
     assert "command" not in controller.queue.holders("")
+
+
+def test_a_cluster_that_is_not_here_may_be_named_and_is_doubted(serve: Serve, tmp_path: Path) -> None:
+    daemon = serve(tmp_path / "s")
+
+    answer = daemon.post("/pause", controller="scripted", cluster="ue")
+
+    assert [each["text"] for each in answer["paused"]] == ["scripted is paused in cluster ue"]
+    assert answer["doubt"] == "no cluster 'ue' is here, did you mean 'eu'?"
+    for cluster in ("eu", "local", "*"):
+        assert daemon.post("/pause", controller="scripted", cluster=cluster)["doubt"] == ""
 
 
 @pytest.mark.parametrize(

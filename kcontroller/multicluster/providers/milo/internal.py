@@ -81,7 +81,8 @@ class Internal:
         if [self.credentials is not None, bool(self.token_file), self.hub_credentials].count(True) != 1:
             msg = (
                 f"{_SOURCE}: control planes at hosts of their own need credentials of their own; give a kubeconfig for "
-                "them, or a token file, or say that they get those of the hub, and not two of these"
+                "them (project-kubeconfig), or a token file (token-file), or say that they get those of the hub "
+                "(hub-credentials), and not two of these"
             )
             raise ConfigError(msg)
         templates = self.templates()

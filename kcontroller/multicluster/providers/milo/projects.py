@@ -86,7 +86,6 @@ class Projects:
         """Look at what stands for a project."""
         name = change.entry.name
         if change.new is None:
-            self._refused.pop(name, None)
             self._waiting.pop(name, None)
             self._leave(name, self._gone)
         else:
@@ -130,16 +129,15 @@ class Projects:
         try:
             config = self._endpoints.config_of(Values(entry.name, uid, entry.namespace, labels))
         except Unfit as error:
-            self._refuse(entry.name, str(error))
+            self._refuse(entry, str(error))
             return
         address = config.server, config.resolve
         owner = self._owners.get(address, entry.name)
         if owner != entry.name:
             self._waiting[entry.name] = address, entry
-            self._refuse(entry.name, f"it would be reached at {config.server}, as {one_line(owner)} is already")
+            self._refuse(entry, f"it would be reached at {config.server}, as {one_line(owner)} is already")
             return
-        source = Source(self._gvk.api_version, self._gvk.kind, entry.name, entry.namespace, entry.uid)
-        spec = ClusterSpec(entry.name, config, uid, tuple(labels.items()), source, check=self._check)
+        spec = ClusterSpec(entry.name, config, uid, tuple(labels.items()), self._source(entry), check=self._check)
         self._refused.pop(entry.name, None)
         before = self._told.get(entry.name)
         self._told[entry.name] = _Told(entry.uid, entry.labels, address)
@@ -148,17 +146,26 @@ class Projects:
         if before is not None and before.address != address:
             self._free(before.address)
 
-    def _refuse(self, name: str, why: str) -> None:
-        self._leave(name, why)
+    def _source(self, entry: Entry) -> Source:
+        return Source(self._gvk.api_version, self._gvk.kind, entry.name, entry.namespace, entry.uid)
+
+    def _refuse(self, entry: Entry, why: str) -> None:
+        name = entry.name
+        self._end_grace(name)
+        told = self._told.pop(name, None)
         if self._refused.get(name) != why:
             self._refused[name] = why
             _log.warning("a %s is left out: %s", self._gvk.kind, why, cluster=one_line(name[:_SHOWN]))
+            self._sink.refused(name, why, self._source(entry))
+        if told is not None:
+            self._free(told.address)
 
     def _leave(self, name: str, why: str) -> None:
         self._end_grace(name)
-        told = self._told.pop(name, None)
-        if told is not None:
+        told, refused = self._told.pop(name, None), self._refused.pop(name, "")
+        if told is not None or refused:
             self._sink.absent(name, why)
+        if told is not None:
             self._free(told.address)
 
     def _free(self, address: Address) -> None:

@@ -189,7 +189,9 @@ def test_a_file_that_is_away_for_a_moment_is_still_there(world: Callable[..., Wo
     assert made.look(3) == ["a"]
 
 
-@pytest.mark.parametrize("text", ["contexts: [", "", "just words", "contexts: 5", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text", ["contexts: [", "", "just words", "contexts: 5", "[" * 100_000, "contexts: []", contexts("a")[:60]]
+)
 def test_half_a_file_leaves_what_was_there_and_is_said_once(
     world: Callable[..., World], caplog: pytest.LogCaptureFixture, text: str
 ) -> None:
@@ -197,14 +199,79 @@ def test_half_a_file_leaves_what_was_there_and_is_said_once(
     made = world(one=contexts("a"), two=contexts("b"))
     (made.folder / "one").write_text(text)
     made.look(5)
-    assert made.told.said == ["a", "b"]
+    assert [spec.name for spec in made.told.specs] == made.names == ["a", "b"]
     (said,) = warnings(caplog)
     assert str(made.folder / "one") in said
+    assert made.told.refusals == {str(made.folder / "one"): (said, None)}
 
     (made.folder / "one").write_text(contexts("a", "c"))
     made.look(2)
     assert made.names == ["a", "b", "c"]
+    assert made.told.refusals == {}
     assert caplog.messages[-1] == f"{made.folder / 'one'} can be used again"
+
+
+def test_a_file_that_could_not_be_used_and_is_removed_is_said_to_be_gone(
+    world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    made = world(one=contexts("a"), two="contexts: [")
+    (made.folder / "two").unlink()
+    made.look(2)
+
+    assert caplog.messages[-1] == f"{made.folder / 'two'} is gone"
+    assert made.told.refusals == {}
+
+
+def test_a_file_whose_contexts_are_not_wanted_any_more_is_not_broken(world: Callable[..., World]) -> None:
+    made = world(patterns=("prod-*",), one=contexts("prod-eu", "dev"))
+    made.replace("one", contexts("dev"))
+    made.look(2)
+
+    assert made.names == []
+    assert made.told.refusals == {}
+
+
+@pytest.mark.parametrize("path", ["van", "van/one"])
+def test_a_path_that_goes_away_leaves_what_was_there_until_it_is_back(
+    world: Callable[..., World], tmp_path: Path, caplog: pytest.LogCaptureFixture, path: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    (tmp_path / "van").mkdir()
+    (tmp_path / "van" / "one").write_text(contexts("a"))
+    made = world(path)
+    (tmp_path / "van").rename(tmp_path / "away")
+    made.look(5)
+
+    assert made.names == ["a"]
+    why = f"there is nothing at {tmp_path / path} any more; what was there goes on; it is looked for again"
+    assert warnings(caplog) == [why]
+    assert made.told.refusals == {str(tmp_path / path): (why, None)}
+
+    (tmp_path / "away" / "two").write_text(contexts("b"))
+    (tmp_path / "away").rename(tmp_path / "van")
+    made.look(2)
+    assert made.names == (["a", "b"] if path == "van" else ["a"])
+    assert made.told.refusals == {}
+    assert caplog.messages[-1] == f"{tmp_path / path} can be used again"
+
+
+def test_what_a_wildcard_does_not_find_any_more_is_gone(world: Callable[..., World]) -> None:
+    made = world("*e", one=contexts("a"))
+    (made.folder / "one").unlink()
+    made.look(2)
+
+    assert made.names == []
+
+
+def test_one_user_that_cannot_be_used_is_said_once_however_many_contexts_have_it(
+    world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
+    two = [{"name": name, "context": {"cluster": "c", "user": "u"}} for name in ("a", "b")]
+    world(one=kubeconfig(user={"tokenFile": "token"}, contexts=two))
+
+    (said,) = warnings(caplog)
+    assert said.count("No such file") == 1
 
 
 def test_a_file_that_is_fit_and_unfit_by_turns_is_no_flood_of_lines(
@@ -239,7 +306,9 @@ def test_a_context_that_cannot_be_used_harms_no_other_and_is_tried_again(
 def test_of_many_contexts_that_cannot_be_used_a_few_are_named(
     world: Callable[..., World], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world(one=contexts(*(f"c{number}" for number in range(100)), server="east.test"))
+    clusters = [{"name": f"c{number}", "cluster": {"server": f"east-{number}.test"}} for number in range(100)]
+    contexts = [{"name": each["name"], "context": {"cluster": each["name"], "user": "u"}} for each in clusters]
+    world(one=kubeconfig(clusters=clusters, contexts=contexts))
     (said,) = warnings(caplog)
     assert said.count("has no scheme") == 3
     assert said.endswith("; and 97 more like these")
@@ -273,7 +342,9 @@ def test_a_path_where_nothing_is_is_said_once_and_looked_for_again(
         f"there is no file at {made.folder / 'no*thing'}; it is looked for again",
     ]
     made.replace("one", contexts("a"))
-    assert made.look(2) == ["a"]
+    made.look(2)
+    assert made.names == ["a"]
+    assert list(made.told.refusals) == [str(made.folder / "no*thing")]
 
 
 def test_an_empty_folder_is_nothing_to_warn_of(world: Callable[..., World], caplog: pytest.LogCaptureFixture) -> None:
@@ -293,7 +364,8 @@ def test_a_folder_that_cannot_be_looked_into_leaves_what_was_there(
 
     monkeypatch.setattr(os, "scandir", refuse)
     made.look(3)
-    assert made.told.said == ["a"]
+    assert made.names == ["a"]
+    assert list(made.told.refusals) == [str(made.folder)]
     assert warnings(caplog) == [f"cannot look into {made.folder}: Permission denied; correct the path or its rights"]
 
 
@@ -312,7 +384,7 @@ def test_a_file_that_cannot_be_looked_at_is_not_gone(
     with monkeypatch.context() as patch:
         patch.setattr(os, "stat", refuse)
         made.look(3)
-    assert made.told.said == ["a"]
+    assert made.names == ["a"]
     assert warnings(caplog) == [
         f"cannot look into {made.folder / path}: Permission denied; correct the path or its rights"
     ]
@@ -334,7 +406,7 @@ def test_row_12_a_server_without_scheme_is_refused_and_never_taken_for_the_root(
     world: Callable[..., World], caplog: pytest.LogCaptureFixture
 ) -> None:
     made = world(one=contexts("a", server="east.test:6443/projects/p1/control-plane"))
-    assert made.told.said == []
+    assert made.told.specs == []
     assert "has no scheme; write https://east.test:6443/projects/p1/control-plane" in warnings(caplog)[0]
 
 
@@ -365,9 +437,15 @@ def test_a_file_that_nobody_has_thought_of_harms_no_other(
 def test_whatever_goes_wrong_the_looking_goes_on(
     world: Callable[..., World], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = world(one=contexts("a"))
-    monkeypatch.setattr(made.provider._files, "look", lambda: 1 // 0)
-    assert made.look(2) == ["a"]
+    made = world(one=contexts("a"), two="nonsense")
+    caplog.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(made.provider._files, "look", lambda: 1 // 0)
+        made.look(2)
+    assert made.names == ["a"]
+    assert list(made.told.refusals) == [str(made.folder / "two"), "what the files say"]
+    made.look()
+    assert list(made.told.refusals) == [str(made.folder / "two")]
     assert warnings(caplog) == ["the files cannot be looked at: ZeroDivisionError: integer division or modulo by zero"]
 
 

@@ -187,6 +187,7 @@ def test_what_is_more_than_data_is_refused_in_one_line_and_once(
     assert reason in why(said)
     assert "Secret fleet/east" in why(said)
     assert made.told.specs == []
+    assert made.told.refusals == {"east": (why(said), Source("v1", "Secret", "east", "fleet", "u1"))}
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [why(said)]
 
 
@@ -213,7 +214,17 @@ def test_row_02_a_secret_is_engaged_only_while_it_can_be_used(world: Callable[..
     assert made.see(secret(text="nonsense"))[-1].startswith("east: ")
     assert made.see(secret(version="2"))[-1] == "east"
     assert made.see(secret(text="nonsense", version="3"))[-1].startswith("east: ")
+    assert (list(made.told.clusters), list(made.told.refusals)) == ([], ["east"])
     assert made.see(secret(version="4"))[-1] == "east"
+    assert (list(made.told.clusters), list(made.told.refusals)) == (["east"], [])
+
+
+def test_a_secret_that_cannot_be_used_and_goes_is_refused_no_more(world: Callable[..., World]) -> None:
+    made = world()
+    made.see(secret(text="nonsense"))
+    made.lose()
+
+    assert made.told.refusals == {}
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kcontroller.errors import ConfigError
-from kcontroller.multicluster import ClusterSpec, State
+from kcontroller.multicluster import ClusterSpec, Source, State
 from kcontroller.multicluster.providers.static import StaticProvider
 from kcontroller.multicluster.providers.union import MultiProvider
 from kcontroller.process.stop import StopToken
@@ -45,6 +45,14 @@ def test_names_have_the_prefix_and_everything_else_stays() -> None:
     (found,) = told.specs
     assert (found.name, found.uid, found.labels, found.weight) == ("one.x.y", "u", (("a", "b"),), 3)
     assert told.said == ["one.x.y", "(listed)", "one.x.y: gone"]
+
+
+def test_what_one_of_them_refuses_has_the_prefix_too() -> None:
+    told, silent, source = Told(), Silent(), Source("v1", "Secret", "x", "fleet", "u1")
+    MultiProvider({"one": silent}).start(told, hub=None)
+    silent.sink.refused("x", "not YAML", source)
+
+    assert told.refusals == {"one.x": ("not YAML", source)}
 
 
 def test_a_check_hears_of_the_cluster_by_the_name_that_its_provider_gave_it() -> None:

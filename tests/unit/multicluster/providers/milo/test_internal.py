@@ -137,7 +137,11 @@ def test_a_control_plane_may_be_beside_the_hub_or_below_it(endpoint: str) -> Non
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({}, "need credentials of their own; give a kubeconfig for them, or a token file, or say that"),
+        (
+            {},
+            "give a kubeconfig for them (project-kubeconfig), or a token file (token-file), or say that they get",
+        ),
+        ({}, "of the hub (hub-credentials), and not two of these"),
         ({"credentials": OURS, "token_file": "/t"}, "and not two of these"),
         ({"token_file": "/t", "hub_credentials": True}, "and not two of these"),
         (

@@ -290,7 +290,8 @@ def test_a_name_that_would_change_the_path_is_left_out_with_one_warning(
 ) -> None:
     told = Told(MiloProvider())
 
-    assert told.see(*[project(name)] * 3) == []
+    (said,) = told.see(*[project(name)] * 3)
+    assert said.startswith(f"{name} is refused: its name cannot stand in a path")
     assert len(caplog.records) == 1
     assert "its name cannot stand in a path" in caplog.text
 
@@ -306,8 +307,21 @@ def test_a_label_that_becomes_unfit_lets_the_cluster_go(caplog: pytest.LogCaptur
     told.see(plane(labels={"cell": "eu"}), plane(labels={"cell": "evil.example/"}), plane(labels={"cell": "us"}))
 
     why = "its labels[cell] cannot stand in a host: 'evil.example/'"
-    assert told.said == ["p1 u1", f"p1: {why}", "p1 u1"]
+    assert told.said == ["p1 u1", f"p1 is refused: {why}", "p1 u1"]
+    assert told.sources == [Source("infrastructure.miloapis.com/v1alpha1", "ProjectControlPlane", "p1", "", "u1")]
     assert [record.getMessage() for record in caplog.records] == [f"a ProjectControlPlane is left out: {why}"]
+
+
+@pytest.mark.parametrize("how", ["gone", "not ready"])
+def test_what_was_refused_is_told_when_it_is_not_there_any_more(how: str) -> None:
+    told = Told(MiloProvider())
+    told.see(project("A"))
+    told.said.clear()
+
+    if how == "gone":
+        assert told.lose("A") == [f"A: {GONE}"]
+    else:
+        assert told.see(project("A", ready="False", reason="Moving")) == ["A: not ready: Moving"]
 
 
 CELL = Internal(credentials=ANONYMOUS, endpoint="https://{labels[a]}-{name}.{labels[b]}.test")
@@ -322,7 +336,7 @@ def test_two_projects_never_share_a_server(caplog: pytest.LogCaptureFixture) -> 
     theirs = plane("x-y", labels={"a": "d-c", "b": "z"})
     told.see(theirs, theirs)
     why = "it would be reached at https://d-c-x-y.z.test, as c-x-y is already"
-    assert told.said[3:] == [f"x-y: {why}"]
+    assert told.said[3:] == [f"x-y is refused: {why}"]
     assert [record.getMessage() for record in caplog.records] == [f"a ProjectControlPlane is left out: {why}"]
 
 
@@ -332,7 +346,8 @@ def test_a_server_that_becomes_free_goes_to_who_wanted_it(how: str) -> None:
     told.see(plane("y", labels={"a": "x-w", "b": "z"}))
     for name, label in (("w-y", "x"), ("x-w-y", "")):
         told.see(plane(name, labels={"a": label, "b": "z"}))
-    assert told.said == ["y u1"]
+    assert told.said[:2] == ["y u1", "w-y is refused: it would be reached at https://x-w-y.z.test, as y is already"]
+    assert [each.name for each in told.specs] == ["y"]
 
     if how == "gone":
         told.lose("y")

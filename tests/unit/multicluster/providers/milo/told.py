@@ -13,7 +13,7 @@ from kcontroller.transport.credentials import StaticCredentials
 from tests.unit.controller.fakes import FakeCluster
 
 if TYPE_CHECKING:
-    from kcontroller.multicluster import ClusterSpec
+    from kcontroller.multicluster import ClusterSpec, Source
     from tests.unit.controller.fakes import FakeTimer
 
 HUB = Config("https://milo.test/gate/way", StaticCredentials(header="Bearer x"))
@@ -51,6 +51,7 @@ class Told:
     def __init__(self, provider: MiloProvider, hub: Config = HUB, *, kind: Any = Project) -> None:
         self.specs: list[ClusterSpec] = []
         self.said: list[str] = []
+        self.sources: list[Source] = []
         self.provider = provider
         self._hub = FakeCluster()
         self._hub.config = hub  # type: ignore[attr-defined]
@@ -64,6 +65,11 @@ class Told:
 
     def absent(self, name: str, why: str) -> None:
         self.said.append(f"{name}: {why}")
+
+    def refused(self, name: str, why: str, source: Source | None = None) -> None:
+        assert source is not None
+        self.sources.append(source)
+        self.said.append(f"{name} is refused: {why}")
 
     def listed(self) -> None:
         self.said.append("listed")
