@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from kcontroller.multicluster import State
 from kcontroller.multicluster.providers.milo import Internal, MiloProvider, control_plane_path
 from kcontroller.testing import HostFront, Milo
 from kcontroller.testing.polling import eventually
@@ -129,7 +130,7 @@ def test_row_13_a_name_that_would_be_another_host_is_left_out(
         projects.plane_ready(name)
     eventually(lambda: projects.is_engaged("p1"))
 
-    assert [each.name for each in running.clusters.states()] == ["p1"]
+    assert {each.name: each.state for each in running.clusters.states()} == {"a.b": State.REFUSED, "p1": State.ENGAGED}
     assert front.asked(host("a.b")) == []
     assert "a ProjectControlPlane is left out: its name cannot stand in a host: 'a.b'" in caplog.text
 
