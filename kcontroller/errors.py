@@ -11,6 +11,7 @@
     │   │   └── TLSFailed           the peer could not be verified, or refused our certificate
     │   ├── Garbled                 an answer came, but it is not what an API server sends
     │   ├── RequestTimeout          the time of the request is over (also a TimeoutError)
+    │   ├── ServerSilent            a stream ended because its connection is dead
     │   └── OutcomeUnknown          a write was sent and its answer lost: read before you repeat it
     ├── ApiError                    an answer of status 400 or more
     │   ├── BadRequest              400
@@ -105,6 +106,10 @@ class RequestTimeout(TransportError, TimeoutError):
         """Record the message, whether bytes of the request had left, and whose fault it is."""
         super().__init__(message, ours=ours)
         self.sent = sent
+
+
+class ServerSilent(TransportError):
+    """Nothing came on a stream for long, and no answer to the question whether its server lives."""
 
 
 class OutcomeUnknown(TransportError):

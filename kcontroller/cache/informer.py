@@ -146,6 +146,10 @@ class Informer:
         self.stop()
         self.store.close()
 
+    def reachable(self) -> None:
+        """The server answers again; see `Reflector.reachable`."""
+        self._do(self._reflector.reachable(self._now()))
+
     def renew(self, *, elsewhere: bool) -> None:
         """Requests go another way from now on; see `Reflector.renew`."""
         self._do(self._reflector.renew(self._now(), elsewhere=elsewhere))

@@ -37,7 +37,7 @@ from kcontroller.cache.events import Bookmark, Deleted, Failure, Upserted
 from kcontroller.cache.listing import Listing
 from kcontroller.cache.poison import Undecodable
 from kcontroller.cache.targets import Targets
-from kcontroller.errors import ApiError, NotFound, ServerError, TooManyRequests, TransportError
+from kcontroller.errors import ApiError, NotFound, ServerError, ServerSilent, TooManyRequests, TransportError
 from kcontroller.process.backoff import REFLECTOR
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ HEALTHY_SECONDS: Final = 30.0
 SHORT_SECONDS: Final = 1.0
 SILENT_SECONDS: Final = 10.0
 """A server that does not know streaming lists may open the watch and say nothing; after this we list instead."""
+RETURN_SECONDS: Final = 1.0
+"""Over so long those come back who have waited for the same server: a thousand at once would knock it over again."""
+_RNG: Final = random.Random()  # noqa: S311 - spreads load, guards nothing
 _ROUNDING: Final = 1e-3  # A timer may go off early by what floats lose; a shorter one would go off in the past.
 
 
@@ -87,7 +90,7 @@ class Reflector:
         streaming: bool = True,
         any_version: bool = False,
     ) -> None:
-        rng = rng or random.Random()  # noqa: S311 - spreads load, guards nothing
+        rng = self._rng = rng or _RNG
         self._targets = Targets(path, selectors, rng)
         self._delays = Delays(backoff, rng)
         self._streaming = streaming
@@ -104,6 +107,7 @@ class Reflector:
         self._events = 0
         self._listing = Listing()
         self._resume_watch = False
+        self._away_until = 0.0  # When the wait for a server that was away ends; 0 for any other wait.
 
     # ---- what happened -------------------------------------------------------------------------------------------
 
@@ -173,6 +177,17 @@ class Reflector:
         if self.state is State.STREAMING and isinstance(error, ApiError) and not _meets_a_list_too(error):
             return self._fall_back(now)
         return self._wait(error, now)
+
+    def reachable(self, now: float) -> list[Action]:
+        """Others say that the server answers again: who waits for that waits no longer than `RETURN_SECONDS`."""
+        if self.state is not State.WAITING or self._away_until <= now:
+            return []
+        self._delays.reset()  # The next trouble is another one.
+        seconds = RETURN_SECONDS * (1.0 - self._rng.random())
+        if seconds >= self._away_until - now:
+            return []
+        self._away_until = now + seconds
+        return [Timer(seconds)]
 
     def renew(self, now: float, *, elsewhere: bool) -> list[Action]:
         """Requests go another way from now on: begin what is under way anew.
@@ -296,7 +311,9 @@ class Reflector:
     def _watch_failed(self, error: Exception, now: float) -> list[Action]:
         if isinstance(error, TransportError) and self._healthy(now):
             self._delays.reset()
-            return self._watch(now)
+            # Most cuts are no trouble. After this one, though, nobody knows whether there is a server.
+            self._troubled = isinstance(error, ServerSilent)
+            return [*([Troubled(error, 0.0)] if self._troubled else []), *self._watch(now)]
         return self._wait(error, now, resume_watch=self._delays.resumable(error))
 
     def _error_event(self, error: ApiError, now: float) -> list[Action]:
@@ -331,6 +348,7 @@ class Reflector:
         self._resume_watch = resume_watch
         self._troubled = self._paused = True
         self._listing = Listing()
+        self._away_until = now + delay if isinstance(error, (TransportError, ServerError)) else 0.0
         return [Troubled(error, delay), Timer(delay)]
 
     def _distrusts_streaming(self, error: Exception) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -15,6 +15,7 @@ from kcontroller.client.fixpoints import Fixpoints
 from kcontroller.client.writes import Ports, WriteOptions
 from kcontroller.cluster import exchange
 from kcontroller.cluster.breaker import BREAKER, Breaker, GuardedSender
+from kcontroller.cluster.circuit import CLOSED
 from kcontroller.cluster.floors import Floors
 from kcontroller.cluster.kinds import Kinds
 from kcontroller.cluster.rails import RailedWriter
@@ -23,10 +24,11 @@ from kcontroller.cluster.suspension import SUSPENSION, SuspensibleWriter, Suspen
 from kcontroller.cluster.tracked import TrackedObjects
 from kcontroller.cluster.troubles import Troubles, in_words
 from kcontroller.cluster.writer import PromisingWriter, ReducedWriter
-from kcontroller.errors import TooManyRequests
+from kcontroller.errors import ServerSilent, TooManyRequests
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
+from kcontroller.transport.exec_plugin import plugins_of
 from kcontroller.transport.limiter import NO_LIMITS
 from kcontroller.transport.requests import Requester
 from kcontroller.transport.route import Route
@@ -58,6 +60,9 @@ if TYPE_CHECKING:
     from kcontroller.transport.shares import LoopShare
 
 _NOTHING: Final[Mapping[GVK, Holding]] = {}
+CREDENTIALS: Final = "credentials"
+"""What `Cluster.troubles` calls a plugin that does not answer."""
+_PASSING: Final = (TooManyRequests, ServerSilent)  # Of a silent server the loop has told already.
 
 _log: Final = Log("kcontroller.cluster")
 
@@ -147,6 +152,7 @@ class Cluster:
             name, feed=self._loop, target=self._probe_target, clock=clock, repeats=repeats, metrics=metrics
         )
         self._loop.observe(self.breaker)
+        self.breaker.subscribe(self._hear_breaker)
         self._suspension = Suspension(name, clock=clock, repeats=repeats, metrics=metrics)
         self._sender = GuardedSender(self._requester, self.breaker)
         self._mapper = RestMapper(self._sender, clock=clock, shared=mappings)
@@ -177,10 +183,19 @@ class Cluster:
             clock=clock,
             cluster=name,
             on_trouble=self._tracked_trouble,
+            leaving=self.leaving,
         )
-        self.leaving.on_stop(self._tracked.close)
-        self.client = self.client_for("kcontroller")
-        self.api_reader = self.client_for("kcontroller", cached=False)
+        self._plugins = self._join_plugins(config)
+
+    @cached_property
+    def client(self) -> Client:
+        """Reads from the cache."""
+        return self.client_for("kcontroller")
+
+    @cached_property
+    def api_reader(self) -> Client:
+        """Reads from the server."""
+        return self.client_for("kcontroller", cached=False)
 
     @property
     def itself(self) -> Cluster:
@@ -239,18 +254,38 @@ class Cluster:
         self._requester.exchange(self._make_requester(config))
         if elsewhere:
             self._floors.leave()
+        left, self._plugins = self._plugins, self._join_plugins(config)
         self.config = config
+        for leave in left:
+            leave()
         self.breaker.reset()
         self._loop.call(partial(self._go_over, config, elsewhere=elsewhere))
 
     def _make_requester(self, config: Config) -> Requester:
         return Requester(config, metrics=self._metrics, clock=self._clock, limits=self._limits)
 
+    def _join_plugins(self, config: Config) -> tuple[Callable[[], None], ...]:
+        """Use the exec plugins of a configuration until the cluster leaves, or what is returned is called."""
+        leaves = tuple(plugin.join() for plugin in plugins_of(config.credentials))
+        return leaves + tuple(self.leaving.on_stop(leave) for leave in leaves)
+
     def _go_over(self, config: Config, *, elsewhere: bool) -> None:
         self._loop.exchange(config)
-        cached = (informer for kind in self._kinds.all() for informer in kind.informers)
-        for informer in (*cached, *self._tracked.own_informers):
+        for informer in self._informers():
             informer.renew(elsewhere=elsewhere)
+
+    def _informers(self) -> tuple[Informer, ...]:
+        cached = (informer for kind in self._kinds.all() for informer in kind.informers)
+        return (*cached, *self._tracked.own_informers)
+
+    def _hear_breaker(self) -> None:
+        # Reconciles go on now: they must not work on caches whose next try is a minute away.
+        if self.breaker.state is CLOSED:
+            self._loop.call(self._come_back)
+
+    def _come_back(self) -> None:
+        for informer in self._informers():
+            informer.reachable()
 
     def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:
         """Keep a kind in memory until the handle is closed, or the cluster ends.
@@ -304,7 +339,8 @@ class Cluster:
 
         What concerns the cluster as a whole is under the name of who found it, such as ``breaker``.
         """
-        whole = {BREAKER: self.breaker.trouble, SUSPENSION: self._suspension.trouble}
+        slow = "; ".join(filter(None, (plugin.trouble for plugin in plugins_of(self.config.credentials))))
+        whole = {BREAKER: self.breaker.trouble, SUSPENSION: self._suspension.trouble, CREDENTIALS: slow}
         return self._troubles.all() | {who: trouble for who, trouble in whole.items() if trouble}
 
     def client_for(
@@ -372,7 +408,7 @@ class Cluster:
     def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
         name = str(kind)
         text = in_words(error, kind.gvk, self.config) if error else ""
-        self._troubles.set(name, text, passing=isinstance(error, TooManyRequests))
+        self._troubles.set(name, text, passing=isinstance(error, _PASSING))
         if error is None and kind.synced:
             _log.debug("synced", cluster=self.name, kind=name)
 
@@ -380,7 +416,7 @@ class Cluster:
         text = (
             f"{in_words(error, gvk, self.config)}; until then no reconcile hears of changes of {key}" if error else ""
         )
-        self._troubles.set(f"{gvk} {key}", text, passing=isinstance(error, TooManyRequests))
+        self._troubles.set(f"{gvk} {key}", text, passing=isinstance(error, _PASSING))
 
     def _count_wait(self, seconds: float) -> None:
         if self._metrics is not None:

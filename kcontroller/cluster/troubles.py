@@ -10,10 +10,14 @@ from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kcontroller.api.keys import GVK
     from kcontroller.process.clock import Clock
     from kcontroller.process.repeats import Repeats
     from kcontroller.transport.config import Config
+
+_NAMED_KINDS: Final = 3
 
 _log: Final = Log("kcontroller.cluster")
 
@@ -54,6 +58,7 @@ class Troubles:
         self._clock = clock
         self.since: float | None = None
         self._told: dict[str, str] = {}
+        self._met: dict[str, None] = {}  # The kinds that had a trouble since all was well.
 
     def set(self, kind: str, text: str, *, passing: bool = False) -> None:
         """Note what is wrong with a kind.
@@ -78,13 +83,17 @@ class Troubles:
             over = bool(before) and not text and not self._told
             if text:
                 self._told[kind] = text
+                self._met[kind] = None
+            met = tuple(self._met)
+            if not self._told:
+                self._met.clear()
         if tell:
             told = text if self._repeats is None else self._repeats.told(text)
             self._said = self._said or bool(told)
             (_log.warning if told else _log.debug)("%s; trying again", told or text, cluster=self._cluster, kind=kind)
         elif over:
             # Of a trouble that was left out, the end is, too.
-            (_log.info if self._said else _log.debug)("the trouble is over", cluster=self._cluster)
+            (_log.info if self._said else _log.debug)("the trouble is over", cluster=self._cluster, kind=_some(met))
             self._said = False
 
     def forget(self, kind: str) -> None:
@@ -92,6 +101,9 @@ class Troubles:
         with self._lock:
             self._by_kind.pop(kind, None)
             self._told.pop(kind, None)
+            self._met.pop(kind, None)
+            if not self._told:
+                self._met.clear()
             self._date()
 
     def _date(self) -> None:
@@ -109,3 +121,8 @@ class Troubles:
         """What is wrong with a kind, or ""."""
         with self._lock:
             return self._by_kind.get(kind, "")
+
+
+def _some(kinds: Sequence[str]) -> str:
+    more = len(kinds) - _NAMED_KINDS
+    return ", ".join(kinds[:_NAMED_KINDS]) + (f" and {more} more" if more > 0 else "")

@@ -19,18 +19,19 @@ import msgspec
 from kcontroller.errors import ConfigError, ConnectFailed
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, one_line, redact
-from kcontroller.transport import exec_process
 from kcontroller.transport.config import ClientCertificate
-from kcontroller.transport.credentials import bearer
+from kcontroller.transport.credentials import Joined, bearer
+from kcontroller.transport.exec_runs import Runs
 from kcontroller.transport.files import check_certificate, check_key
 from kcontroller.transport.incluster import in_cluster
-from kcontroller.transport.refresh import Fresh, Refreshing
+from kcontroller.transport.refresh import Abandoned, Fresh, Refreshing
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from kcontroller.process.clock import Clock
+    from kcontroller.transport.config import Credentials
 
 _log: Final = Log("kcontroller.transport.exec")
 
@@ -109,9 +110,11 @@ class ExecCredentials:
     """Runs the plugin when credentials are needed, one run at a time, and keeps them until 30 s before they expire.
 
     Raises ConfigError when made for an entry that can never run; a run that fails raises `ConnectFailed`, and is
-    not repeated within five seconds. After a 401 the plugin runs again: the thread that was refused waits for it, as in
-    client-go, and the others go on with what there is. One server that refuses everybody must not have it run all the
-    time, so the runs that 401s ask for come 5, 10, 20, 40 and then 60 seconds apart.
+    not repeated within five seconds. A run ends with the last cluster that uses the plugin.
+
+    After a 401 the plugin runs again: the thread that was refused waits for it, as in client-go, and the others go on
+    with what there is. One server that refuses everybody must not have it run all the time, so the runs that 401s ask
+    for come 5, 10, 20, 40 and then 60 seconds apart.
 
     Args:
         entry: the kubeconfig's ``exec``.
@@ -130,6 +133,7 @@ class ExecCredentials:
         self._policy = policy
         self._cluster = dict(cluster) if entry.provide_cluster_info else None
         self._command = _resolve(entry, where=where, folder=folder, policy=policy)
+        self._runs = Runs(f"exec plugin {self._command}", where=where)
         self._obtained = Refreshing(self._run, hold=_HOLD, patience=policy.timeout + _HOLD, clock=policy.clock)
 
     def __eq__(self, other: object) -> bool:
@@ -158,11 +162,21 @@ class ExecCredentials:
         """Run again at the next call, but not within the pause after the last run."""
         self._obtained.invalidate()
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with a run that is under way; "" for nothing."""
+        return self._runs.trouble
+
+    def join(self) -> Callable[[], None]:
+        """Use the plugin; returns how to leave. A run ends with the last who uses it."""
+        return self._runs.join()
+
     def _run(self) -> Fresh[_Obtained]:
         _log.debug("running the exec plugin %s", self._command)
-        outcome = exec_process.run(
-            (self._command, *self._entry.args), env=self._environment(), timeout=self._policy.timeout
-        )
+        command = (self._command, *self._entry.args)
+        outcome = self._runs.run(command, env=self._environment(), timeout=self._policy.timeout)
+        if outcome.stopped:
+            raise Abandoned(self._complaint(outcome.problem), ours=True)
         if outcome.problem:
             self._log_stderr(outcome.stderr)
             limit = f" within {self._policy.timeout:g} s" if "in time" in outcome.problem else ""
@@ -174,7 +188,10 @@ class ExecCredentials:
             raise self._failed(str(error)) from None
 
     def _failed(self, problem: str) -> ConnectFailed:
-        return ConnectFailed(f"{self._where}: exec plugin {self._command} {problem}", ours=True)
+        return ConnectFailed(self._complaint(problem), ours=True)
+
+    def _complaint(self, problem: str) -> str:
+        return f"{self._where}: exec plugin {self._command} {problem}"
 
     def _environment(self) -> dict[str, str]:
         spec: dict[str, object] = {"interactive": False}
@@ -211,6 +228,12 @@ class ExecCredentials:
             return Fresh(obtained, float("inf"))
         left = (expires - self._policy.clock.now()).total_seconds()
         return Fresh(obtained, left - _MARGIN, left)
+
+
+def plugins_of(credentials: Credentials) -> tuple[ExecCredentials, ...]:
+    """Those among some credentials that run a program."""
+    parts = credentials.parts if isinstance(credentials, Joined) else (credentials,)
+    return tuple(part for part in parts if isinstance(part, ExecCredentials))
 
 
 def _obtained(status: _Status) -> _Obtained:

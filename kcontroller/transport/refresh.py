@@ -32,6 +32,10 @@ class NotReady(ConnectFailed):
         super().__init__("the credentials are not ready yet", ours=True)
 
 
+class Abandoned(ConnectFailed):
+    """The value was not loaded, because nobody wants it any more."""
+
+
 class _Thread(threading.local):
     wake: Callable[[], None] | None = None
 
@@ -166,6 +170,8 @@ class Refreshing(Generic[T]):
         failed_before = self._error is not None
         try:
             self._load_here(refused=True)
+        except Abandoned:
+            pass
         except KControllerError as error:
             if not failed_before:
                 _log.warning("%s; what was had before stays in use until it expires", error)

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.errors import ConnectFailed, KControllerError, TransportError
+from kcontroller.errors import ConnectFailed, KControllerError, ServerSilent, TransportError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.curl import USER_AGENT, check_target
 from kcontroller.transport.faults import TIMED_OUT
@@ -244,9 +244,10 @@ class StreamLoop:
             if not isinstance(each, Stream) or each.owner is not tenant or each.status != _OK:
                 continue
             if each.shared and heard[each.socket] <= now - silence:
+                each.dead = proved is None
                 each.shut_down()
             elif proved is None:
-                self._end_now(each, "the cluster is silent, and does not answer a probe")
+                self._end_now(each, ServerSilent("the cluster is silent, and does not answer a probe"))
 
     # What tenants tell their loop.
 
@@ -375,13 +376,13 @@ class StreamLoop:
             self._own.exchange(replace(config, server=config.origin))
 
     def _end_old(self, stream: Stream) -> None:
-        self._end_now(stream, "the certificates were renewed: the stream begins anew with them")
+        self._end_now(stream, TransportError("the certificates were renewed: the stream begins anew with them"))
 
-    def _end_now(self, stream: Stream, why: str) -> None:
+    def _end_now(self, stream: Stream, why: TransportError) -> None:
         if self._multi is not None:
             del self._running[id(stream.handle)]
             _discard(self._multi, stream)
-            _end(stream, TransportError(why))
+            _end(stream, why)
 
     # The gate: passed before the first stream of a connection, left when it stands, fails or takes too long.
 

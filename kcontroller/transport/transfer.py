@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import pycurl as P  # noqa: N812 - see multi.py
 
-from kcontroller.errors import ConnectFailed, TransportError
+from kcontroller.errors import ConnectFailed, ServerSilent, TransportError
 from kcontroller.process.logs import Log
 from kcontroller.transport.curl import Headers, failure_of
 from kcontroller.transport.faults import CUT_SHORT, error_of
@@ -175,7 +175,7 @@ class Transfer:
                 return None
             code = CUT_SHORT  # To libcurl a head without end is an answer without a body.
         if self.dead:
-            return TransportError(f"the connection with {peer.server} is dead: it was silent, and a probe too")
+            return ServerSilent(f"the connection with {peer.server} is dead: it was silent, and a probe too")
         failure = failure_of(self.handle, code, text)
         if self.status is None and failure.lost_at_start:
             return ConnectFailed(f"cannot connect to {peer.server}: it gave up while HTTP/2 was starting")

@@ -12,7 +12,7 @@ from kcontroller.cache.informer import Informer, Status
 from kcontroller.cache.meter import Health
 from kcontroller.cache.reflector import Reflector
 from kcontroller.cache.scope import Holding, Scope
-from kcontroller.errors import ConnectFailed, TransportError
+from kcontroller.errors import ConnectFailed, ServerSilent, TransportError
 from tests.unit.cache.listeners import Listener
 from tests.unit.cache.objects import PODS, bookmark, key, line, nested, page, pod, status
 
@@ -427,6 +427,21 @@ def test_a_healthy_watch_that_is_cut_is_no_trouble(make: Callable[..., Informer]
 
     assert told == [Status(synced=True)]
     assert feed.stream.watch
+
+
+def test_a_watch_whose_server_fell_silent_is_in_trouble_until_a_stream_is_accepted(
+    make: Callable[..., Informer], feed: FakeFeed
+) -> None:
+    told: list[Status] = []
+    informer = make(on_status=lambda each: told.append(each.status))
+    stream = synced(informer, feed)
+    feed.advance(60)
+    stream.end(ServerSilent("silent"))
+    assert feed.stream.watch
+    assert informer.status == Status(synced=True, trouble="silent")
+    feed.stream.respond()
+
+    assert told == [Status(synced=True), Status(synced=True, trouble="silent"), Status(synced=True)]
 
 
 @pytest.mark.parametrize("code", [401, 403, 404, 429, 500, 503])

@@ -302,7 +302,7 @@ class ReflectorModel(RuleBasedStateMachine):
         self.do(self.machine.renew(self.now, elsewhere=True))
 
     @precondition(lambda self: self.open)
-    @rule(kind=st.sampled_from(["refused", "cut", "timeout", "garbled", "too-large"]))
+    @rule(kind=st.sampled_from(["refused", "cut", "silent", "timeout", "garbled", "too-large"]))
     def break_(self, kind: str) -> None:
         self.fail(WORDS[kind])
 
@@ -346,6 +346,10 @@ class ReflectorModel(RuleBasedStateMachine):
         """Answer a list by what was, although it asks for better."""
         assert self.open is not None
         self.serve_list(self.open, at=self.open.version - 1)
+
+    @rule()
+    def answer_others(self) -> None:
+        self.do(self.machine.reachable(self.now))
 
     @rule()
     def streaming_goes_away_or_comes_back(self) -> None:

@@ -38,7 +38,15 @@ from kcontroller.cache.events import Bookmark, Deleted, Failure, Page, Upserted
 from kcontroller.cache.poison import Undecodable
 from kcontroller.cache.projection import Entry
 from kcontroller.cache.reflector import HEALTHY_SECONDS, Reflector, State
-from kcontroller.errors import ApiError, ConnectFailed, Garbled, RequestTimeout, TransportError, error_type
+from kcontroller.errors import (
+    ApiError,
+    ConnectFailed,
+    Garbled,
+    RequestTimeout,
+    ServerSilent,
+    TransportError,
+    error_type,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 WORDS = {
     "refused": ConnectFailed("refused"),
     "cut": TransportError("cut"),
+    "silent": ServerSilent("silent"),
     "timeout": RequestTimeout("timeout"),
     "garbled": Garbled("garbled"),
     "too-large": error_type(504, "Timeout")(
@@ -98,7 +107,7 @@ def play(machine: Reflector, step: str, now: float) -> list[Action]:
     match word:
         case "start":
             return machine.start(now)
-        case "tick" | "opened" | "ended":
+        case "tick" | "opened" | "ended" | "reachable":
             answer: list[Action] = getattr(machine, word)(now)
             return answer
         case "added" | "modified":
@@ -211,7 +220,7 @@ class Guard:
         waits = machine.state is State.WAITING
         asks = bool(actions) and isinstance(actions[-1], OpenList | OpenWatch)
         assert not (waits and asks)
-        if any(isinstance(action, Troubled) for action in actions):
+        if any(isinstance(action, Troubled) and action.retry_after for action in actions):
             assert waits
             assert isinstance(actions[-1], Timer)
 

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import socket
 import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,12 +13,16 @@ from kcontroller.api.codec import gvk_of
 from kcontroller.api.keys import Key
 from kcontroller.api.models import Model, Resource
 from kcontroller.cluster import Cluster, Pending
+from kcontroller.cluster.circuit import CLOSED, FAILURES, HALF_OPEN, OPEN
 from kcontroller.cluster.floors import Promise
-from kcontroller.errors import ClusterMismatch, NotFound, NotSynced, StaleRead, UnlistedNamespace
+from kcontroller.errors import ClusterMismatch, ConnectFailed, NotFound, NotSynced, StaleRead, UnlistedNamespace
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.threads import ThreadGroup
+from kcontroller.transport import exec_runs
 from kcontroller.transport.config import Config
 from kcontroller.transport.credentials import StaticCredentials
+from kcontroller.transport.exec_plugin import ExecCredentials, ExecEntry, ExecPolicy
+from tests.unit.cache.feeds import FakeFeed
 from tests.unit.tiny_api import TinyApi
 
 if TYPE_CHECKING:
@@ -155,6 +162,69 @@ def test_a_server_that_is_away_is_told_with_its_reason(world: World, eventually:
     assert "c4n4ry" not in str(pending)
 
 
+class Turns(FakeFeed):
+    """The loop of every cluster: the test is the server, and moves the time."""
+
+    on_loop_thread = True
+
+    def loop(self, _config: Config, **_options: Any) -> Turns:
+        return self
+
+    def observe(self, _observer: object) -> None:
+        """The test tells the breaker."""
+
+    def stop(self) -> None:
+        """There is no thread."""
+
+
+def informer_that_waits(turns: Turns, *, seconds: float) -> Cluster:
+    """Make a cluster whose breaker is open, and whose informer tries again in so many seconds or more."""
+    cluster = Cluster(Config("https://server", StaticCredentials()), clock=turns.clock, loops=turns)  # type: ignore[arg-type]
+    cluster.cache(Node)
+    turns.run()
+    refused = ConnectFailed("refused")
+    until = 0.0
+    while until < turns.clock.monotonic() + seconds:
+        turns.stream.end(refused)
+        (until,) = [timer.due for timer in turns.timers if timer.function]
+        if until < turns.clock.monotonic() + seconds:
+            turns.advance(until - turns.clock.monotonic())
+    for _ in range(FAILURES):
+        cluster.breaker.unanswered(refused)
+    return cluster
+
+
+def test_a_breaker_that_closes_ends_the_wait_of_the_informers_within_a_second() -> None:
+    turns = Turns()
+    cluster = informer_that_waits(turns, seconds=20)
+    asked = len(turns.streams)
+
+    for _ in (OPEN, HALF_OPEN):
+        cluster.breaker.answered(200, waits=False)
+    assert cluster.breaker.state == CLOSED
+    assert len(turns.streams) == asked  # Not at once: others come back, too.
+    turns.run()
+    turns.advance(1.0)
+
+    assert turns.stream.target.startswith("/apis/example.com/v1/nodes?")
+    cluster.stop()
+
+
+def test_a_breaker_that_opens_again_ends_no_wait() -> None:
+    turns = Turns()
+    cluster = informer_that_waits(turns, seconds=20)
+    asked = [stream for stream in turns.streams if "limit=1" not in stream.target]
+
+    cluster.breaker.answered(200, waits=False)
+    cluster.breaker.answered(500, waits=False)
+    assert cluster.breaker.state == OPEN
+    turns.run()
+    turns.advance(3.0)
+
+    assert [stream for stream in turns.streams if "limit=1" not in stream.target] == asked
+    cluster.stop()
+
+
 def test_a_namespace_that_is_not_held_is_no_absence(world: World, api: TinyApi) -> None:
     cluster = world.synced(world.cluster(api.url, namespaces=("default",)))
 
@@ -212,6 +282,54 @@ def test_stopping_before_the_start_and_twice_is_harmless(world: World) -> None:
     cluster.start(world.threads)
 
     assert world.threads.join(10) == ()
+
+
+def plugin_that_hangs(folder: Path) -> ExecCredentials:
+    (folder / "plugin").write_text(f"#!/bin/sh\necho $$ > {folder}/pid\nexec sleep 60\n")
+    (folder / "plugin").chmod(0o755)
+    entry = ExecEntry(command="./plugin", api_version="client.authentication.k8s.io/v1")
+    policy = ExecPolicy(environ={"PATH": os.environ["PATH"]})
+    return ExecCredentials(entry, where="the test", folder=folder, cluster={}, policy=policy)
+
+
+def plugin_pid(folder: Path) -> str:
+    path = folder / "pid"
+    return path.read_text().strip() if path.exists() else ""
+
+
+def test_a_plugin_that_hangs_is_a_trouble_and_ends_with_its_cluster(
+    world: World, eventually: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exec_runs, "SLOW_SECONDS", 0.05)
+    cluster = Cluster(Config(unused_address(), plugin_that_hangs(tmp_path)))
+    cluster.cache(CONFIG_MAP)
+    cluster.start(world.threads)
+    eventually(cluster.troubles)
+    ((what, why),) = cluster.troubles().items()
+    assert what == "credentials"
+    assert why.startswith(f"exec plugin {tmp_path}/plugin has not answered for ")
+    eventually(lambda: plugin_pid(tmp_path))
+    began = time.monotonic()
+    cluster.stop()
+
+    assert world.threads.join(10) == ()
+    assert time.monotonic() - began < 3
+    eventually(lambda: not Path(f"/proc/{plugin_pid(tmp_path)}/cwd").exists())
+
+
+def test_a_plugin_that_hangs_ends_when_its_cluster_has_other_credentials(
+    world: World, api: TinyApi, eventually: Any, tmp_path: Path
+) -> None:
+    plugin = plugin_that_hangs(tmp_path)
+    cluster = Cluster(Config(api.url, plugin))
+    world.started.append(cluster)
+    cluster.cache(CONFIG_MAP)
+    cluster.start(world.threads)
+    eventually(lambda: plugin_pid(tmp_path))
+    cluster.adopt(Config(api.url, StaticCredentials()))
+
+    with pytest.raises(ConnectFailed, match="nobody waits for it any more"):
+        plugin.authorization()
 
 
 def test_stopping_ends_the_thread_in_the_middle_of_a_list(world: World, api: TinyApi, eventually: Any) -> None:

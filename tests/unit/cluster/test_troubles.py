@@ -23,6 +23,35 @@ def test_a_trouble_is_said_once_and_so_is_its_end(caplog: pytest.LogCaptureFixtu
         troubles.set("v1 Pod", "")
 
     assert caplog.messages == ["no route to host; trying again", "the trouble is over"]
+    assert [(each.kc_fields["cluster"], each.kc_fields["kind"]) for each in caplog.records] == [("eu", "v1 Pod")] * 2  # type: ignore[attr-defined]
+
+
+def test_the_end_of_what_several_kinds_had_names_them_all_and_the_next_one_only_its_own(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("")
+    for kind in ("v1 Pod", "v1 Secret"):
+        troubles.set(kind, "no route to host")
+    for kind in ("v1 Pod", "v1 Secret"):
+        troubles.set(kind, "")
+    troubles.set("v1 Pod", "refused")
+    troubles.set("v1 Pod", "")
+
+    ends = [record for record in caplog.records if record.getMessage() == "the trouble is over"]
+    assert [record.kc_fields["kind"] for record in ends] == ["v1 Pod, v1 Secret", "v1 Pod"]  # type: ignore[attr-defined]
+
+
+def test_the_end_of_what_many_kinds_had_names_a_few(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("")
+    for text in ("no route to host", ""):
+        for number in range(20):
+            troubles.set(f"example.com/v1 Kind{number:02}", text)
+
+    assert caplog.records[-1].kc_fields["kind"] == (  # type: ignore[attr-defined]
+        "example.com/v1 Kind00, example.com/v1 Kind01, example.com/v1 Kind02 and 17 more"
+    )
 
 
 def test_kinds_that_meet_the_same_trouble_say_it_once_together(caplog: pytest.LogCaptureFixture) -> None:

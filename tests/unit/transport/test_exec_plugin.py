@@ -13,9 +13,12 @@ import pytest
 from kcontroller.errors import ConfigError, ConnectFailed
 from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.transport.exec_plugin import ExecCredentials, ExecEntry, ExecPolicy, ExecVariable
+from kcontroller.transport.credentials import ANONYMOUS, Joined
+from kcontroller.transport.exec_plugin import ExecCredentials, ExecEntry, ExecPolicy, ExecVariable, plugins_of
+from kcontroller.transport.refresh import Abandoned, NotReady, waking
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 V1 = "client.authentication.k8s.io/v1"
@@ -212,6 +215,31 @@ def test_a_plugin_that_hangs_is_told_with_its_limit(plugin: Plugin) -> None:
     plugin.script("exec sleep 60")
     with pytest.raises(ConnectFailed, match=r"did not end in time within 0\.2 s"):
         plugin.credentials(timeout=0.2).authorization()
+
+
+def test_a_plugin_that_hangs_is_ended_by_the_last_cluster_that_leaves(
+    plugin: Plugin, caplog: pytest.LogCaptureFixture, eventually: Callable[..., None]
+) -> None:
+    plugin.script("exec sleep 60")
+    credentials = plugin.credentials()
+    woken = threading.Event()
+    leave = credentials.join()
+    with waking(woken.set), pytest.raises(NotReady):
+        credentials.authorization()
+    eventually(lambda: plugin.runs == 1)
+    leave()
+
+    assert woken.wait(10)
+    with pytest.raises(Abandoned, match=f"{WHERE}: exec plugin {plugin.path} was ended: nobody waits"):
+        credentials.authorization()
+    assert caplog.messages == []
+
+
+def test_plugins_are_found_among_other_credentials(plugin: Plugin) -> None:
+    credentials = plugin.credentials()
+
+    assert plugins_of(credentials) == plugins_of(Joined((ANONYMOUS, credentials))) == (credentials,)
+    assert plugins_of(ANONYMOUS) == ()
 
 
 def test_a_failing_plugin_is_not_run_again_within_five_seconds(plugin: Plugin, clock: VirtualClock) -> None:

@@ -1,9 +1,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import threading
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
+from kcontroller.process.stop import StopToken
 from kcontroller.transport.exec_process import Outcome, run
 
 if TYPE_CHECKING:
@@ -43,6 +49,50 @@ def test_a_program_that_does_not_end_is_killed_with_its_children(
     assert time.monotonic() - began < 10
     child = int((tmp_path / "child").read_text())
     eventually(lambda: not alive(child))
+
+
+@pytest.mark.parametrize("script", ["wait", "exec >&- 2>&-; wait"], ids=["waits", "closed its outputs"])
+def test_a_program_that_is_stopped_is_killed_with_its_children_at_once(
+    tmp_path: Path, eventually: Callable[[Callable[[], bool]], None], script: str
+) -> None:
+    stop, outcomes, child = StopToken(), list[Outcome](), tmp_path / "child"
+    script = f"sleep 60 & echo $! > {child}; {script}"
+    thread = threading.Thread(
+        target=lambda: outcomes.append(run(["/bin/sh", "-c", script], env=ENV, timeout=30, stop=stop))
+    )
+    thread.start()
+    eventually(lambda: child.exists() and bool(child.read_text()))
+    stop.stop("the cluster left")
+    thread.join(10)
+
+    assert [outcome.problem for outcome in outcomes] == ["was ended: the cluster left"]
+    eventually(lambda: not alive(int(child.read_text())))
+
+
+def test_a_child_that_left_the_group_does_not_hold_who_is_stopped(tmp_path: Path) -> None:
+    stop = StopToken()
+    threading.Timer(0.2, stop.stop, ["enough"]).start()
+    began = time.monotonic()
+
+    assert run(["setsid", "sleep", "15"], env=ENV, timeout=30, stop=stop).problem == "was ended: enough"
+    assert time.monotonic() - began < 10
+
+
+def test_a_program_does_not_outlive_the_process(
+    tmp_path: Path, eventually: Callable[[Callable[[], bool]], None]
+) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/child; wait"
+    code = (
+        "import pathlib, threading\n"
+        "from kcontroller.testing import eventually\n"
+        "from kcontroller.transport.exec_process import run\n"
+        f"child, command = pathlib.Path({str(tmp_path / 'child')!r}), ['/bin/sh', '-c', {script!r}]\n"
+        "threading.Thread(target=run, args=(command,), kwargs={'env': {}, 'timeout': 60}, daemon=True).start()\n"
+        "eventually(lambda: child.exists() and child.read_text())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)
+
+    eventually(lambda: not alive(int((tmp_path / "child").read_text())))
 
 
 def test_a_child_that_holds_the_output_open_does_not_hold_us() -> None:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller.errors import ConfigError
+from kcontroller.errors import ConfigError, ServerSilent
 from kcontroller.process.threads import ThreadGroup
 from kcontroller.testing import eventually
 from kcontroller.transport.credentials import StaticCredentials, TokenFile
+from kcontroller.transport.refresh import Fresh, Refreshing
 from kcontroller.transport.shared_loops import SharedLoops
 from kcontroller.transport.shares import LoopShare
 from kcontroller.transport.streams import StreamLoop
@@ -267,6 +268,7 @@ def test_streams_of_a_cluster_that_answers_no_probe_begin_anew_and_others_go_on(
         open_stream(loop, ends[name])
         ends[name].wait_for(lambda it: it.status == 200)
     error = ends["bad"].wait_for_end()
+    assert isinstance(error, ServerSilent)
     assert "does not answer a probe" in str(error)
     assert ends["good"].ends == []
 
@@ -357,6 +359,32 @@ def test_a_loop_probes_as_one_who_is_there(
     server.wait_for(lambda: any(seen.target == "/version" for seen in server.seen))
     probe = next(seen for seen in server.seen if seen.target == "/version")
     assert {name.lower(): value for name, value in probe.headers.items()}["authorization"] == "Bearer second"
+
+
+def test_a_silent_cluster_is_probed_as_soon_as_credentials_are_had(
+    house: Callable[..., House],
+    serve: Callable[..., Any],
+    configure: Callable[..., Any],
+    recorder: type,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Brief:
+        token = Refreshing(lambda: Fresh("Bearer x", 0.2, 0.2), hold=0.2)
+
+        def authorization(self) -> str:
+            return self.token.get()
+
+        def client_certificate(self) -> None: ...
+
+        def invalidate(self) -> None: ...
+
+    server = serve(lambda call: call.reply() if call.request.target.endswith("/version") else hang(call))
+    shared, receiver = house(silence=0.5, probe_timeout=5.0), recorder()
+    loop = shared.enter(replace(configure(server), credentials=Brief()), "a")
+    open_stream(loop, receiver)
+    receiver.wait_for(lambda it: it.status == 200)
+    server.wait_for(lambda: any(seen.target == "/version" for seen in server.seen))
+    assert not caplog.records
 
 
 def test_endpoints_whose_clusters_have_left_are_forgotten(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from kcontroller.errors import ConnectFailed, RequestTimeout, TLSFailed, TransportError
+from kcontroller.errors import ConnectFailed, RequestTimeout, ServerSilent, TLSFailed, TransportError
 from kcontroller.process.metrics import Metrics
 from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
@@ -537,7 +537,7 @@ def test_a_silent_connection_whose_probe_fails_ends_all_its_streams(
         open_on(running, receiver)
 
     for receiver in receivers:
-        assert type(receiver.wait_for_end()) is TransportError
+        assert type(receiver.wait_for_end()) is ServerSilent
         assert "is dead" in str(receiver.ends[0])
     assert time.monotonic() - started < 2.0
     assert "the connection is dead" in caplog.text
