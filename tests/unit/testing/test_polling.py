@@ -102,7 +102,7 @@ def test_the_message_shows_each_answer_when_it_came_and_how_often() -> None:
 
 def test_the_last_exception_is_the_cause() -> None:
     with pytest.raises(AssertionError) as caught:
-        eventually(answers(None, missing()), within=0.003)
+        eventually(answers(missing()), within=0.003)
 
     assert isinstance(caught.value.__cause__, NotFound)
 
