@@ -189,18 +189,21 @@ class WorkerPool:
         return NEVER
 
     def _lend(self, running: list[tuple[Seat, Run]], now: float) -> None:
-        """Have those replaced that take long, the eldest first, as long as anything waits for a worker."""
+        """Have all replaced that take long, the eldest first, if anything waits for a worker.
+
+        No more than lag, but no fewer: the next ones that are taken may be of clusters that hang, too.
+        """
         self._queue.compare()
-        waiting = len(self._queue)
+        if not len(self._queue):
+            return
         for began, seat, run in sorted(((run.began, seat, run) for seat, run in running), key=itemgetter(0)):
-            if not waiting or now < began + LAG_SECONDS:
+            if now < began + LAG_SECONDS:
                 return
             if (run.aside or self._away < self._spares) and self._queue.set_aside(run.item):
                 with self.lock:
                     if seat.run is run and not run.aside:
                         run.aside = True
                         self._away += 1
-                        waiting -= 1
 
     def _tell(self, seat: Seat, run: Run) -> None:
         with self.lock:

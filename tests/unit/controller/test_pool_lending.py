@@ -92,14 +92,16 @@ def world() -> World:
     return World()
 
 
-def test_no_more_workers_are_replaced_than_requests_wait(world: World) -> None:
+def test_workers_that_lag_are_replaced_once_something_waits_for_one(world: World) -> None:
     world.work_everywhere()
     world.clock.advance(LAG_SECONDS * 1.5)
     world.look()
     assert world.threads.asked == SIZE
     world.queue.add(Request(CLUSTERS[-1], "n", "a"))
     world.look()
-    assert world.threads.asked == SIZE + 1
+    assert world.threads.asked == 2 * SIZE
+    world.look()
+    assert world.threads.asked == 2 * SIZE
 
 
 def test_a_system_without_threads_is_asked_once_a_second(
