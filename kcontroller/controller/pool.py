@@ -44,7 +44,7 @@ LENT: Final = 64
 _IDLE_SECONDS: Final = 0.25  # The same while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
 _REST_SECONDS: Final = 1.0  # A worker that is one too many may be needed again: where one cluster lags, it lags again.
-_SOONEST: Final = 0.01  # Between two looks while nothing runs, whatever the time-out.
+_SOONEST: Final = 0.01  # Between two looks, whatever the time-out.
 
 _log: Final = Log("kcontroller.controller")
 
@@ -153,7 +153,7 @@ class WorkerPool:
 
     def begun(self, now: float) -> None:
         """Look soon if that was the last free worker: should those that lag hold all of them, others wait for it."""
-        if self._look_at > now + 2 * LAG_SECONDS and not self._queue.has_idle_workers:
+        if self._look_at > now + LAG_SECONDS and not self._queue.has_idle_workers:
             self._look_at = now
             self._hurry()
 
@@ -166,16 +166,19 @@ class WorkerPool:
         times = [latest, *(self._see(seat, run, now) for seat, run in running)]
         if self.lends:
             self._lend(running, now)
-            times.append(now + self._interval(busy=bool(running)))
+            times.append(now + self._interval(running, now))
         if self._started and now >= self._hire_at and not self._replace():
             self._hire_at = now + _AGAIN_SECONDS
         self._look_at = min(times if self._hire_at <= now else [*times, self._hire_at])
         return self._look_at
 
-    def _interval(self, *, busy: bool) -> float:
-        if not busy:
+    def _interval(self, running: list[tuple[Seat, Run]], now: float) -> float:
+        if not running:
             return _IDLE_SECONDS
-        return LOOK_SECONDS if self._queue.has_idle_workers else LAG_SECONDS
+        if self._queue.has_idle_workers:
+            return LOOK_SECONDS
+        eldest = min((run.began for _seat, run in running if not run.aside), default=now)
+        return max(_SOONEST, eldest + LAG_SECONDS - now)
 
     def _see(self, seat: Seat, run: Run, now: float) -> float:
         if self._timeout and not run.late:

@@ -22,8 +22,9 @@ TIMES: Final = 8.0
 LOOK_SECONDS: Final = 0.1
 """Between two comparisons of up to a thousand clusters; of more of them longer, since each costs a look at all."""
 LAG_SECONDS: Final = 0.02
-"""An item that is longer in work, and `TIMES` the median, lags: nothing is wrong with its cluster yet, but others need
-not wait for it; see `WorkQueue.set_aside`."""
+LAG_TIMES: Final = 4.0
+"""An item that is longer in work, and so many times the median, lags: nothing is wrong with its cluster yet, but others
+need not wait for it; see `WorkQueue.set_aside`."""
 UNKNOWN_SECONDS: Final = 1.0
 """The same as long as nothing is finished that could be compared with."""
 
@@ -65,8 +66,8 @@ class Paces:
             return {}
         self.look_at = now + LOOK_SECONDS * max(1.0, len(finished) / _CLUSTERS)
         median = finished[(len(finished) - 1) // 2]
-        self.lag = max(LAG_SECONDS, TIMES * median)
-        bound = max(SLOW_SECONDS, self.lag)
+        self.lag = max(LAG_SECONDS, LAG_TIMES * median)
+        bound = max(SLOW_SECONDS, TIMES * median)
         seconds = dict(self._seconds)
         for name, since in in_work:
             if self._finished.get(name, -math.inf) <= since:

@@ -64,7 +64,7 @@ def test_no_item_lags_where_all_take_that_long(clock: VirtualClock) -> None:
     queue = Queue("test", clock=clock, workers=8, compares=True)
     work(queue, clock, LAG_SECONDS)
     clock.advance(1.0)
-    item = held(queue, clock, LAG_SECONDS * 7)
+    item = held(queue, clock, LAG_SECONDS * 3.5)
     queue.add(request("a"))
     assert not queue.set_aside(item)
 
