@@ -596,6 +596,15 @@ def test_a_refused_write_is_told_with_the_refusal(process: Process) -> None:
     assert (write.verb, write.refused, write.answer) == ("delete", True, "409 Conflict: it has changed")
 
 
+def fail_each_second(process: Process, times: int) -> None:
+    """Let the reconcile of a request fail and be tried again, a second apart."""
+    for failures in range(1, times):
+        process.reconciled(failures)
+        eventually(lambda: process.explain().waiting != ())
+        process.clock.advance(1)
+    process.reconciled(times)
+
+
 def test_writes_and_failures_that_are_alike_are_told_once_with_their_number(process: Process) -> None:
     refusal = "pods is forbidden: no"
 
@@ -606,11 +615,7 @@ def test_writes_and_failures_that_are_alike_are_told_once_with_their_number(proc
     process.start()
     process.cluster.server.refuse = Forbidden(refusal, status=403, reason="Forbidden")
     process.add()
-    for failures in range(1, 7):
-        process.reconciled(failures)
-        eventually(lambda: process.explain().waiting != ())
-        process.clock.advance(1)
-    process.reconciled(7)
+    fail_each_second(process, 7)
 
     found = process.explain()
 
@@ -639,11 +644,7 @@ def test_failures_that_differ_are_told_each(process: Process) -> None:
     process.act = fails
     process.start()
     process.add()
-    for failures in range(1, 4):
-        process.reconciled(failures)
-        eventually(lambda: process.explain().waiting != ())
-        process.clock.advance(1)
-    process.reconciled(4)
+    fail_each_second(process, 4)
 
     found = process.explain()
 

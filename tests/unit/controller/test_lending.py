@@ -16,9 +16,10 @@ from kcontroller.workqueue.relay import PATIENCE
 from tests.unit.controller.fakes import FakeCluster, FakeHost, Scripted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from kcontroller.controller import Context
+    from kcontroller.process.clock import Clock
 
 BAD = [f"bad{number}" for number in range(12)]
 GOOD = [f"good{number}" for number in range(12)]
@@ -26,6 +27,31 @@ GOOD = [f"good{number}" for number in range(12)]
 
 def workers_of(host: FakeHost) -> int:
     return sum(name.startswith("kc-worker-") for name in host.threads.alive())
+
+
+@contextlib.contextmanager
+def running(
+    act: Callable[[Context, Request], Any],
+    names: Iterable[str],
+    *,
+    workers: int,
+    let_go: threading.Event,
+    clock: Clock = SYSTEM_CLOCK,
+    **options: Any,
+) -> Iterator[tuple[FakeHost, Controller, Scripted]]:
+    """Run a controller on clusters that are synced; at the end what hangs is let go."""
+    host = FakeHost(*map(FakeCluster, names), clock=clock)
+    scripted = Scripted(act)
+    controller = Controller(scripted, host, max_concurrent_reconciles=workers, many_clusters=True, **options)
+    host.watchdog.start(host.threads)
+    host.run(controller)
+    try:
+        for cluster in host.known.values():
+            cluster.synced()
+        yield host, controller, scripted
+    finally:
+        let_go.set()
+        host.end()
 
 
 def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -> None:
@@ -37,14 +63,7 @@ def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -
             hanging.append(request)
             let_go.wait(20)
 
-    host = FakeHost(*(FakeCluster(name) for name in (*BAD, *GOOD)), clock=SYSTEM_CLOCK)
-    scripted = Scripted(act)
-    controller = Controller(scripted, host, max_concurrent_reconciles=8, many_clusters=True, reconcile_timeout=60.0)
-    host.watchdog.start(host.threads)
-    host.run(controller)
-    try:
-        for cluster in host.known.values():
-            cluster.synced()
+    with running(act, (*BAD, *GOOD), workers=8, let_go=let_go, reconcile_timeout=60.0) as (host, controller, scripted):
         for name in GOOD:  # What others take is known.
             controller.queue.add(Request(name, "n", "before"))
         eventually(lambda: len(scripted.calls) == len(GOOD))
@@ -63,9 +82,6 @@ def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -
         let_go.set()
         eventually(lambda: len(scripted.calls) == 3 * len(GOOD) + 2 * len(BAD), within=10.0)
         eventually(lambda: workers_of(host) == 8)
-    finally:
-        let_go.set()
-        host.end()
 
 
 def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_until_they_are_known_as_slow() -> None:
@@ -84,14 +100,7 @@ def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_u
             clock.advance(2 * PATIENCE)
         return clock.monotonic() - began
 
-    host = FakeHost(*(FakeCluster(name) for name in (*BAD, *GOOD)), clock=clock)
-    scripted = Scripted(act)
-    controller = Controller(scripted, host, max_concurrent_reconciles=4, many_clusters=True)
-    host.watchdog.start(host.threads)
-    host.run(controller)
-    try:
-        for cluster in host.known.values():
-            cluster.synced()
+    with running(act, (*BAD, *GOOD), workers=4, let_go=let_go, clock=clock) as (host, controller, scripted):
         for name in GOOD:
             controller.queue.add(Request(name, "n", "before"))
         scripted.wait_for_calls(len(GOOD))  # In no time.
@@ -108,9 +117,6 @@ def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_u
         assert workers_of(host) > 4, "they rest for a second: who lagged may lag again"
         clock.advance(1.0)
         eventually(lambda: workers_of(host) == 4)
-    finally:
-        let_go.set()
-        host.end()
 
 
 def test_clusters_that_hang_before_anybody_has_finished_anything_do_not_hold_up_the_others_for_long() -> None:
@@ -120,20 +126,10 @@ def test_clusters_that_hang_before_anybody_has_finished_anything_do_not_hold_up_
         if request.cluster in BAD[:4]:
             let_go.wait(20)
 
-    host = FakeHost(*(FakeCluster(name) for name in (*BAD[:4], *GOOD)), clock=SYSTEM_CLOCK)
-    scripted = Scripted(act)
-    controller = Controller(scripted, host, max_concurrent_reconciles=4, many_clusters=True)
-    host.watchdog.start(host.threads)
-    host.run(controller)
-    try:
-        for cluster in host.known.values():
-            cluster.synced()
+    with running(act, (*BAD[:4], *GOOD), workers=4, let_go=let_go) as (_host, controller, scripted):
         for name in (*BAD[:4], *GOOD):
             controller.queue.add(Request(name, "n", "a"))
         eventually(lambda: len(scripted.calls) == len(GOOD), within=UNKNOWN_SECONDS + 2.0)
-    finally:
-        let_go.set()
-        host.end()
 
 
 def test_half_of_a_large_fleet_may_hang_at_once() -> None:
@@ -145,14 +141,7 @@ def test_half_of_a_large_fleet_may_hang_at_once() -> None:
         if request.cluster in bad and hangs.is_set():
             let_go.wait(20)
 
-    host = FakeHost(*(FakeCluster(name) for name in names), clock=SYSTEM_CLOCK)
-    scripted = Scripted(act)
-    controller = Controller(scripted, host, max_concurrent_reconciles=10, many_clusters=True)
-    host.watchdog.start(host.threads)
-    host.run(controller)
-    try:
-        for cluster in host.known.values():
-            cluster.synced()
+    with running(act, names, workers=10, let_go=let_go) as (_host, controller, scripted):
         for name in names:
             controller.queue.add(Request(name, "n", "before"))
         scripted.wait_for_calls(len(names))
@@ -160,9 +149,6 @@ def test_half_of_a_large_fleet_may_hang_at_once() -> None:
         for name in names:
             controller.queue.add(Request(name, "n", "a"))
         scripted.wait_for_calls(2 * len(names) - len(bad))
-    finally:
-        let_go.set()
-        host.end()
 
 
 def test_one_worker_stays_one() -> None:
@@ -173,14 +159,7 @@ def test_one_worker_stays_one() -> None:
             begun.set()
             let_go.wait(20)
 
-    host = FakeHost(*(FakeCluster(name) for name in (BAD[0], *GOOD)), clock=SYSTEM_CLOCK)
-    scripted = Scripted(act)
-    controller = Controller(scripted, host, max_concurrent_reconciles=1, many_clusters=True)
-    host.watchdog.start(host.threads)
-    host.run(controller)
-    try:
-        for cluster in host.known.values():
-            cluster.synced()
+    with running(act, (BAD[0], *GOOD), workers=1, let_go=let_go) as (_host, controller, scripted):
         for name in GOOD:  # What others take is known.
             controller.queue.add(Request(name, "n", "before"))
         scripted.wait_for_calls(len(GOOD))
@@ -190,9 +169,6 @@ def test_one_worker_stays_one() -> None:
         assert not _soon(lambda: len(scripted.calls) > len(GOOD), within=10 * LAG_SECONDS)
         let_go.set()
         scripted.wait_for_calls(len(GOOD) + 2)
-    finally:
-        let_go.set()
-        host.end()
 
 
 def _soon(check: Callable[[], object], *, within: float = 0.2) -> bool:
