@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final
 from benchmarks.kcontroller_side import WRITTEN, Seen, synced
 from kcontroller import Manager, ManagerOptions, Reconciler, load_config
 from kcontroller.multicluster import ClusterSpec
+from kcontroller.process import logs
 
 if TYPE_CHECKING:
     from kcontroller import Builder, Cluster, Config, Context, Request
@@ -115,6 +116,7 @@ class Caller(Reader):
 
 def run(work: dict[str, Any]) -> None:
     """Do the work from the start of a manager to its orderly end."""
+    logs.configure(sys.stderr, log_format="json")  # As the daemon's; Python's own is several times the work.
     provider = Contexts(Path(os.environ["KUBECONFIG"]))
     reconciler = Caller(work) if work["healthy"] else Reader(work)
     manager = Manager(provider=provider, options=OPTIONS)

@@ -85,7 +85,7 @@ class Breaker:
         self._why = ""
         self._said = False
         self._ended = False
-        self._hearers: tuple[Callable[[], None], ...] = ()
+        self._hearers: tuple[_Hearer, ...] = ()
         self.circuit = Circuit()
         self.opened_at: datetime | None = None
         # Of the loop's thread:
@@ -99,6 +99,11 @@ class Breaker:
         return self.circuit.state
 
     @property
+    def in_doubt(self) -> bool:
+        """Whether requests may go although the server may be away: on probation, or after two failures in a row."""
+        return self.circuit.in_doubt
+
+    @property
     def failures(self) -> int:
         """How many requests and streams have failed in a row."""
         return self.circuit.failures
@@ -108,17 +113,20 @@ class Breaker:
         """Why it is not closed, in words; "" while it is."""
         return "" if self.state is CLOSED else f"the circuit breaker is {self.state}: {self._why}"
 
-    def subscribe(self, hear: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, hear: Callable[[], None], *, doubts: bool = False) -> Callable[[], None]:
         """Have every change of `state` told, on any thread; returns how to end that.
 
-        `hear` must not block, and look at `state` itself: two changes in a row may be told in any order.
+        Args:
+            hear: must not block, and looks itself: two changes in a row may be told in any order.
+            doubts: whether to tell of every change of `in_doubt`, too.
         """
+        hearer = _Hearer(hear, doubts)
         with self._lock:
-            self._hearers += (hear,)
+            self._hearers += (hearer,)
 
         def leave() -> None:
             with self._lock:
-                self._hearers = tuple(each for each in self._hearers if each is not hear)
+                self._hearers = tuple(each for each in self._hearers if each is not hearer)
 
         return leave
 
@@ -153,7 +161,8 @@ class Breaker:
         with self._lock:
             before, self.circuit = self.circuit.state, Circuit()
             self._enter(before)
-        self._tell(before, CLOSED)
+        self._say(before, CLOSED)
+        self._tell(state=before is not CLOSED, doubts=True)
 
     def end(self) -> None:
         """Tell and count nothing more: the cluster has ended."""
@@ -170,14 +179,16 @@ class Breaker:
         with self._lock:
             if self._ended:
                 return
-            before = self.circuit.state
+            before, doubted = self.circuit.state, self.circuit.in_doubt
             step(self.circuit, self._clock.monotonic())
             after = self.circuit.state
             if after is OPEN and before is not OPEN:
                 row = f"{FAILURES} failures in a row, the last" if before is CLOSED else "the server failed again"
                 self._why = f"{row}: {why}"
             self._enter(before)
-        self._tell(before, after)
+            doubts = self.circuit.in_doubt is not doubted
+        self._say(before, after)
+        self._tell(state=after is not before, doubts=doubts)
 
     def _enter(self, before: State) -> None:
         after = self.circuit.state
@@ -194,7 +205,7 @@ class Breaker:
         if self._metrics is not None and state is not CLOSED:
             self._metrics.cluster_breakers.labels(state).inc(step)
 
-    def _tell(self, before: State, after: State) -> None:
+    def _say(self, before: State, after: State) -> None:
         if after is before:
             return
         if before is CLOSED:
@@ -208,8 +219,11 @@ class Breaker:
             say("the circuit breaker is closed: the server answers", cluster=self._cluster)
         if after is not CLOSED:
             self._feed.call(self._set_timer)
-        for hear in self._hearers:
-            hear()
+
+    def _tell(self, *, state: bool, doubts: bool) -> None:
+        for hearer in self._hearers if state or doubts else ():
+            if state or hearer.doubts:
+                hearer.hear()
 
     # ---- on the loop's thread ------------------------------------------------------------------------------------
 
@@ -236,6 +250,11 @@ class Breaker:
             over = self.circuit.state is CLOSED
         if not over:
             self._set_timer()
+
+
+class _Hearer(msgspec.Struct, frozen=True, eq=False):
+    hear: Callable[[], None]
+    doubts: bool
 
 
 class _Probe:

@@ -8,6 +8,8 @@ from kcontroller.process.backoff import Backoff
 
 FAILURES: Final = 5
 """So many in a row open the breaker."""
+DOUBTS: Final = 2
+"""So many in a row, and others come first: what is tried again until the breaker opens holds workers."""
 STEPS: Final = Backoff(initial=1.0, cap=30.0, jitter=0.5)
 """Between the probes: 30 s is also how long client-go's reflector waits at most."""
 STABLE_SECONDS: Final = 60.0
@@ -42,6 +44,11 @@ class Circuit:
     def watchful(self) -> bool:
         """Whether a success changes anything."""
         return self.failures > 0 or self.state is not CLOSED
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether requests may go although the server may be away."""
+        return self.state is HALF_OPEN or (self.state is CLOSED and self.failures >= DOUBTS)
 
     def failed(self, now: float) -> None:
         """Something failed."""

@@ -1,8 +1,9 @@
 """What the state of a cluster means to the queue of a controller.
 
 * While its circuit breaker is open, its requests are held back.
-* While the breaker is half-open, or its watches have failed for `STALE_SECONDS`, it is degraded: see
-  `WorkQueue.degrade`. A cluster that is slow the queue finds by itself.
+* While it is in doubt whether its server answers (two failures in a row, or the breaker is half-open), or its watches
+  have failed for `STALE_SECONDS`, it is degraded: see `WorkQueue.degrade`. A cluster that is slow the queue finds by
+  itself.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster.breaker import BREAKER
-from kcontroller.cluster.circuit import HALF_OPEN, OPEN
+from kcontroller.cluster.circuit import OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,7 +46,7 @@ class Availability:
     def engage(self, cluster: Cluster) -> None:
         """Take a cluster on."""
         cluster = cluster.itself
-        end = cluster.breaker.subscribe(partial(self._hear, cluster))
+        end = cluster.breaker.subscribe(partial(self._hear, cluster), doubts=True)
         with self._lock:
             self._engaged[cluster.name] = cluster, end
         self._hear(cluster)
@@ -82,11 +83,10 @@ class Availability:
         with self._lock:  # Whoever comes last sees the last state.
             if self._engaged.get(name, (None,))[0] is not cluster:
                 return
-            state = cluster.breaker.state
-            if state is OPEN:
+            if cluster.breaker.state is OPEN:
                 queue.pause(name, holder=BREAKER)
                 return
-            if state is HALF_OPEN:
+            if cluster.breaker.in_doubt:
                 queue.degrade(name, why=BREAKER)
             else:
                 queue.recover(name, why=BREAKER)

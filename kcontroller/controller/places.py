@@ -36,8 +36,9 @@ def _place(frames: Iterable[tuple[FrameType, int]]) -> str:
         frames: the innermost first.
     """
     files = ((frame.f_code.co_filename, line) for frame, line in frames)
-    ranked = [(_rank(name), f"{Path(name).name}:{line}") for name, line in files if not name.startswith(_OURS)]
-    return min(ranked, key=itemgetter(0), default=(0, ""))[1]
+    ranked = ((_rank(name), name, line) for name, line in files if not name.startswith(_OURS))
+    _, name, line = min(ranked, key=itemgetter(0), default=(0, "", 0))
+    return f"{Path(name).name}:{line}" if name else ""
 
 
 def _rank(name: str) -> int:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import threading
 from functools import partial
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.controller.places import place_of_thread
+from kcontroller.controller.reserve import Reserve
 from kcontroller.controller.seat import Seat, Stuck
 from kcontroller.process.logs import Log, described
 from kcontroller.process.stop import OVERDUE
@@ -43,7 +44,8 @@ LENT: Final = 64
 
 _IDLE_SECONDS: Final = 0.25  # The same while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
-_REST_SECONDS: Final = 1.0  # A worker that is one too many may be needed again: where one cluster lags, it lags again.
+_PREPARE_SECONDS: Final = 0.005  # Of a look at most go into threads that are to rest.
+_AHEAD: Final = 2  # Such threads for each worker; for no more than half of the clusters.
 _SOONEST: Final = 0.01  # Between two looks, whatever the time-out.
 
 _log: Final = Log("kcontroller.controller")
@@ -101,7 +103,7 @@ class WorkerPool:
         self._clock = clock
         self._hurry = hurry
         self._look_at = self._hire_at = -NEVER  # Nobody is to hurry before the first look.
-        self._resting: dict[Seat, threading.Condition] = {}
+        self._reserve = Reserve(self.lock, clock)
         self._started = False
 
     def start(self) -> None:
@@ -109,26 +111,17 @@ class WorkerPool:
         for _ in range(self._size):
             with self.lock:
                 seat = self._add_seat()
-            self._hire(seat)
+            self._start(seat)
         self._started = True
 
     def stop(self) -> None:
         """Let those end that rest, after the queue has stopped."""
         with self.lock:
-            for called in self._resting.values():
-                called.notify()
+            self._reserve.stop()
 
     def rest(self, seat: Seat) -> bool:
         """See `Seat.rest`."""
-        if self._fleet is None:
-            return False
-        with self.lock:
-            called = self._resting[seat] = threading.Condition(self.lock)
-            until = self._clock.monotonic() + _REST_SECONDS
-            while seat in self._resting and not self._queue.stopped and self._clock.monotonic() < until:
-                self._clock.wait(called, until - self._clock.monotonic())
-            self._resting.pop(seat, None)
-            return not seat.surplus
+        return self.lends and self._reserve.rest(seat)
 
     def take_back_locked(self, seat: Seat, run: Run) -> None:
         """Take note that such a reconcile has returned; its worker goes on, unless there are enough others by now."""
@@ -167,7 +160,7 @@ class WorkerPool:
         if self.lends:
             self._lend(running, now)
             times.append(now + self._interval(running, now))
-        if self._started and now >= self._hire_at and not self._replace():
+        if self._started and now >= self._hire_at and not (self._replace() and self._prepare(now)):
             self._hire_at = now + _AGAIN_SECONDS
         self._look_at = min(times if self._hire_at <= now else [*times, self._hire_at])
         return self._look_at
@@ -196,15 +189,18 @@ class WorkerPool:
 
         No more than lag, but no fewer: the next ones that are taken may be of clusters that hang, too.
         """
-        self._queue.compare()
-        if not len(self._queue):
-            return
-        for began, seat, run in sorted(((run.began, seat, run) for seat, run in running), key=itemgetter(0)):
-            if now < began + LAG_SECONDS:
-                return
-            if (run.aside or self._away < self._spares) and self._queue.set_aside(run.item):
-                with self.lock:
-                    if seat.run is run and not run.aside:
+        runs = sorted((run for _seat, run in running if now >= run.began + LAG_SECONDS), key=attrgetter("began"))
+        # At once: each lock that is taken lets another thread in, and the healthy clusters wait for this one.
+        chosen = self._queue.set_aside(
+            (run.item for run in runs if not run.aside),
+            room=self._spares - self._away,
+            replaced=(run.item for run in runs if run.aside),
+        )
+        if chosen:
+            found = set(map(id, chosen))
+            with self.lock:
+                for seat, run in running:
+                    if id(run.item) in found and seat.run is run and not run.aside:
                         run.aside = True
                         self._away += 1
 
@@ -244,40 +240,61 @@ class WorkerPool:
     def _spares(self) -> int:
         return self._size if self._fleet is None else max(self._size, LENT, self._fleet() // 2)
 
+    @property
+    def _ahead(self) -> int:
+        return 0 if self._fleet is None else min(_AHEAD * self._size, self._fleet() // 2)
+
     def _lacks_locked(self) -> bool:
         count = len(self._seats)
         return count - self._away < self._size and count < self._size + self._spares
 
     def _replace(self) -> bool:
-        """Start the workers that are missing; False if the system gives no more threads."""
+        """Have those that are missing come from the reserve, or start them; False if there are no threads."""
         while True:
             with self.lock:
-                if not self._lacks_locked():
+                while (lacks := self._lacks_locked()) and self._reserve:
+                    self._seats[self._reserve.call()] = None
+                if not lacks:
                     return True
-                if self._resting:
-                    self._call_locked()
-                    continue
                 seat = self._add_seat()
-            try:
-                self._hire(seat)
-            except RuntimeError as error:
+            if not self._hire(seat):
                 # Whoever returned meanwhile was told that there are enough: the next look finds that there are not.
                 with self.lock:
                     del self._seats[seat]
-                _log.error("no other worker could be started: %s", described(error), controller=self._name)
                 return False
 
-    def _call_locked(self) -> None:
-        seat, called = self._resting.popitem()
-        seat.surplus = False
-        self._seats[seat] = None
-        called.notify()
+    def _prepare(self, now: float) -> bool:
+        """Fill the reserve while there is time; False if there are no threads."""
+        while self._queue.has_idle_workers and self._clock.monotonic() - now < _PREPARE_SECONDS:
+            with self.lock:
+                self._reserve.size = self._ahead
+                if len(self._reserve) >= self._reserve.size or self._queue.stopped:
+                    return True
+                seat = self._new_seat()
+                self._reserve.add(seat)
+            if not self._hire(seat):
+                with self.lock:
+                    self._reserve.remove(seat)
+                return False
+        return True
 
     def _add_seat(self) -> Seat:
-        seat = Seat(self, self._hired)
-        self._hired += 1
+        seat = self._new_seat()
         self._seats[seat] = None
         return seat
 
-    def _hire(self, seat: Seat) -> None:
+    def _new_seat(self) -> Seat:
+        seat = Seat(self, self._hired)
+        self._hired += 1
+        return seat
+
+    def _hire(self, seat: Seat) -> bool:
+        try:
+            self._start(seat)
+        except RuntimeError as error:
+            _log.error("no other worker could be started: %s", described(error), controller=self._name)
+            return False
+        return True
+
+    def _start(self, seat: Seat) -> None:
         self._threads.spawn("worker", f"{self._name}-{seat.number}", partial(self._work, seat))

@@ -126,7 +126,7 @@ class Worker:
         queue = self._queue
         seat.thread = threading.get_ident()
         on_wait(partial(self._let_others, seat))
-        item = queue.get()
+        item = queue.get() if not seat.surplus or seat.rest() else None
         while item is not None:
             try:
                 outcome = self._work(item, seat)

@@ -1,9 +1,11 @@
 """How long the items of each cluster take, against those of the others: the queue's own measure of a slow cluster.
 
 A cluster is slow by comparison: where every reconcile takes two seconds, two seconds are no trouble. It takes `TIMES`
-the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than half of either to be well again. What is
-in work counts with its age, so that one that hangs is found before it returns, unless its cluster has finished another
-one meanwhile: then it is the object that hangs. The median is of what was finished, or those that hang would set it.
+the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than half of either to be well again. Both
+its average and its last item have to, or one that was slow while everything was, as at the start, would count as slow
+when the others have forgotten it. What is in work counts with its age, so that one that hangs is found before it
+returns, unless its cluster has finished another one meanwhile: then it is the object that hangs. The median is of what
+was finished, or those that hang would set it.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ need not wait for it; see `WorkQueue.set_aside`."""
 UNKNOWN_SECONDS: Final = 1.0
 """The same as long as nothing is finished that could be compared with."""
 
-_WEIGHT: Final = 0.3  # Of the last item in the moving average.
+_WEIGHT: Final = 0.5  # Of the last item in the moving average: what was a storm is forgotten after three or four.
 _CLUSTERS: Final = 1000
 
 
@@ -45,14 +47,14 @@ class Paces:
         self.look_at = -math.inf
         self.lag = UNKNOWN_SECONDS
         self._seconds: dict[str, float] = {}
-        self._finished: dict[str, float] = {}
+        self._last: dict[str, tuple[float, float]] = {}  # When it ended, and its seconds.
         self._slow: set[str] = set()
 
     def note(self, cluster: str, seconds: float, now: float) -> None:
         """Take note of how long an item was in work."""
         known = self._seconds.get(cluster, seconds)
         self._seconds[cluster] = known + _WEIGHT * (seconds - known)
-        self._finished[cluster] = now
+        self._last[cluster] = now, seconds
 
     def look(self, now: float, in_work: Iterable[tuple[str, float]]) -> Mapping[str, bool]:
         """Compare; returns who is slow from now on, or no longer.
@@ -68,17 +70,18 @@ class Paces:
         median = finished[(len(finished) - 1) // 2]
         self.lag = max(LAG_SECONDS, LAG_TIMES * median)
         bound = max(SLOW_SECONDS, TIMES * median)
-        seconds = dict(self._seconds)
+        last, known = self._last, self._slow
+        seconds = {name: one if name in known else min(one, last[name][1]) for name, one in self._seconds.items()}
         for name, since in in_work:
-            if self._finished.get(name, -math.inf) <= since:
+            if name not in last or last[name][0] <= since:
                 seconds[name] = max(seconds.get(name, 0.0), now - since)
-        slow = {name for name, one in seconds.items() if one > (bound / 2 if name in self._slow else bound)}
-        changes = {name: name in slow for name in slow ^ self._slow}
+        slow = {name for name, one in seconds.items() if one > (bound / 2 if name in known else bound)}
+        changes = {name: name in slow for name in slow ^ known}
         self._slow = slow
         return changes
 
     def forget(self, cluster: str) -> None:
         """Forget a cluster that has left."""
         self._seconds.pop(cluster, None)
-        self._finished.pop(cluster, None)
+        self._last.pop(cluster, None)
         self._slow.discard(cluster)

@@ -19,7 +19,7 @@ from kcontroller.workqueue.waiting import Waiters, Watchers
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from kcontroller.process.backoff import Backoff
     from kcontroller.process.bucket import Bucket
@@ -190,27 +190,38 @@ class WorkQueue(QueueView[R]):
             if self._waiters.waiting:
                 self._wake()
 
-    def set_aside(self, item: Item[R]) -> bool:
-        """Say whether another worker should take the place of this item's, which a cluster holds that is slow.
+    def set_aside(self, items: Iterable[Item[R]], *, room: int, replaced: Iterable[Item[R]] = ()) -> list[Item[R]]:
+        """Say of which items other workers should take the place, since clusters that are slow hold these.
 
         First, if degraded clusters have more in work than their quarter, or some of them wait for one that hangs. Such
-        items may have begun before anybody knew; this one counts no longer against that quarter. And, second, if no
-        worker is free, others have something ready, and this item takes far longer than theirs (see `paces`): its
-        cluster may be well and just far away. In both cases it still counts against the cap of its cluster.
+        items may have begun before anybody knew; they count no longer against that quarter. And, second, if no worker
+        is free, others have something ready, and an item takes far longer than theirs (see `paces`): its cluster may
+        be well and just far away. In both cases it still counts against the cap of its cluster.
+
+        This finds out, too, which clusters are slow, if it is time to: where all workers hang nobody else would.
+
+        Args:
+            items: in work for a while, the eldest first.
+            room: no more than so many of them.
+            replaced: others whose workers are replaced already; they, too, may count no longer against the quarter.
         """
-        now = self._clock.monotonic()
+        now, schedule = self._clock.monotonic(), self._schedule
+        chosen: list[Item[R]] = []
         with self._lock:
-            aside = self._schedule.set_aside(item, now)
+            schedule.promote(now)  # No worker does while all of them hang.
+            schedule.look_if_due(now)
+            if not schedule.ready:
+                return []
+            for item in replaced:
+                schedule.set_aside(item, now)
+            for item in items:
+                if len(chosen) >= room:
+                    break
+                if schedule.set_aside(item, now) or (not self._waiters.waiting and schedule.lags(item, now)):
+                    chosen.append(item)
             if self._waiters.waiting:
                 self._wake()
-                return aside
-            return aside or self._schedule.lags(item, now)
-
-    def compare(self) -> None:
-        """Find out which clusters are slow, if it is time to: where all workers hang nobody else would."""
-        now = self._clock.monotonic()
-        with self._lock:
-            self._schedule.look_if_due(now)
+        return chosen
 
     @property
     def has_idle_workers(self) -> bool:

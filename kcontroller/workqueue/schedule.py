@@ -220,8 +220,6 @@ class Schedule(Generic[R]):
 
         That is if those that are ill have more in work than they may, or some of them wait and this one hangs.
         """
-        self.promote(now)  # No worker does while all of them hang.
-        self.look_if_due(now)
         entry = self._processing.get(id(item))
         if entry is None or entry.aside or entry.left_over or not entry.share.ill:
             return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.cluster.breaker import Breaker, GuardedSender
-from kcontroller.cluster.circuit import CLOSED, FAILURES, HALF_OPEN, OPEN, STABLE_SECONDS
+from kcontroller.cluster.circuit import CLOSED, DOUBTS, FAILURES, HALF_OPEN, OPEN, STABLE_SECONDS
 from kcontroller.errors import ClusterUnavailable, ConnectFailed, RequestTimeout, Stopped, TransportError
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.repeats import Repeats
@@ -141,6 +141,22 @@ def test_five_failures_in_a_row_open_it(loop: Loop, failure: int | Exception) ->
     send(breaker, failure)
     assert breaker.state == OPEN
     assert breaker.failures == FAILURES
+
+
+def test_two_failures_in_a_row_make_it_doubtful_and_only_who_asked_for_doubts_is_told(loop: Loop) -> None:
+    breaker = breaker_of(loop)
+    doubts: list[bool] = []
+    states: list[str] = []
+    breaker.subscribe(lambda: doubts.append(breaker.in_doubt), doubts=True)
+    breaker.subscribe(lambda: states.append(breaker.state))
+    send(breaker, *[500] * (DOUBTS - 1), 200)
+    assert doubts == []
+    send(breaker, *[500] * (DOUBTS + 1), 200)
+    assert doubts == [True, False]
+    assert states == []
+    send(breaker, *[500] * FAILURES)
+    assert doubts == [True, False, True, False], "open is no doubt: nothing is sent"
+    assert states == [OPEN]
 
 
 @pytest.mark.parametrize("success", [200, 201, 403, 404, 409, 422])

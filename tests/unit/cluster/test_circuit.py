@@ -4,7 +4,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from kcontroller.cluster.circuit import CLOSED, FAILURES, HALF_OPEN, OPEN, STEPS, Circuit
+from kcontroller.cluster.circuit import CLOSED, DOUBTS, FAILURES, HALF_OPEN, OPEN, STEPS, Circuit
 
 
 class CircuitModel(RuleBasedStateMachine):
@@ -50,6 +50,7 @@ class CircuitModel(RuleBasedStateMachine):
     @invariant()
     def holds(self) -> None:
         assert self.circuit.failures == self.row
+        assert self.circuit.in_doubt is (self.circuit.state is {True: CLOSED, False: HALF_OPEN}[self.row >= DOUBTS])
         if self.circuit.state is not CLOSED:
             # There is always a next probe, and not later than the longest step.
             assert self.circuit.retry_at <= self.now + STEPS.cap * (1 + STEPS.jitter)

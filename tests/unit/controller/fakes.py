@@ -13,7 +13,7 @@ from kcontroller.cache.store import Change
 from kcontroller.cache.subscribers import SLICE
 from kcontroller.client.client import Client
 from kcontroller.client.writes import Ports
-from kcontroller.cluster.circuit import CLOSED
+from kcontroller.cluster.circuit import CLOSED, HALF_OPEN
 from kcontroller.cluster.rails import RailedWriter
 from kcontroller.controller import Reconciler
 from kcontroller.controller.mapping import Mappers
@@ -212,14 +212,16 @@ class FakeServer:
 class FakeBreaker:
     def __init__(self) -> None:
         self.state = CLOSED
+        self.in_doubt = False
         self.hearers: list[Callable[[], None]] = []
 
-    def subscribe(self, hear: Callable[[], None]) -> Callable[[], None]:
+    def subscribe(self, hear: Callable[[], None], *, doubts: bool) -> Callable[[], None]:
+        assert doubts
         self.hearers.append(hear)
         return lambda: self.hearers.remove(hear)
 
-    def turn(self, state: State) -> None:
-        self.state = state
+    def turn(self, state: State, *, in_doubt: bool = False) -> None:
+        self.state, self.in_doubt = state, in_doubt or state is HALF_OPEN
         for hear in self.hearers:
             hear()
 

@@ -65,6 +65,15 @@ def test_a_cluster_on_probation_and_one_whose_watches_fail_are_degraded(queue: W
     assert queue.degraded("p1") == frozenset()
 
 
+def test_a_cluster_in_doubt_is_degraded_before_its_breaker_opens(queue: WorkQueue[Request]) -> None:
+    cluster: Any = FakeCluster("p1")
+    Availability(queue).engage(cluster)
+    cluster.breaker.turn(CLOSED, in_doubt=True)
+    assert queue.degraded("p1") == {BREAKER}
+    cluster.breaker.turn(CLOSED)
+    assert queue.degraded("p1") == frozenset()
+
+
 def test_what_was_said_of_a_cluster_leaves_with_it(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
     availability = Availability(queue)
