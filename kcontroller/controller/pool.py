@@ -36,6 +36,9 @@ GRACE_SECONDS: Final = 1.0
 UNLIMITED_SECONDS: Final = 300.0
 """After so long one without a time-out counts as stuck. It keeps its worker, since nobody said when it has to end."""
 
+AHEAD: Final = 2
+"""So many workers of a fleet rest for each one that works; for no more than half of the clusters."""
+
 LOOK_SECONDS: Final = 0.1
 """Between two looks at a pool that lends, while something runs."""
 
@@ -44,8 +47,7 @@ LENT: Final = 64
 
 _IDLE_SECONDS: Final = 0.25  # The same while nothing runs.
 _AGAIN_SECONDS: Final = 1.0  # A system that gives no thread is asked again then.
-_PREPARE_SECONDS: Final = 0.005  # Of a look at most go into threads that are to rest.
-_AHEAD: Final = 2  # Such threads for each worker; for no more than half of the clusters.
+_PREPARE_SECONDS: Final = 0.005  # Of a look at most go into starting those that are to rest.
 _SOONEST: Final = 0.01  # Between two looks, whatever the time-out.
 
 _log: Final = Log("kcontroller.controller")
@@ -240,10 +242,6 @@ class WorkerPool:
     def _spares(self) -> int:
         return self._size if self._fleet is None else max(self._size, LENT, self._fleet() // 2)
 
-    @property
-    def _ahead(self) -> int:
-        return 0 if self._fleet is None else min(_AHEAD * self._size, self._fleet() // 2)
-
     def _lacks_locked(self) -> bool:
         count = len(self._seats)
         return count - self._away < self._size and count < self._size + self._spares
@@ -265,9 +263,11 @@ class WorkerPool:
 
     def _prepare(self, now: float) -> bool:
         """Fill the reserve while there is time; False if there are no threads."""
+        if self._fleet is None:
+            return True
         while self._queue.has_idle_workers and self._clock.monotonic() - now < _PREPARE_SECONDS:
             with self.lock:
-                self._reserve.size = self._ahead
+                self._reserve.resize(min(AHEAD * self._size, self._fleet() // 2))
                 if len(self._reserve) >= self._reserve.size or self._queue.stopped:
                     return True
                 seat = self._new_seat()

@@ -25,7 +25,7 @@ class Reserve:
         clock: the time.
 
     Attributes:
-        size: so many rest without end; those beyond it for a second.
+        size: so many rest without end, those beyond it for a second; set by `resize`.
     """
 
     def __init__(self, lock: threading.Lock, clock: Clock) -> None:
@@ -38,6 +38,13 @@ class Reserve:
     def __len__(self) -> int:
         """How many rest."""
         return len(self._called)
+
+    def resize(self, size: int) -> None:
+        """Set the size; those that are beyond it now end."""
+        if size < self.size:
+            for called in list(self._called.values())[size:]:
+                called.notify()
+        self.size = size
 
     def add(self, seat: Seat) -> None:
         """Count a worker whose thread is about to start."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcontroller.api.keys import Request
 from kcontroller.controller import Controller
+from kcontroller.controller.pool import AHEAD
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.testing.polling import eventually
@@ -78,10 +79,11 @@ def test_clusters_that_hang_all_at_once_hold_up_the_others_for_a_moment_only() -
         for name in GOOD:
             controller.queue.add(Request(name, "n", "b"))
         eventually(lambda: len(scripted.calls) == 3 * len(GOOD), within=3.0)
-        assert workers_of(host) <= 8 + len(BAD) * 2
+        resting = len((*BAD, *GOOD)) // 2
+        assert workers_of(host) <= 8 + len(BAD) * 2 + resting
         let_go.set()
         eventually(lambda: len(scripted.calls) == 3 * len(GOOD) + 2 * len(BAD), within=10.0)
-        eventually(lambda: workers_of(host) == 8)
+        eventually(lambda: workers_of(host) == 8 + resting)
 
 
 def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_until_they_are_known_as_slow() -> None:
@@ -114,8 +116,39 @@ def test_clusters_that_begin_to_hang_hold_up_the_others_until_they_lag_and_not_u
         assert [controller.queue.degraded(name) for name in BAD[:4]] == [frozenset()] * 4
         let_go.set()
         eventually(lambda: not controller.queue.in_flight)
-        assert workers_of(host) > 4, "they rest for a second: who lagged may lag again"
         clock.advance(1.0)
+        eventually(lambda: workers_of(host) == 4 + AHEAD * 4)
+
+
+def test_those_that_rest_take_the_places_and_no_thread_has_to_start() -> None:
+    let_go = threading.Event()
+    hanging: list[Request] = []
+
+    def act(_ctx: Context, request: Request) -> Any:
+        if request.cluster in BAD:
+            hanging.append(request)
+            let_go.wait(20)
+
+    with running(act, (*BAD, *GOOD), workers=4, let_go=let_go) as (host, controller, scripted):
+        for name in GOOD:
+            controller.queue.add(Request(name, "n", "before"))
+        eventually(lambda: len(scripted.calls) == len(GOOD) and workers_of(host) == 4 + AHEAD * 4)
+        workers = host.threads.alive()
+        for name in BAD[:6]:
+            controller.queue.add(Request(name, "n", "a"))
+        eventually(lambda: len(hanging) == 6)
+        for name in GOOD:
+            controller.queue.add(Request(name, "n", "a"))
+        eventually(lambda: len(scripted.calls) == 2 * len(GOOD))
+        assert host.threads.alive() == workers
+
+
+def test_clusters_that_leave_take_those_along_that_rest_for_them() -> None:
+    let_go = threading.Event()
+    with running(lambda _ctx, _request: None, (*BAD, *GOOD), workers=4, let_go=let_go) as (host, controller, _scripted):
+        eventually(lambda: workers_of(host) == 4 + AHEAD * 4)
+        for name in (*BAD, *GOOD):
+            controller.disengage(name)
         eventually(lambda: workers_of(host) == 4)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kcontroller.api.keys import Request
 from kcontroller.workqueue.outcome import Outcome
-from kcontroller.workqueue.paces import LAG_SECONDS, SLOW_SECONDS, UNKNOWN_SECONDS
+from kcontroller.workqueue.paces import LAG_SECONDS, LOOK_SECONDS, SLOW, SLOW_SECONDS, UNKNOWN_SECONDS
 from tests.unit.workqueue.steps import Queue, take
 
 if TYPE_CHECKING:
@@ -217,3 +217,45 @@ def test_a_cluster_may_leave_while_an_item_of_it_is_set_aside(clock: VirtualCloc
     queue.done(item, Outcome.forget())
     queue.check_invariants()
     assert take(queue).request.cluster == "y"
+
+
+def test_a_storm_that_is_over_makes_nobody_slow(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+
+    def finish(name: str, seconds: float) -> None:
+        queue.add(request(name))
+        item = take(queue)
+        clock.advance(seconds)
+        queue.done(item, Outcome.forget())
+
+    for name in ("a", "b", "c", "x") * 3:
+        finish(name, 1.0)
+    finish("x", QUICK)
+    for _ in range(8):
+        clock.advance(LOOK_SECONDS)
+        work(queue, clock, QUICK)
+    assert queue.degraded("x") == frozenset(), "on average it takes half a second, but it did so when all did"
+    finish("x", 1.0)
+    clock.advance(LOOK_SECONDS)
+    work(queue, clock, QUICK)
+    assert queue.degraded("x") == {SLOW}
+
+
+def test_no_more_are_set_aside_than_there_is_room_for_and_what_is_replaced_needs_none(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+    work(queue, clock, QUICK)
+    names = ("v", "w", "x", "y", "z")
+    for name in names:
+        queue.degrade(name, why="stale")
+        queue.add(request(name))
+        queue.add(request(name, "b"))
+    first = [take(queue), take(queue)]
+    assert queue.get(timeout=0) is None, "a quarter of eight"
+    clock.advance(UNKNOWN_SECONDS * 1.1)
+
+    assert queue.set_aside(first, room=1) == first[:1]
+    assert take(queue).request.cluster == "x"
+    assert queue.get(timeout=0) is None
+    assert queue.set_aside([], room=0, replaced=first) == []
+    assert take(queue).request.cluster == "y"
+    queue.check_invariants()
