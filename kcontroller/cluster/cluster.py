@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from kcontroller.api.paths import collection_path, with_query
 from kcontroller.client.client import Client
 from kcontroller.client.direct import DirectPort
 from kcontroller.client.discovery import RestMapper
@@ -16,35 +13,33 @@ from kcontroller.client.writes import Ports, WriteOptions
 from kcontroller.cluster import exchange
 from kcontroller.cluster.breaker import BREAKER, Breaker, GuardedSender
 from kcontroller.cluster.circuit import CLOSED
+from kcontroller.cluster.credentials import CREDENTIALS, PluginsInUse
 from kcontroller.cluster.floors import Floors
+from kcontroller.cluster.informers import Informers
 from kcontroller.cluster.kinds import Kinds
+from kcontroller.cluster.pending import Pending
 from kcontroller.cluster.rails import RailedWriter
 from kcontroller.cluster.reader import CachedReader
 from kcontroller.cluster.suspension import SUSPENSION, SuspensibleWriter, Suspension
 from kcontroller.cluster.tracked import TrackedObjects
-from kcontroller.cluster.troubles import Troubles, in_words
+from kcontroller.cluster.troubles import Troubles, WatchTroubles
 from kcontroller.cluster.writer import PromisingWriter, ReducedWriter
-from kcontroller.errors import ServerSilent, TooManyRequests
 from kcontroller.process.clock import SYSTEM_CLOCK
-from kcontroller.process.logs import Log
 from kcontroller.process.stop import StopToken
-from kcontroller.transport.exec_plugin import plugins_of
 from kcontroller.transport.limiter import NO_LIMITS
 from kcontroller.transport.requests import Requester
 from kcontroller.transport.route import Route
 from kcontroller.transport.streams import StreamLoop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from kcontroller.api.codec import KindRef
     from kcontroller.api.keys import GVK, Key
     from kcontroller.cache.entry import Entry
-    from kcontroller.cache.informer import Informer
     from kcontroller.cache.scope import Holding
     from kcontroller.client.ports import Reader, Writer
     from kcontroller.client.shared_mappings import SharedMappings
-    from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.cluster.kinds import CacheHandle
     from kcontroller.cluster.rails import Rail
     from kcontroller.cluster.source import Source
@@ -60,32 +55,6 @@ if TYPE_CHECKING:
     from kcontroller.transport.shares import LoopShare
 
 _NOTHING: Final[Mapping[GVK, Holding]] = {}
-CREDENTIALS: Final = "credentials"
-"""What `Cluster.troubles` calls a plugin that does not answer."""
-_PASSING: Final = (TooManyRequests, ServerSilent)  # Of a silent server the loop has told already.
-
-_log: Final = Log("kcontroller.cluster")
-
-
-class Pending(msgspec.Struct, frozen=True):
-    """A kind of a cluster that is not synced, and why.
-
-    Attributes:
-        cluster: its name.
-        kind: such as ``v1 ConfigMap``; "" if the cluster as a whole is not engaged.
-        reason: why.
-    """
-
-    cluster: str
-    kind: str
-    reason: str
-
-    def __str__(self) -> str:
-        """One line for readiness and logs."""
-        where = f"cluster {self.cluster}: " if self.cluster else ""
-        if not self.kind:
-            return f"{where}not engaged: {self.reason}"
-        return f"{where}{self.kind} is not synced: {self.reason}"
 
 
 class Cluster:
@@ -165,14 +134,15 @@ class Cluster:
             on_waited=self._count_wait,
         )
         self._troubles = Troubles(name, repeats=repeats, clock=clock)
+        watches = WatchTroubles(name, self._troubles, lambda: self.config)
         self._kinds = Kinds(
             feed=self._loop,
             mapper=self._mapper,
             clock=clock,
             cluster=name,
             namespaces=namespaces,
-            on_trouble=self._trouble,
-            on_end=lambda kind: self._troubles.forget(str(kind)),
+            on_trouble=watches.of_kind,
+            on_end=watches.ended,
             metrics=metrics,
         )
         self._tracked = TrackedObjects(
@@ -182,10 +152,22 @@ class Cluster:
             cached=self._kinds.get,
             clock=clock,
             cluster=name,
-            on_trouble=self._tracked_trouble,
+            on_trouble=watches.of_object,
             leaving=self.leaving,
         )
-        self._plugins = self._join_plugins(config)
+        self._informers = Informers(self._kinds, self._tracked)
+        self._plugins = PluginsInUse(config.credentials, self.leaving)
+
+    @property
+    def itself(self) -> Cluster:
+        """The same for all views of a cluster."""
+        return self
+
+    def __repr__(self) -> str:
+        """Name it; never its credentials."""
+        return f"<Cluster {self.name or 'local'} {self.config.server}>"
+
+    # ---- those who read and write it ---------------------------------------------------------------------------------
 
     @cached_property
     def client(self) -> Client:
@@ -197,10 +179,46 @@ class Cluster:
         """Reads from the server."""
         return self.client_for("kcontroller", cached=False)
 
-    @property
-    def itself(self) -> Cluster:
-        """The same for all views of a cluster."""
-        return self
+    def client_for(
+        self,
+        field_owner: str,
+        *,
+        cached: bool = True,
+        stop: StopToken | None = None,
+        deadline: Deadline | None = None,
+        guard: Callable[[], None] | None = None,
+        tracker: Tracker | None = None,
+        holdings: Mapping[GVK, Holding] | None = None,
+        rails: tuple[Rail, ...] = (),
+    ) -> Client:
+        """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
+
+        Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
+        write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads. Kinds of `holdings` are
+        read from just what these say, as long as somebody keeps that; see `kind_view`. `rails` look at each write.
+        """
+        direct = DirectPort(self._sender, self._mapper, stop, deadline, guard)
+        reader: Reader = direct
+        writer: Writer = SuspensibleWriter(direct, self._suspension, self._informers.shown)
+        if rails:
+            writer = RailedWriter(writer, direct, rails, self.name)
+        if cached:
+            reader = CachedReader(direct, self._floors, partial(self._kinds.answering, holdings=holdings or _NOTHING))
+        if self._read_own_writes:
+            writer = PromisingWriter(writer, self._floors, self._informers.showing, tracker)
+        if cached and holdings:
+            writer = ReducedWriter(writer, holdings)
+        tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
+        ports = Ports(reader, direct, writer, self.name, tracked=tracked, fixpoints=self._fixpoints)
+        return Client(ports, WriteOptions(field_owner))
+
+    def kubernetes_client(self) -> Any:
+        """Make an official ``kubernetes.client.ApiClient`` for this cluster; see `interop` for what it shares."""
+        from kcontroller.cluster.interop import kubernetes_client  # noqa: PLC0415 - heavy, and rarely wanted
+
+        return kubernetes_client(self.config)
+
+    # ---- its life ----------------------------------------------------------------------------------------------------
 
     def start(self, threads: ThreadGroup) -> None:
         """Start the cluster's thread; what is cached already begins to list and watch."""
@@ -232,9 +250,8 @@ class Cluster:
         Raises:
             Exception: it does not do for what is in memory here, or cannot be used at all.
         """
-        synced = [informer for kind in self._kinds.all() if kind.synced for informer in kind.informers]
         stop = stop or self.leaving
-        exchange.prove(config, synced, stop=stop, clock=self._clock)
+        exchange.prove(config, self._informers.synced(), stop=stop, clock=self._clock)
         if not self._loop.fits(config):
             return False  # The same, but its credentials may block those who share the loop.
         if not exchange.leads_elsewhere(self.config, config):
@@ -254,38 +271,12 @@ class Cluster:
         self._requester.exchange(self._make_requester(config))
         if elsewhere:
             self._floors.leave()
-        left, self._plugins = self._plugins, self._join_plugins(config)
         self.config = config
-        for leave in left:
-            leave()
+        self._plugins.exchange(config.credentials)
         self.breaker.reset()
         self._loop.call(partial(self._go_over, config, elsewhere=elsewhere))
 
-    def _make_requester(self, config: Config) -> Requester:
-        return Requester(config, metrics=self._metrics, clock=self._clock, limits=self._limits)
-
-    def _join_plugins(self, config: Config) -> tuple[Callable[[], None], ...]:
-        """Use the exec plugins of a configuration until the cluster leaves, or what is returned is called."""
-        leaves = tuple(plugin.join() for plugin in plugins_of(config.credentials))
-        return leaves + tuple(self.leaving.on_stop(leave) for leave in leaves)
-
-    def _go_over(self, config: Config, *, elsewhere: bool) -> None:
-        self._loop.exchange(config)
-        for informer in self._informers():
-            informer.renew(elsewhere=elsewhere)
-
-    def _informers(self) -> tuple[Informer, ...]:
-        cached = (informer for kind in self._kinds.all() for informer in kind.informers)
-        return (*cached, *self._tracked.own_informers)
-
-    def _hear_breaker(self) -> None:
-        # Reconciles go on now: they must not work on caches whose next try is a minute away.
-        if self.breaker.state is CLOSED:
-            self._loop.call(self._come_back)
-
-    def _come_back(self) -> None:
-        for informer in self._informers():
-            informer.reachable()
+    # ---- what is kept of it in memory --------------------------------------------------------------------------------
 
     def cache(self, kind: KindRef, holding: Holding | None = None) -> CacheHandle:
         """Keep a kind in memory until the handle is closed, or the cluster ends.
@@ -308,8 +299,7 @@ class Cluster:
 
     def shown(self, gvk: GVK, key: Key) -> Entry | None:
         """What the caches show of an object now, without waiting for own writes; None if none of them has it."""
-        entries = (informer.store.get(key) for informer in self._showing(gvk, key, {}))
-        return next((entry for entry in entries if entry is not None), None)
+        return self._informers.shown(gvk, key)
 
     def pending(self) -> tuple[Pending, ...]:
         """The kinds that are not synced, and why."""
@@ -320,14 +310,25 @@ class Cluster:
         )
 
     @property
+    def shows_own_writes(self) -> bool:
+        """Whether the caches show all that was written here; always, where `read_own_writes` is off."""
+        return self._floors.kept
+
+    @property
     def kept_kinds(self) -> int:
         """How many kinds are kept in memory; one of which several parts are wanted counts for each."""
         return len(self._kinds.all())
 
     @property
-    def shows_own_writes(self) -> bool:
-        """Whether the caches show all that was written here; always, where `read_own_writes` is off."""
-        return self._floors.kept
+    def tracked(self) -> int:
+        """How many objects reconciles have read with ``track=True``."""
+        return len(self._tracked)
+
+    def observe(self) -> None:
+        """Bring the gauges up to date; called before a scrape."""
+        self._kinds.observe()
+
+    # ---- what is wrong with it ---------------------------------------------------------------------------------------
 
     @property
     def troubled_since(self) -> float | None:
@@ -339,84 +340,29 @@ class Cluster:
 
         What concerns the cluster as a whole is under the name of who found it, such as ``breaker``.
         """
-        slow = "; ".join(filter(None, (plugin.trouble for plugin in plugins_of(self.config.credentials))))
-        whole = {BREAKER: self.breaker.trouble, SUSPENSION: self._suspension.trouble, CREDENTIALS: slow}
+        whole = {
+            BREAKER: self.breaker.trouble,
+            SUSPENSION: self._suspension.trouble,
+            CREDENTIALS: self._plugins.trouble,
+        }
         return self._troubles.all() | {who: trouble for who, trouble in whole.items() if trouble}
 
-    def client_for(
-        self,
-        field_owner: str,
-        *,
-        cached: bool = True,
-        stop: StopToken | None = None,
-        deadline: Deadline | None = None,
-        guard: Callable[[], None] | None = None,
-        tracker: Tracker | None = None,
-        holdings: Mapping[GVK, Holding] | None = None,
-        rails: tuple[Rail, ...] = (),
-    ) -> Client:
-        """Make a client for one piece of work: its writes are owned by `field_owner` and end with its token.
+    # ---- how its parts meet ------------------------------------------------------------------------------------------
 
-        Reads are from the cache, or with `cached` False always from the server. `guard` is called right before each
-        write is sent, and refuses it by what it raises. `tracker` takes note of tracked reads. Kinds of `holdings` are
-        read from just what these say, as long as somebody keeps that; see `kind_view`. `rails` look at each write.
-        """
-        direct = DirectPort(self._sender, self._mapper, stop, deadline, guard)
-        reader: Reader = direct
-        writer: Writer = SuspensibleWriter(direct, self._suspension, self.shown)
-        if rails:
-            writer = RailedWriter(writer, direct, rails, self.name)
-        if cached:
-            reader = CachedReader(direct, self._floors, partial(self._kinds.answering, holdings=holdings or _NOTHING))
-        if self._read_own_writes:
-            writer = PromisingWriter(writer, self._floors, self._showing, tracker)
-        if cached and holdings:
-            writer = ReducedWriter(writer, holdings)
-        tracked = partial(self._tracked.read, tracker, direct) if cached and tracker is not None else None
-        ports = Ports(reader, direct, writer, self.name, tracked=tracked, fixpoints=self._fixpoints)
-        return Client(ports, WriteOptions(field_owner))
+    def _make_requester(self, config: Config) -> Requester:
+        return Requester(config, metrics=self._metrics, clock=self._clock, limits=self._limits)
 
-    def _showing(self, gvk: GVK, key: Key, labels: Mapping[str, str]) -> Sequence[Informer]:
-        cached = self._kinds.get(gvk)
-        found = cached.showing(key, labels) if cached is not None else ()
-        own = self._tracked.informer(gvk, key)
-        return found if own is None else (*found, own)
+    def _go_over(self, config: Config, *, elsewhere: bool) -> None:
+        self._loop.exchange(config)
+        self._informers.renew(elsewhere=elsewhere)
 
-    def kubernetes_client(self) -> Any:
-        """Make an official ``kubernetes.client.ApiClient`` for this cluster; see `interop` for what it shares."""
-        from kcontroller.cluster.interop import kubernetes_client  # noqa: PLC0415 - heavy, and rarely wanted
-
-        return kubernetes_client(self.config)
-
-    def observe(self) -> None:
-        """Bring the gauges up to date; called before a scrape."""
-        self._kinds.observe()
-
-    @property
-    def tracked(self) -> int:
-        """How many objects reconciles have read with ``track=True``."""
-        return len(self._tracked)
+    def _hear_breaker(self) -> None:
+        # Reconciles go on now: they must not work on caches whose next try is a minute away.
+        if self.breaker.state is CLOSED:
+            self._loop.call(self._informers.reachable)
 
     def _probe_target(self, number: int) -> str:
-        """What a probe asks for: what others ask for, one kind after the other, since one may be broken by itself."""
-        informers = [informer for kind in self._kinds.all() for informer in kind.informers]
-        if not informers:
-            return "/version"
-        chosen = informers[number % len(informers)]
-        return with_query(collection_path(chosen.mapping, chosen.scope.namespace), (("limit", "1"),))
-
-    def _trouble(self, kind: CachedKind, error: Exception | None) -> None:
-        name = str(kind)
-        text = in_words(error, kind.gvk, self.config) if error else ""
-        self._troubles.set(name, text, passing=isinstance(error, _PASSING))
-        if error is None and kind.synced:
-            _log.debug("synced", cluster=self.name, kind=name)
-
-    def _tracked_trouble(self, gvk: GVK, key: Key, error: Exception | None) -> None:
-        text = (
-            f"{in_words(error, gvk, self.config)}; until then no reconcile hears of changes of {key}" if error else ""
-        )
-        self._troubles.set(f"{gvk} {key}", text, passing=isinstance(error, _PASSING))
+        return self._informers.probe_target(number)  # These are made with what the breaker guards, so after it.
 
     def _count_wait(self, seconds: float) -> None:
         if self._metrics is not None:
@@ -426,7 +372,3 @@ class Cluster:
     def _count_stale(self) -> None:
         if self._metrics is not None:
             self._metrics.stale_reads.inc()
-
-    def __repr__(self) -> str:
-        """Name it; never its credentials."""
-        return f"<Cluster {self.name or 'local'} {self.config.server}>"

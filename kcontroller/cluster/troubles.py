@@ -5,19 +5,23 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
-from kcontroller.errors import Forbidden, NotFound, Unauthorized
+import msgspec
+
+from kcontroller.errors import Forbidden, NotFound, ServerSilent, TooManyRequests, Unauthorized
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from kcontroller.api.keys import GVK
+    from kcontroller.api.keys import GVK, Key
+    from kcontroller.cluster.cached_kind import CachedKind
     from kcontroller.process.clock import Clock
     from kcontroller.process.repeats import Repeats
     from kcontroller.transport.config import Config
 
 _NAMED_KINDS: Final = 3
+_PASSING: Final = (TooManyRequests, ServerSilent)  # Of a silent server the loop has told already.
 
 _log: Final = Log("kcontroller.cluster")
 
@@ -121,6 +125,38 @@ class Troubles:
         """What is wrong with a kind, or ""."""
         with self._lock:
             return self._by_kind.get(kind, "")
+
+
+class WatchTroubles(msgspec.Struct, frozen=True):
+    """Hears how the lists and watches of one cluster fare, and notes it in words.
+
+    Attributes:
+        cluster: its name, for the log.
+        troubles: where it is noted.
+        config: gives the configuration in use, whose server and user a remedy names.
+    """
+
+    cluster: str
+    troubles: Troubles
+    config: Callable[[], Config]
+
+    def of_kind(self, kind: CachedKind, error: Exception | None) -> None:
+        """Note what is wrong with a kind, or None when it is over."""
+        name = str(kind)
+        text = in_words(error, kind.gvk, self.config()) if error else ""
+        self.troubles.set(name, text, passing=isinstance(error, _PASSING))
+        if error is None and kind.synced:
+            _log.debug("synced", cluster=self.cluster, kind=name)
+
+    def of_object(self, gvk: GVK, key: Key, error: Exception | None) -> None:
+        """Note what is wrong with the watch of a tracked object, or None when it is over."""
+        words = in_words(error, gvk, self.config()) if error else ""
+        text = f"{words}; until then no reconcile hears of changes of {key}" if error else ""
+        self.troubles.set(f"{gvk} {key}", text, passing=isinstance(error, _PASSING))
+
+    def ended(self, kind: CachedKind) -> None:
+        """Drop the trouble of a kind that nobody wants any more."""
+        self.troubles.forget(str(kind))
 
 
 def _some(kinds: Sequence[str]) -> str:

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.cluster.troubles import Troubles, in_words
-from kcontroller.errors import ConnectFailed, Forbidden, KindNotServed, NotFound, Unauthorized
+from kcontroller.api.keys import Key
+from kcontroller.cluster.troubles import Troubles, WatchTroubles, in_words
+from kcontroller.errors import ConnectFailed, Forbidden, KindNotServed, NotFound, TooManyRequests, Unauthorized
 from kcontroller.process.repeats import NAMED, Repeats
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.config import Config
@@ -132,6 +133,33 @@ def test_no_trouble_is_nothing_to_say(caplog: pytest.LogCaptureFixture) -> None:
 )
 def test_an_error_is_told_with_its_remedy(error: Exception, text: str) -> None:
     assert text in in_words(error, WIDGET, CONFIG)
+
+
+def test_of_a_tracked_object_it_is_told_what_nobody_hears(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "kcontroller")
+    troubles = Troubles("eu")
+    watches = WatchTroubles("eu", troubles, lambda: CONFIG)
+    where = Key("default", "a")
+    watches.of_object(WIDGET, where, Unauthorized("no", status=401))
+    text = (
+        '401: no; https://server:6443 does not accept the credentials of context "kind" of kubeconfig; until then no '
+        "reconcile hears of changes of default/a"
+    )
+    assert troubles.all() == {"example.com/v1 Widget default/a": text}
+    watches.of_object(WIDGET, where, None)
+
+    assert troubles.all() == {}
+    assert caplog.messages == [f"{text}; trying again", "the trouble is over"]
+
+
+def test_a_server_that_has_no_time_is_told_of_if_it_has_none_again(caplog: pytest.LogCaptureFixture) -> None:
+    watches = WatchTroubles("eu", Troubles("eu"), lambda: CONFIG)
+    busy = TooManyRequests("storage is (re)initializing", status=429)
+    watches.of_object(WIDGET, Key("", "a"), busy)
+    assert caplog.messages == []
+    watches.of_object(WIDGET, Key("", "a"), busy)
+
+    assert len(caplog.messages) == 1
 
 
 def test_of_a_trouble_that_many_clusters_have_a_few_are_named_and_the_rest_keeps_quiet(
