@@ -239,7 +239,14 @@ class Object:
     __slots__ = ("data", "source")
 
     def __init__(self, data: dict[str, Any], *, source: bytes = b"") -> None:
-        """Wrap `data`; `source` is the JSON it was read from, "" for an object that was not read."""
+        """Wrap `data`; `source` is the JSON it was read from, "" for an object that was not read.
+
+        Raises:
+            TypeError: `data` is no dictionary.
+        """
+        if not isinstance(data, dict):
+            msg = f"Object takes a dict, the JSON of an object, got {type(data).__name__}"
+            raise TypeError(msg)
         self.data = data
         self.source = source
 

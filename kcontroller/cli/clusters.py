@@ -15,6 +15,7 @@ import click
 from kcontroller.cli.reach import find, socket_option
 from kcontroller.process.logs import one_line
 from kcontroller.process.spans import span
+from kcontroller.process.spelling import meant_or_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,7 @@ _UID_LENGTH: Final = 8
 _EPILOG: Final = """\b
 Exit codes:
   0  all that were asked for are engaged, and nothing is wrong
-  1  there are none, but for a (hub) that was not asked for by name; or no daemon answers
+  1  one that was named is not there; there are none, but for a (hub) that was not named; or no daemon answers
   2  the command line is wrong
   3  some are not engaged, or something is wrong with them
 """
@@ -63,7 +64,13 @@ def command(
     else:
         for line in told(chosen, now=datetime.fromisoformat(page["now"]), listed=page["listed"]):
             click.echo(line)
-    ctx.exit(exit_code(chosen, with_hub=_HUB in names))
+    code = exit_code(chosen, with_hub=_HUB in names)
+    known = [_called(each) for each in there]
+    for name in names:
+        if name not in known and not set("*?[") & set(name):
+            click.echo(one_line(f"no cluster {name!r} is here{meant_or_known(name, known)}"), err=True)
+            code = code or UNKNOWN
+    ctx.exit(code)
 
 
 def exit_code(clusters: Sequence[dict[str, Any]], *, with_hub: bool) -> int:

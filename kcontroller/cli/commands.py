@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from kcontroller.cli.failures import EPILOG
+from kcontroller.process.spelling import meant_or_known
+from kcontroller.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +40,18 @@ class _Commands(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101 - a table of ours
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; one that there is not is told with those that there are."""
+        name = args[0]
+        if name in _COMMANDS or name.startswith("-") or ctx.resilient_parsing:
+            return super().resolve_command(ctx, args)
+        msg = f"no command {name!r}{meant_or_known(name, _COMMANDS)}"
+        raise click.UsageError(msg, ctx)
+
 
 @click.group(cls=_Commands, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="kcontroller", message="%(prog)s %(version)s")
 def cli() -> None:
     """Run Kubernetes controllers written in Python."""

@@ -67,7 +67,8 @@ def told(explanation: dict[str, Any]) -> Iterator[str]:
     """One explanation in lines: the verdict first, then what is now, then what happened."""
     now = datetime.fromisoformat(explanation["now"])
     kind = explanation["kind"].rpartition(" ")[2]
-    where = f" in {explanation['cluster']}" if explanation["cluster"] else ""
+    called = explanation.get("where") or explanation["cluster"]
+    where = f" in {called}" if called else ""
     name = " ".join(filter(None, (kind, explanation["key"])))
     yield f"{name}{where}, controller {explanation['controller']}: {explanation['verdict']}"
     for each in explanation["waiting"][:1]:

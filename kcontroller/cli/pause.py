@@ -14,7 +14,9 @@ _EVERYTHING: Final = "*"
 
 @click.command("pause")
 @click.argument("controller", required=False)
-@click.option("--cluster", metavar="NAME", help="In this cluster only; by default in all.")
+@click.option(
+    "--cluster", metavar="NAME", help="In this cluster only, as 'kcontroller clusters' names it; by default in all."
+)
 @click.option("--all", "everything", is_flag=True, help="Every controller.")
 @click.option("--why", metavar="TEXT", default="", help="What to tell those who ask.")
 @socket_option
@@ -49,8 +51,11 @@ def scope(ctx: click.Context, controller: str | None, cluster: str | None, *, ev
     """What a command is about, as the daemon wants it; `resume` takes it by the same words.
 
     Raises:
-        click.UsageError: nothing is named, or a controller beside all of them.
+        click.UsageError: nothing is named, or a controller beside all of them, or the cluster's name is empty.
     """
+    if cluster == "":  # A variable of a script that was not set must not mean every cluster.
+        msg = "--cluster is empty; name one as 'kcontroller clusters' does, or leave it out for all"
+        raise click.UsageError(msg, ctx)
     if not (controller or cluster or everything) or (controller and everything):
         msg = f"name what to {ctx.command.name}: a controller, --cluster, or --all"
         raise click.UsageError(msg, ctx)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from kcontroller.cli.failures import FAILED
 from kcontroller.cli.pause import say, scope
 from kcontroller.cli.reach import find, socket_option
 from kcontroller.process.logs import one_line
@@ -11,7 +12,9 @@ from kcontroller.process.logs import one_line
 
 @click.command("resume")
 @click.argument("controller", required=False)
-@click.option("--cluster", metavar="NAME", help="In this cluster only; by default in all.")
+@click.option(
+    "--cluster", metavar="NAME", help="In this cluster only, as 'kcontroller clusters' names it; by default in all."
+)
 @click.option("--all", "everything", is_flag=True, help="Every controller.")
 @socket_option
 @click.pass_context
@@ -38,3 +41,4 @@ def command(
         if answer.get("doubt"):
             click.echo(one_line(answer["doubt"]), err=True)
     say(answer["paused"])
+    ctx.exit(FAILED if answer.get("doubt") and not answer["ended"] else 0)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 from msgspec.structs import replace
 
 from kcontroller.api import codec
+from kcontroller.api.given import check_object, check_patch
 from kcontroller.api.keys import GVK
 from kcontroller.api.objects import KubeObject, Object, key_of
 from kcontroller.api.selectors import FieldSelector, LabelSelector
@@ -39,7 +40,7 @@ class Client:
     """Verbs on the objects of one cluster; safe for all threads.
 
     Every call may raise `ApiError` (by status), `TransportError`, `KindNotServed`, and `Stopped` when the running work
-    was asked to stop. A cached client may also raise `CacheError`.
+    was asked to stop. A cached client may also raise `CacheError`. What is no object, key or patch is a TypeError.
 
     Args:
         ports: where it reads and writes.
@@ -148,6 +149,7 @@ class Client:
             OutcomeUnknown: also where an object of the name that you gave exists after a lost answer; it may be
                 another writer's.
         """
+        check_object(obj, to="create")
         if not obj.metadata.name and obj.metadata.generate_name:
             return create_named(obj, partial(self._create, fresh_name=True))
         return self._create(obj)
@@ -163,6 +165,7 @@ class Client:
         Raises:
             Conflict: it has changed.
         """
+        check_object(obj, to="update")
         _before, after = codec.changed(obj)
         return self._writes.send(obj, "update", codec.encode(after))
 
@@ -180,7 +183,9 @@ class Client:
             NotFound: the object is gone, also where another one has its name now.
             Conflict: it kept changing, or an explicit patch carried an old resourceVersion.
         """
+        check_object(obj, to="patch")
         if patch is not None:
+            check_patch(patch)
             return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type)
         self._writes.patch_difference(obj)
         return obj
@@ -202,6 +207,7 @@ class Client:
             Conflict: the object has changed since it was read.
             NotFound: it was deleted since it was read.
         """
+        check_object(obj, to="create_or_update")
         return upserts.create_or_update(self._writes, obj, mutate)
 
     def create_or_patch(self, obj: K, mutate: Callable[[K], object]) -> Upsert:
@@ -217,6 +223,7 @@ class Client:
             ValueError: the object has no name, or `mutate` changed it; nothing was sent then.
             NotFound: the object was deleted since it was read, also where another one has its name now.
         """
+        check_object(obj, to="create_or_patch")
         return upserts.create_or_patch(self._writes, obj, mutate)
 
     def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
@@ -230,6 +237,7 @@ class Client:
         Raises:
             Conflict: another owner has one of the fields, and `force` is not set.
         """
+        check_object(obj, to="apply")
         fields = {name: value for name, value in wished(obj).items() if name != "status"}
         return self._writes.apply(obj, fields, field_owner=field_owner, force=force)
 
@@ -262,6 +270,7 @@ class Client:
             if isinstance(target, str | GVK | type):
                 msg = f"which {codec.gvk_of(target)} to delete? Give its key, or an object"
                 raise ValueError(msg)
+            check_object(target, to="delete")
             kind, where = kind_of(target), key_of(target)
             if target.metadata.uid:
                 options["preconditions"] = {"uid": target.metadata.uid}
@@ -320,18 +329,22 @@ class SubresourceClient:
 
     def patch(self, obj: K, patch: Patch | None = None) -> K:
         """Send what changed in the subresource since the object was read; no difference, no request."""
+        self._check(obj, "patch")
         if patch is None:
             self._writes.patch_difference(obj, self._name)
             return obj
+        check_patch(patch)
         return self._writes.send(obj, "patch", patch.body, content_type=patch.content_type, subresource=self._name)
 
     def update(self, obj: K) -> K:
         """Replace the subresource, on condition that the object has not changed since it was read; prefer `patch`."""
+        self._check(obj, "update")
         _before, after = codec.changed(obj)
         return self._writes.send(obj, "update", codec.encode(after), subresource=self._name)
 
     def apply(self, obj: K, *, field_owner: str | None = None, force: bool = False) -> K:
         """Server-side apply of the subresource."""
+        self._check(obj, "apply")
         says = wished(obj)
         # Labels and the like are no part of a subresource, and would be owned without being set.
         metadata = {name: value for name, value in says["metadata"].items() if name in {"name", "namespace"}}
@@ -339,9 +352,13 @@ class SubresourceClient:
         fields["metadata"] = metadata
         return self._writes.apply(obj, fields, self._name, field_owner=field_owner, force=force)
 
-    def create(self, kind: KindRef, key: Key | Request, body: Object) -> Object:
+    def create(self, kind: KindRef, key: Key | Request, body: KubeObject) -> Object:
         """Post to a subresource, such as an ``eviction`` or a ``token``; returns the answer."""
+        self._check(body, "create")
         query = self._writes.options.query()
         where = self._writes.local(key)
-        write = Write("create", kind, where, codec.encode(body.data), subresource=self._name, query=query)
+        write = Write("create", kind, where, codec.encode(wished(body)), subresource=self._name, query=query)
         return codec.decode(self._writes.ports.writer.write(write), Object)
+
+    def _check(self, given: object, verb: str) -> None:
+        check_object(given, to=f"{self._name if self._name == 'status' else f'subresource({self._name!r})'}.{verb}")

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from kcontroller.api import codec, patches
 from kcontroller.api.differences import merge_diff, touches_list
+from kcontroller.api.given import check_key
 from kcontroller.api.keys import Key, Request
 from kcontroller.api.objects import KubeObject, Object, key_of, without_server_metadata
 from kcontroller.client.fixpoints import changed_nothing
@@ -88,6 +89,7 @@ class ObjectWriter(msgspec.Struct, frozen=True):
     def local(self, key: Key | Request) -> Key:
         """Take the key out of a request, which must be one of this cluster."""
         if not isinstance(key, Request):
+            check_key(key)
             return key
         if key.cluster != self.ports.cluster:
             msg = f"{key} belongs to cluster {key.cluster!r}, but this client is of {self.ports.cluster!r}"

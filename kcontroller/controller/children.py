@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from kcontroller.api import owners
 from kcontroller.api.codec import gvk_of
+from kcontroller.api.given import check_object, check_objects
 from kcontroller.api.objects import Object, is_deleting
 from kcontroller.controller.desired import Child, child_of, covers, desired, is_copy, state_of
 from kcontroller.controller.ledger import Ledger
@@ -78,12 +79,15 @@ class Children:
         Raises:
             AlreadyOwned: an object of a child's name belongs to somebody else, or to another controller's set.
             Wait: it belongs to an earlier object of the owner's name; the garbage collector will remove it.
+            TypeError: a child or `owner` is no object; a dictionary becomes one by `Object`.
             ValueError: a kind is not declared, a child has no name or comes twice, or `owner` cannot own it.
         """
-        wanted = list(children)
+        wanted = check_objects(children, to="children.apply")
         self._check_declared(wanted)
         if owner is None:
             owner = self._owner()
+        else:
+            check_object(owner, to="children.apply(owner=)")
         if owner is None or is_deleting(owner):
             return Applied()
         self._check_owner(owner)

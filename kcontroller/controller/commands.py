@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from kcontroller.controller.pauses import ANY, check_controller
+from kcontroller.controller.names import ANY
+from kcontroller.controller.pauses import check_controller
 from kcontroller.process.logs import Log
 
 if TYPE_CHECKING:

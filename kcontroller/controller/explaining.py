@@ -5,6 +5,7 @@ Nothing is kept for it but the trace; all else is read when somebody asks: the q
 
 from __future__ import annotations
 
+import shlex
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -157,6 +158,7 @@ class Explainer:
             complete=history.complete,
             notes=tuple(self._notes(controller, request, history)),
             now=self._clock.now(),
+            where=self.names.where(request.cluster),
         )
 
     def _waiting(self, controller: Controller, request: Request, standing: Standing | None) -> Iterator[Waiting]:
@@ -196,14 +198,15 @@ class Explainer:
 
     def _told_to(self, controller: Controller, request: Request) -> Iterator[Waiting]:
         """What people have said, or have to say."""
-        where = f" --cluster {request.cluster}" if request.cluster else ""
         for pause in self._pauses.holding(controller.name, request.cluster):
-            yield sentences.paused(str(pause), f"kcontroller resume {controller.name}{where}")
+            yield sentences.paused(str(pause), pause.remedy)
         if request in controller.safety.objects:
             yield sentences.annotated()
         for spent in controller.safety.budgets.spent():
             if spent.cluster == request.cluster:
-                yield sentences.budget(str(spent), f"kcontroller resume {controller.name}{where}")
+                where = self.names.where(request.cluster)
+                option = ("--cluster", where) if where else ()
+                yield sentences.budget(str(spent), shlex.join(("kcontroller", "resume", controller.name, *option)))
 
     def _cluster(self, name: str) -> Cluster | None:
         try:

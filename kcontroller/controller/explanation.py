@@ -130,7 +130,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         controller: its name.
-        cluster: "" for a single one.
+        cluster: "" for a single one, and for a hub.
+        where: what people call the cluster; "" where there is one only.
         kind: such as ``example.com/v1 Widget``; "" for a controller without `for_`.
         key: ``namespace/name``.
         verdict: one sentence: what it waits for, or that it waits for nothing.
@@ -164,4 +165,5 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     complete: bool
     notes: tuple[str, ...]
     now: datetime
+    where: str = ""
     version: str = VERSION

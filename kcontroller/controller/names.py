@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.api.codec import gvk_of
-from kcontroller.errors import ClusterNotFound
-from kcontroller.process.spelling import did_you_mean
+from kcontroller.errors import ClusterNotFound, ConfigError
+from kcontroller.process.spelling import listed, meant_or_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,14 +15,41 @@ if TYPE_CHECKING:
     from kcontroller.controller.controller import Controller
     from kcontroller.multicluster.registry import Registry
 
+ANY: Final = "*"
 LOCAL: Final = "local"
 HUB: Final = "(hub)"
-
-_NAMED: Final = 10
 
 
 class NotKnown(LookupError):
     """What was asked for is nothing of this process; the text names it and what there is."""
+
+
+def called_own(*, fleet: bool) -> str:
+    """What people call the cluster of the process itself, whose name is "".
+
+    It is ``local``, and ``(hub)`` where a provider finds the others: one of these may be named ``local``, and none
+    ``(hub)``.
+    """
+    return HUB if fleet else LOCAL
+
+
+def target_named(word: str, *, fleet: bool) -> str:
+    """The name of the cluster that a command is about; it may come later. "*" is every cluster.
+
+    Raises:
+        ConfigError: no cluster that it could be will ever be here.
+    """
+    if word == ANY:
+        return word
+    if "*" in word or "?" in word:
+        msg = f"{word!r} is a pattern; name one cluster, or leave it out for all"
+        raise ConfigError(msg)
+    if word == called_own(fleet=fleet):
+        return ""
+    if not fleet:
+        msg = f"no cluster {word!r} can be here: the process has no provider, and its one cluster is called {LOCAL}"
+        raise ConfigError(msg)
+    return word
 
 
 class Names:
@@ -37,14 +64,24 @@ class Names:
     def __init__(self, controllers: Iterable[Controller], clusters: Registry, *, fleet: bool) -> None:
         self._controllers = controllers
         self._clusters = clusters
-        self._own_word = HUB if fleet else LOCAL
+        self._fleet = fleet
+        self._own_word = called_own(fleet=fleet)
 
     def called(self, word: str) -> str:
-        """The name of the cluster that people call so: that of the process itself is ``local``, a hub is ``(hub)``.
-
-        A cluster that a provider finds may be named ``local``, and none ``(hub)``.
-        """
+        """The name of the cluster that people call so; see `called_own`. Others are called by their names."""
         return "" if word == self._own_word else word
+
+    def shown(self, name: str) -> str:
+        """What people call the cluster of that name."""
+        return name or self._own_word
+
+    def where(self, name: str) -> str:
+        """What people call it, if there may be others; else ""."""
+        return name or (HUB if self._fleet else "")
+
+    def target(self, word: str) -> str:
+        """The name of the cluster that a command is about, whether it is here or not; raises as `target_named`."""
+        return target_named(word, fleet=self._fleet)
 
     def cluster(self, word: str) -> str:
         """The name of a cluster that is here.
@@ -52,21 +89,24 @@ class Names:
         Raises:
             NotKnown: it is not.
         """
-        doubt = self.doubt(word)
-        if not doubt:
-            return self.called(word)
-        there = ", ".join(sorted(self._known() - {""})[:_NAMED]) or "none yet"
-        if not self.called(word):
+        known = self._known()
+        if not word and (self._fleet or "" not in known):
+            there = listed([self.shown(name) for name in known]) or "none yet"
             msg = f"name the cluster: this process works on those of a provider ({there})"
-        else:
-            msg = doubt if doubt.endswith("?") else f"{doubt}; there are {there}"
-        raise NotKnown(msg)
+            raise NotKnown(msg)
+        doubt = self.doubt(word)
+        if doubt:
+            raise NotKnown(doubt)
+        return self.called(word)
 
     def doubt(self, word: str) -> str:
-        """Say that no cluster of this name is here, and which may be meant; "" if one is."""
-        known = self._known(hub=bool(word))
-        name = self.called(word)
-        return "" if name in known else f"no cluster {word!r} is here{did_you_mean(word, known)}"
+        """Say that no cluster of this name is here, and which may be meant or are; "" if one is."""
+        known = self._known()
+        if self.called(word) in known:
+            return ""
+        if word == self._own_word:
+            return f"no controller here works on the {word}"
+        return f"no cluster {word!r} is here{meant_or_known(word, [self.shown(name) for name in known])}"
 
     def kinds_of(self, controller: Controller, cluster: str, text: str) -> set[GVK]:
         """The kinds of a controller that a text may mean."""
@@ -100,9 +140,8 @@ class Names:
         ]
         return "; ".join(offered) or "no controllers"
 
-    def _known(self, *, hub: bool = False) -> set[str]:
-        known = {*(each.name for each in self._clusters), *(state.name for state in self._clusters.states())}
-        return known | {""} if hub and any(each.wants_hub for each in self._controllers) else known
+    def _known(self) -> set[str]:
+        return {*(each.name for each in self._clusters), *(state.name for state in self._clusters.states())}
 
     def _names_of(self, gvk: GVK, cluster: str) -> set[str]:
         kind = gvk.kind.lower()

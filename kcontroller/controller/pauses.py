@@ -8,6 +8,7 @@ and for a controller that is added later. It is the memory of one process; ``Man
 
 from __future__ import annotations
 
+import shlex
 import threading
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,7 @@ import msgspec
 
 from kcontroller.api.keys import Request
 from kcontroller.api.marks import pauses
+from kcontroller.controller.names import ANY, LOCAL, called_own, target_named
 from kcontroller.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
     from kcontroller.process.metrics import Metrics
     from kcontroller.workqueue import WorkQueue
-
-ANY: Final = "*"
 
 COMMAND: Final = "command"
 """Holds a cluster's requests back in the queue; see `WorkQueue.pause`."""
@@ -43,12 +43,14 @@ class Pause(msgspec.Struct, frozen=True):
         cluster: where; "*" everywhere, "" is a single cluster.
         since: when it was said.
         why: what was said about it.
+        own: what people call the cluster named "".
     """
 
     controller: str
     cluster: str
     since: datetime
     why: str = ""
+    own: str = LOCAL
 
     def holds(self, controller: str, cluster: str) -> bool:
         """Whether it pauses this controller in this cluster."""
@@ -57,8 +59,15 @@ class Pause(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """Say it in a clause: ``widget is paused in cluster eu (bad release)``."""
         who = "every controller" if self.controller == ANY else self.controller
-        where = {ANY: "", "": " in the local cluster"}.get(self.cluster, f" in cluster {self.cluster}")
+        where = "" if self.cluster == ANY else f" in cluster {self.cluster or self.own}"
         return f"{who} is paused{where}{f' ({self.why})' if self.why else ''}"
+
+    @property
+    def remedy(self) -> str:
+        """The command that takes it back."""
+        who = () if self.controller == ANY else (self.controller,)
+        where = () if self.cluster == ANY else ("--cluster", self.cluster or self.own)
+        return shlex.join(("kcontroller", "resume", *who, *where, *(() if who or where else ("--all",))))
 
 
 class Pauses:
@@ -68,17 +77,28 @@ class Pauses:
         clock: the time.
         metrics: where to count.
         paused: what is paused from the start, as `target_of` reads it.
+        fleet: whether a provider finds the clusters.
+
+    Raises:
+        ConfigError: `paused` names a cluster that can never be here.
     """
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, paused: Iterable[str] = ()) -> None:
+    def __init__(self, *, clock: Clock, metrics: Metrics, paused: Iterable[str] = (), fleet: bool = False) -> None:
         self._clock = clock
         self._gauge = metrics.paused_clusters
         self._lock = threading.Lock()
         self._pauses: dict[tuple[str, str], Pause] = {}
         self._queues: dict[tuple[str, str], WorkQueue[Request]] = {}
         self._held: dict[str, set[str]] = {}
+        self._own = called_own(fleet=fleet)
         for text in paused:
-            self.pause(*target_of(text), why="from the start")
+            controller, word = target_of(text)
+            try:
+                cluster = target_named(word, fleet=fleet)
+            except ConfigError as error:
+                msg = f"paused {text!r}: {error}"
+                raise ConfigError(msg) from error
+            self.pause(controller, cluster, why="from the start")
 
     def pause(self, controller: str = ANY, cluster: str = ANY, *, why: str = "") -> Pause:
         """Hand out no more requests of a controller in a cluster; of every controller, or everywhere, by "*".
@@ -86,7 +106,7 @@ class Pauses:
         Returns:
             The pause; one of the same target that was there before gives way to it.
         """
-        pause = Pause(controller, cluster, self._clock.now(), why)
+        pause = Pause(controller, cluster, self._clock.now(), why, self._own)
         with self._lock:
             self._pauses[controller, cluster] = pause
             self._apply(pause)

@@ -227,8 +227,10 @@ class WorkerPool:
                 self._away += 1
             self._tally.stuck(self._stuck)
             replaced = was_replaced or self._lacks_locked()
-        if not self._timeout:
+        if not self._timeout and not was_replaced:
             then = "without a reconcile_timeout its worker waits for it"
+        elif not self._timeout:
+            then = "without a reconcile_timeout nothing ends it; another worker takes its place"
         elif replaced:
             then = "another worker takes its place"
         else:

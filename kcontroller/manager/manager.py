@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.cluster.budgets import Budget
 from kcontroller.config import ManagerOptions
 from kcontroller.controller import Controller
-from kcontroller.controller.pauses import ANY
+from kcontroller.controller.names import ANY
 from kcontroller.errors import ConfigError
 from kcontroller.manager import inspection
 from kcontroller.manager.lifecycle import Lifecycle

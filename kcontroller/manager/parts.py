@@ -75,7 +75,8 @@ class Parts:
         self.mappers = Mappers(clock=clock)
         self.watchdog = Watchdog(clock)
         self.events = Broadcaster(clock=clock, metrics=self.metrics)
-        self.pauses = Pauses(clock=clock, metrics=self.metrics, paused=options.paused)
+        fleet = provider is not None or clusters is not None
+        self.pauses = Pauses(clock=clock, metrics=self.metrics, paused=options.paused, fleet=fleet)
         self.healthz = health.Checks("healthz", threads=self.supervisor.threads, clock=clock)
         self.readyz = health.Checks("readyz", threads=self.supervisor.threads, clock=clock)
         self._repeats = Repeats(clock=clock)

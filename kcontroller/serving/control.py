@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from kcontroller.api.keys import Key
-from kcontroller.controller.names import NotKnown
-from kcontroller.controller.pauses import ANY
+from kcontroller.controller.names import ANY, NotKnown
 from kcontroller.errors import ConfigError
 from kcontroller.process.logs import Log, one_line, redact
 from kcontroller.serving import control_socket
@@ -114,7 +113,7 @@ class Control:
     def _act(self, question: Question, act: Callable[[str, str], tuple[str, ...] | None]) -> Answer:
         cluster, names = _one(question, "cluster") or ANY, self._explainer.names
         try:
-            ended = act(_one(question, "controller") or ANY, names.called(cluster))
+            ended = act(_one(question, "controller") or ANY, names.target(cluster))
         except ConfigError as error:
             return refused(HTTPStatus.NOT_FOUND, error)
         doubt = "" if cluster == ANY else names.doubt(cluster)  # One that comes may be meant, or it is mistyped.

@@ -98,6 +98,27 @@ def test_those_are_shown_that_are_asked_for(daemon: Answers, arguments: tuple[st
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("p1", "pq"), "no cluster 'pq' is here; there are (hub), p1\n"),
+        (("hub",), "no cluster 'hub' is here, did you mean '(hub)'?\n"),
+        (("local",), "no cluster 'local' is here; there are (hub), p1\n"),
+        (("",), "no cluster '' is here; there are (hub), p1\n"),
+        (("x*",), ""),
+        (("p1", "--state", "draining"), ""),
+    ],
+)
+def test_a_name_that_nobody_has_is_told_with_those_that_there_are(
+    daemon: Answers, arguments: tuple[str, ...], said: str
+) -> None:
+    daemon.page["clusters"] = [row("", hub=True), row()]
+
+    result = run(*arguments)
+
+    assert (result.exit_code, result.stderr) == (clusters.UNKNOWN, said)
+
+
+@pytest.mark.parametrize(
     ("rows", "arguments", "code"),
     [
         ([row()], (), 0),
@@ -109,6 +130,8 @@ def test_those_are_shown_that_are_asked_for(daemon: Answers, arguments: tuple[st
         ([row("", hub=True), row()], (), 0),
         ([row("", hub=True), row(), row("p2", "refused", error="not YAML")], (), clusters.NOT_WELL),
         ([row()], ("p9",), clusters.UNKNOWN),
+        ([row()], ("p1", "p9"), clusters.UNKNOWN),
+        ([row("p1", "draining")], ("p1", "p9"), clusters.NOT_WELL),
         ([row(), row("p2", "draining")], (), clusters.NOT_WELL),
         ([row(), row("p2", "draining")], ("p1",), 0),
         ([row(error="v1 ConfigMap: 503")], (), clusters.NOT_WELL),

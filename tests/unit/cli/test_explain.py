@@ -239,3 +239,9 @@ def test_the_exit_code_sums_up(asked: Any, states: list[tuple[bool, bool]], code
     asked.explanations = tuple(explanation(known=known, settled=settled) for known, settled in states)
 
     assert run("Web", "a/b").exit_code == code
+
+
+def test_the_cluster_is_named_as_people_call_it() -> None:
+    found = json.loads(msgspec.json.encode(explanation(cluster="", where="(hub)")))
+
+    assert next(explain.told(found)).startswith("Web default/web in (hub), controller web")

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner
 
 import kcontroller
@@ -19,9 +20,21 @@ def test_help_lists_the_commands_and_the_exit_codes() -> None:
         assert text in result.output
 
 
-def test_an_unknown_command_is_refused() -> None:
-    result = CliRunner().invoke(cli, ["walk"])
-    assert (result.exit_code, "No such command 'walk'" in result.output) == (2, True)
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("rn", ", did you mean 'run'?"),
+        ("cluster", ", did you mean 'clusters'?"),
+        ("walk", "; there are clusters, demo,"),
+    ],
+)
+def test_an_unknown_command_is_refused_with_those_that_there_are(word: str, meant: str) -> None:
+    result = CliRunner().invoke(cli, [word])
+    assert (result.exit_code, f"Error: no command {word!r}{meant}" in result.output) == (2, True)
+
+
+def test_the_version_is_told_to_those_who_ask_for_it_by_an_option() -> None:
+    assert CliRunner().invoke(cli, ["--version"]).output == CliRunner().invoke(cli, ["version"]).output
 
 
 def test_the_package_runs_as_a_module() -> None:

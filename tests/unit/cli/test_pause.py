@@ -68,6 +68,14 @@ def test_everything_has_to_be_meant(daemon: Answers, command: str, arguments: li
     assert (result.exit_code, f"name what to {command}" in result.output, daemon.asked) == (2, True, [])
 
 
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_a_cluster_without_a_name_is_a_mistake_and_not_every_cluster(daemon: Answers, command: str) -> None:
+    result = run(command, "web", "--cluster", "")
+
+    assert (result.exit_code, daemon.asked) == (2, [])
+    assert "--cluster is empty; name one as 'kcontroller clusters' does, or leave it out for all" in result.output
+
+
 def test_to_list_changes_nothing(daemon: Answers) -> None:
     daemon.paused = []
 
@@ -91,10 +99,12 @@ def test_a_pause_of_a_cluster_that_is_not_here_is_told_to_do_nothing_yet(daemon:
     assert result.stderr == f"this pauses nothing yet: {daemon.doubt}\n"
 
 
-@pytest.mark.parametrize(("ended", "said"), [([], "no cluster 'ue' is here\n"), (["web is paused"], "")])
+@pytest.mark.parametrize(("ended", "said", "code"), [([], "no cluster 'ue' is here\n", 1), (["web is paused"], "", 0)])
 def test_who_resumes_a_cluster_that_is_not_here_is_told_if_there_was_nothing(
-    daemon: Answers, ended: list[str], said: str
+    daemon: Answers, ended: list[str], said: str, code: int
 ) -> None:
     daemon.ended, daemon.doubt = ended, "no cluster 'ue' is here"
 
-    assert run("resume", "web", "--cluster", "ue").stderr == said
+    result = run("resume", "web", "--cluster", "ue")
+
+    assert (result.stderr, result.exit_code) == (said, code)

@@ -351,3 +351,59 @@ def test_a_delete_of_a_namesake_is_refused() -> None:
     with pytest.raises(errors.Conflict):
         server.client.delete(obj)
     assert KEY in server.stored
+
+
+PLAIN = {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "default", "name": "p"}}
+
+
+@pytest.mark.parametrize(
+    ("verb", "call"),
+    [
+        ("create", lambda c: c.create(PLAIN)),
+        ("update", lambda c: c.update(PLAIN)),
+        ("patch", lambda c: c.patch(PLAIN)),
+        ("patch", lambda c: c.patch(PLAIN, patches.merge({}))),
+        ("apply", lambda c: c.apply(PLAIN)),
+        ("delete", lambda c: c.delete(PLAIN)),
+        ("create_or_update", lambda c: c.create_or_update(PLAIN, print)),
+        ("create_or_patch", lambda c: c.create_or_patch(PLAIN, print)),
+        ("status.update", lambda c: c.status.update(PLAIN)),
+        ("status.patch", lambda c: c.status.patch(PLAIN)),
+        ("status.patch", lambda c: c.status.patch(PLAIN, patches.merge({}))),
+        ("status.apply", lambda c: c.status.apply(PLAIN)),
+        ("subresource('resize').apply", lambda c: c.subresource("resize").apply(PLAIN)),
+        ("subresource('eviction').create", lambda c: c.subresource("eviction").create("v1 Pod", KEY, PLAIN)),
+    ],
+)
+def test_a_plain_dictionary_is_refused_in_one_line_with_the_remedy(verb: str, call: Call) -> None:
+    client, sender = wired()
+    with pytest.raises(TypeError) as caught:
+        call(client)
+    assert str(caught.value) == f"{verb} takes an object, not a dict: write Object(...) around <v1 Pod default/p>"
+    assert sender.requests == []
+
+
+@pytest.mark.parametrize("call", [lambda c, o: c.patch(o, {"spec": {}}), lambda c, o: c.status.patch(o, {"spec": {}})])
+def test_a_patch_says_of_which_type_it_is(call: Any) -> None:
+    client, sender = wired()
+    with pytest.raises(TypeError, match=r"^a patch says .* a dict does not: write patches\.merge\(\.\.\.\) around"):
+        call(client, widget())
+    assert sender.requests == []
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.get(Widget, "default/w"),
+        lambda c: c.get_or_none(Widget, "default/w"),
+        lambda c: c.metadata.get(Widget, "default/w"),
+        lambda c: c.delete(Widget, "default/w"),
+        lambda c: c.status.get(Widget, "default/w"),
+        lambda c: c.subresource("eviction").create(Widget, "default/w", Object({})),
+    ],
+)
+def test_a_key_that_is_text_is_refused_in_one_line_with_the_remedy(call: Call) -> None:
+    client, sender = wired()
+    with pytest.raises(TypeError, match=r"^a key is a Key or a Request, not a str: write Key\.parse\(\.\.\.\) around"):
+        call(client)
+    assert sender.requests == []

@@ -391,6 +391,19 @@ def test_a_mistake_is_named_before_anything_is_sent(reconciler: Plain, message: 
         reconcile_once(reconciler, team())
 
 
+@pytest.mark.parametrize(
+    ("reconciler", "message"),
+    [
+        (Plain(CONFIG_MAP, children=[config_map("b"), config_map("c").data]), "an object, not a dict: write Object"),
+        (Plain(CONFIG_MAP, children=config_map("b")), "a list of objects, not an Object: write "),
+        (Plain(CONFIG_MAP, owner=team().metadata), "an object, not an ObjectMeta: "),
+    ],
+)
+def test_what_is_no_object_is_named_before_anything_is_sent(reconciler: Plain, message: str) -> None:
+    with pytest.raises(TypeError, match=rf"^children\.apply(\(owner=\))? takes {message}"):
+        reconcile_once(reconciler, team())
+
+
 def test_a_child_whose_scope_does_not_fit_its_owners_is_named() -> None:
     with pytest.raises(ValueError, match="Land l cannot own v1 ConfigMap a: give it a namespace, its owner has none"):
         reconcile_once(Lands([config_map("a")]), Land.named("l"))

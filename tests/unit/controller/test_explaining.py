@@ -356,6 +356,14 @@ def test_a_pause_by_command_is_told_with_its_reason_and_what_ends_it(process: Pr
     assert controller.queue.holders("") == {"command"}
 
 
+def test_the_command_that_is_named_ends_the_pause_also_one_of_every_controller(process: Process) -> None:
+    process.start()
+    process.host.pauses.pause("*", "")
+    process.add()
+
+    assert the_wait(process.explain()).remedy == "kcontroller resume --cluster local"
+
+
 def test_a_pause_by_annotation_is_told(process: Process) -> None:
     process.start()
     process.add(annotations={PAUSED: "true"})
@@ -788,7 +796,7 @@ def test_an_object_that_nothing_is_known_of_is_said_to_be_unknown(process: Proce
     [
         ("", "Secret", r"no controller here has to do with Secret; there are scripted \(v1 ConfigMap, v1 Pod\)"),
         ("", "Pod", "nothing was reconciled because of v1 Pod default/web, and nobody owns it"),
-        ("eu", "ConfigMap", "no cluster 'eu' is here; there are none yet"),
+        ("eu", "ConfigMap", "no cluster 'eu' is here; there is local"),
     ],
 )
 def test_what_is_not_there_is_named_with_what_there_is(process: Process, cluster: str, kind: str, text: str) -> None:
@@ -838,9 +846,22 @@ def test_a_cluster_that_is_misspelled_is_told_with_the_one_that_may_be_meant() -
 
         assert names.doubt("project-1") == ""
         assert names.doubt("projct-22") == "no cluster 'projct-22' is here, did you mean 'project-22'?"
-        assert names.doubt("(hub)") == "no cluster '(hub)' is here"
+        assert names.doubt("(hub)") == "no controller here works on the (hub)"
+        assert names.doubt("local") == "no cluster 'local' is here; there are project-1, project-22"
+        with pytest.raises(NotKnown, match=r"^name the cluster: .* \(project-1, project-22\)$"):
+            names.cluster("")
         with pytest.raises(NotKnown, match=r"no cluster 'projct-22' is here, did you mean 'project-22'\?$"):
             names.cluster("projct-22")
+    finally:
+        process.host.end()
+
+
+def test_of_many_clusters_ten_are_named() -> None:
+    process = Process(*(f"cluster-of-many-{number:02}" for number in range(12)))
+    try:
+        process.start()
+        with pytest.raises(NotKnown, match=r"there are cluster-of-many-00, .*, cluster-of-many-09 and 2 more$"):
+            process.explain("x")
     finally:
         process.host.end()
 

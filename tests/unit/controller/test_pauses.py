@@ -47,7 +47,7 @@ class House:
     def __init__(self, *paused: str) -> None:
         self.clock = VirtualClock()
         self.metrics = Metrics()
-        self.pauses = Pauses(clock=self.clock, metrics=self.metrics, paused=paused)
+        self.pauses = Pauses(clock=self.clock, metrics=self.metrics, paused=paused, fleet=True)
         self.queues = {name: WorkQueue[Request](name, clock=self.clock) for name in ("widget", "gadget")}
         for name in self.queues:
             for cluster in ("eu", "us"):
@@ -183,6 +183,47 @@ def test_a_target_is_written_as_controller_at_cluster(text: str, target: tuple[s
 def test_what_is_no_target_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ConfigError, match="write it like 'widget', 'widget@my-cluster'"):
         target_of(text)
+
+
+@pytest.mark.parametrize(("fleet", "word"), [(True, "(hub)"), (False, "local")])
+def test_the_cluster_of_the_process_is_called_as_the_table_of_clusters_calls_it(*, fleet: bool, word: str) -> None:
+    pauses = Pauses(clock=VirtualClock(), metrics=Metrics(), paused=[f"widget@{word}"], fleet=fleet)
+
+    (pause,) = pauses.all()
+
+    assert (pause.controller, pause.cluster) == ("widget", "")
+    assert str(pause) == f"widget is paused in cluster {word} (from the start)"
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        (("widget", "eu"), "kcontroller resume widget --cluster eu"),
+        (("widget", "*"), "kcontroller resume widget"),
+        (("widget", ""), "kcontroller resume widget --cluster '(hub)'"),
+        (("*", "eu"), "kcontroller resume --cluster eu"),
+        (("*", "arn:aws/my;cluster"), "kcontroller resume --cluster 'arn:aws/my;cluster'"),
+        (("*", "*"), "kcontroller resume --all"),
+    ],
+)
+def test_a_pause_names_the_command_that_takes_it_back(target: tuple[str, str], command: str) -> None:
+    assert House().pauses.pause(*target).remedy == command
+
+
+@pytest.mark.parametrize(
+    ("word", "fleet", "text"),
+    [
+        ("eu", False, r"^paused '\*@eu': no cluster 'eu' can be here: .* its one cluster is called local$"),
+        ("(hub)", False, r"no cluster '\(hub\)' can be here: .* is called local$"),
+        ("prod-*", False, r"'prod-\*' is a pattern; name one cluster, or leave it out for all"),
+        ("prod-*", True, r"'prod-\*' is a pattern; name one cluster, or leave it out for all"),
+    ],
+)
+def test_a_cluster_that_can_never_come_is_refused_since_it_would_pause_nothing(
+    word: str, *, fleet: bool, text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        Pauses(clock=VirtualClock(), metrics=Metrics(), paused=[f"*@{word}"], fleet=fleet)
 
 
 def test_a_name_that_was_mistyped_is_refused_since_it_would_pause_nothing() -> None:

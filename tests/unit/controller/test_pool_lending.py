@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.api.keys import Request
-from kcontroller.controller.pool import WorkerPool
+from kcontroller.controller.pool import UNLIMITED_SECONDS, WorkerPool
 from kcontroller.controller.seat import Run, Seat
 from kcontroller.process.stop import StopToken
 from kcontroller.testing.clock import VirtualClock
@@ -123,8 +123,17 @@ def test_a_system_without_threads_is_asked_once_a_second(
     assert len(world.threads.seats) > SIZE
 
 
-def test_one_that_was_replaced_before_it_got_stuck_is_said_to_be(records: Callable[[], list[dict[str, Any]]]) -> None:
-    world = World(timeout=10.0)
+@pytest.mark.parametrize(
+    ("timeout", "then"),
+    [
+        (10.0, "another worker takes its place"),
+        (0.0, "without a reconcile_timeout nothing ends it; another worker takes its place"),
+    ],
+)
+def test_one_that_was_replaced_before_it_got_stuck_is_said_to_be(
+    records: Callable[[], list[dict[str, Any]]], timeout: float, then: str
+) -> None:
+    world = World(timeout=timeout)
     runs = world.work_everywhere()
     for name in CLUSTERS[SIZE:]:
         world.queue.add(Request(name, "n", "a"))
@@ -134,8 +143,8 @@ def test_one_that_was_replaced_before_it_got_stuck_is_said_to_be(records: Callab
     world.clock.advance(5.0)
     for _seat, run in runs:
         run.late = True  # Their tokens are told elsewhere.
-    world.clock.advance(7.0)
+    world.clock.advance(timeout or UNLIMITED_SECONDS)
     world.look()
 
     messages = [record["msg"] for record in records()]
-    assert messages == ["a reconcile does not return: another worker takes its place"] * SIZE
+    assert messages == [f"a reconcile does not return: {then}"] * SIZE

@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import json
 import logging
+import shlex
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
+from click.testing import CliRunner
 
 from kcontroller import Key, Manager, ManagerOptions, Object, ObjectReconciler
 from kcontroller.api.keys import GVK
+from kcontroller.cli.commands import cli
 from kcontroller.cli.reach import Daemon, Refused
+from kcontroller.controller import HUB
 from kcontroller.errors import ConfigError
 from kcontroller.multicluster.providers.milo import MiloProvider
 from kcontroller.testing import Milo
@@ -23,7 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import ClassVar
 
-    from kcontroller import Context
+    from click.testing import Result
+
+    from kcontroller import Builder, Context
     from kcontroller.testing.managers import Managers, ServerClient
 
 
@@ -134,8 +140,47 @@ def test_in_a_fleet_the_cluster_is_named_and_one_that_is_not_there_says_so(
 
     eventually(lambda: explained("p1")["settled"] is True)
     assert explained("")["verdict"] == "name the cluster: this process works on those of a provider (p1)"
-    assert explained("p2")["verdict"] == "no cluster 'p2' is here; there are p1"
+    assert explained("p2")["verdict"] == "no cluster 'p2' is here; there is p1"
     assert explained("p1")["cluster"] == "p1"
+
+
+class OnTheHub(Maps):
+    name = "on-the-hub"
+
+    def setup(self, builder: Builder) -> None:
+        builder.for_("v1 ConfigMap", clusters=HUB)
+
+
+@pytest.mark.embedded(milo=Milo(projects=("p1",), cold_storage=False))
+def test_every_name_in_the_table_of_clusters_is_one_that_the_other_commands_take(
+    manager: Managers, client: ServerClient, tmp_path: Path
+) -> None:
+    made = manager(OnTheHub(), Maps(), provider=MiloProvider(), control_socket=str(tmp_path / "s"))
+    put(client, "web")
+
+    def say(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, [*arguments, "--socket", str(tmp_path / "s")])
+
+    names = [line.split()[0] for line in say("clusters").stdout.splitlines()[1:-1]]
+    assert names == ["(hub)", "p1"]
+    for name, real in (("(hub)", ""), ("p1", "p1")):
+        assert say("pause", "--cluster", name).output == f"every controller is paused in cluster {name}\n"
+        assert any("command" in each.queue.holders(real) for each in made.controllers)
+        assert say("pauses").output == f"every controller is paused in cluster {name}\n"
+        assert "  command\n" in say("clusters", name).output
+        explained = say("explain", name, "ConfigMap", "default/web").output
+        assert f"ConfigMap default/web in {name}, controller " in explained
+        assert f"remedy  kcontroller resume --cluster {shlex.quote(name)}\n" in explained
+        resumed = say("resume", "--cluster", name)
+        assert resumed.output == f"resumed: every controller is paused in cluster {name}\nnothing is paused\n"
+        assert not any("command" in each.queue.holders(real) for each in made.controllers)
+    without = say("explain", "ConfigMap", "default/web")
+    assert without.output == "Error: name the cluster: this process works on those of a provider ((hub), p1)\n"
+    refused = say("pause", "--cluster", "p*")
+    assert (refused.exit_code, refused.output) == (
+        1,
+        "Error: 'p*' is a pattern; name one cluster, or leave it out for all\n",
+    )
 
 
 @pytest.mark.embedded(milo=Milo(projects=("local", "p2"), cold_storage=False))

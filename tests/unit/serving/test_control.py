@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
 
 class Names:
-    def called(self, word: str) -> str:
+    def target(self, word: str) -> str:
+        if word == "e*":
+            raise ConfigError("'e*' is a pattern")
         return "" if word == "local" else word
 
     def doubt(self, word: str) -> str:
@@ -110,12 +112,12 @@ def test_commands_are_acted_on_and_told(serve: Serve, host: FakeHost, tmp_path: 
     (controller,) = host.controllers
 
     paused = daemon.post("/pause", controller="scripted", cluster="local", why="because")
-    assert [each["text"] for each in paused["paused"]] == ["scripted is paused in the local cluster (because)"]
+    assert [each["text"] for each in paused["paused"]] == ["scripted is paused in cluster local (because)"]
     assert controller.queue.holders("") >= {"command"}
     assert [each["by"] for each in daemon.get("/pauses")] == ["command"]
 
     resumed = daemon.post("/resume", controller="*", cluster="*")
-    assert resumed["ended"] == ["scripted is paused in the local cluster (because)"]
+    assert resumed["ended"] == ["scripted is paused in cluster local (because)"]
     assert resumed["paused"] == []
     assert "command" not in controller.queue.holders("")
 
@@ -137,6 +139,7 @@ def test_a_cluster_that_is_not_here_may_be_named_and_is_doubted(serve: Serve, tm
         ("GET", "/explain", {"kind": "Unknown", "key": "a/b"}, "no controller here has to do with Unknown"),
         ("GET", "/explain", {"kind": "Web", "key": "a/b/c"}, "write it like 'namespace/name'"),
         ("POST", "/pause", {"controller": "wbe"}, "there is no controller 'wbe' to pause; there are: scripted"),
+        ("POST", "/pause", {"cluster": "e*"}, r"'e\*' is a pattern"),
         ("POST", "/explain", {}, "404 page not found"),
         ("GET", "/pause", {}, "404 page not found"),
         ("POST", "/nothing", {}, "404 page not found"),
