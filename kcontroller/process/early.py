@@ -1,12 +1,43 @@
-"""Signals before anything has begun: nobody is waited for, so that the process ends at once.
+"""The end at once: nobody is waited for, and the programs that we run are taken along.
+
+So a signal ends the process before anything has begun, and the second one does at any time.
 
 Imported first of all, and it imports next to nothing: what comes before it is the interpreter's own start.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Callable  # noqa: TC003 - typing, which could tell, is not loaded yet
+
+_groups: set[int] = set()
+"""Changed by one call each, and read by one: a handler that interrupts anybody needs no lock, and finds it whole."""
+
+
+def taking_along(group: int) -> Callable[[], None]:
+    """Have `exit_at_once` kill a process group; returns how to forget it, before its number can be another's.
+
+    No handler runs at a SIGKILL, or at a signal that nobody has taken over: the group outlives these.
+
+    Args:
+        group: its number, which is the process id of its leader.
+    """
+    _groups.add(group)
+    return lambda: _groups.discard(group)
+
+
+def exit_at_once(code: int) -> None:
+    """End the process, and the groups of `taking_along`; neither waits nor locks, for a signal's handler.
+
+    Args:
+        code: what the process ends with.
+    """
+    for group in tuple(_groups):
+        with contextlib.suppress(OSError):  # It has ended by itself.
+            os.killpg(group, signal.SIGKILL)
+    os._exit(code)
 
 
 class EndAtOnce:
@@ -23,7 +54,7 @@ class EndAtOnce:
 
     def __call__(self, *_: object) -> None:
         """End the process."""
-        os._exit(self.code)
+        exit_at_once(self.code)
 
 
 def end_at_once_with(code: int) -> None:

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from kcontroller.process.early import EndAtOnce
+from kcontroller.process.early import EndAtOnce, exit_at_once
 
 if TYPE_CHECKING:
     from types import FrameType, TracebackType
@@ -104,6 +104,6 @@ class SignalWait:
         if self._received:
             if now - self._received_at > ECHO_SECONDS:
                 self._say_the_end(signal.Signals(number).name)
-                os._exit(SECOND_SIGNAL_EXIT)
+                exit_at_once(SECOND_SIGNAL_EXIT)
             return
         self._received, self._received_at = signal.Signals(number).name, now

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final
 from kcontroller.errors import ConfigError
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.transport.config import ClientCertificate
-from kcontroller.transport.files import WatchedFile, check_certificate, check_key
+from kcontroller.transport.files import PEM_PERIOD, WatchedFile, check_certificate, check_key
+from kcontroller.transport.refresh import Fresh, Refreshing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -116,6 +117,7 @@ class CertificateFiles:
         self._key = WatchedFile(key, what=f"{what}: client-key", check=check_key, clock=clock)
         self._last: ClientCertificate | None = None
         self._unfit: ClientCertificate | None = None
+        self._pair = Refreshing(self._load, hold=0, clock=clock)
 
     def __eq__(self, other: object) -> bool:
         """Equal by paths: a renewed certificate is no other identity."""
@@ -132,12 +134,14 @@ class CertificateFiles:
 
     def client_certificate(self) -> ClientCertificate:
         """Give the pair as it is now, the same object as long as nothing changed."""
-        pair = ClientCertificate(self._certificate.read(), self._key.read())
+        return self._pair.get()
+
+    def _load(self) -> Fresh[ClientCertificate]:
+        pair = ClientCertificate(self._certificate.load().value, self._key.load().value)
         last = self._last
-        if last is not None and (pair in (last, self._unfit) or not self._fits(pair)):
-            return last
-        self._last = pair
-        return pair
+        if last is None or (pair not in (last, self._unfit) and self._fits(pair)):
+            self._last = last = pair
+        return Fresh(last, PEM_PERIOD)
 
     def _fits(self, pair: ClientCertificate) -> bool:
         """Whether these two, and not one of them and its predecessor, are what the files hold."""
@@ -153,8 +157,7 @@ class CertificateFiles:
 
     def invalidate(self) -> None:
         """Read the files again at the next call."""
-        self._certificate.invalidate()
-        self._key.invalidate()
+        self._pair.invalidate()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ import msgspec
 from kcontroller.errors import ConfigError, ConnectFailed
 from kcontroller.process.clock import SYSTEM_CLOCK
 from kcontroller.process.logs import Log, one_line, redact
+from kcontroller.process.repeats import Repeats
 from kcontroller.transport.config import ClientCertificate
 from kcontroller.transport.credentials import Joined, bearer
 from kcontroller.transport.exec_runs import Runs
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from kcontroller.errors import KControllerError
     from kcontroller.process.clock import Clock
     from kcontroller.transport.config import Credentials
 
 _log: Final = Log("kcontroller.transport.exec")
+_repeats: Final = Repeats(clock=SYSTEM_CLOCK, more=" (and so for further users, which are not named)")
 
 _GROUP: Final = "client.authentication.k8s.io/"
 _VERSIONS: Final = (f"{_GROUP}v1", f"{_GROUP}v1beta1")
@@ -133,8 +136,11 @@ class ExecCredentials:
         self._policy = policy
         self._cluster = dict(cluster) if entry.provide_cluster_info else None
         self._command = _resolve(entry, where=where, folder=folder, policy=policy)
-        self._runs = Runs(f"exec plugin {self._command}", where=where)
-        self._obtained = Refreshing(self._run, hold=_HOLD, patience=policy.timeout + _HOLD, clock=policy.clock)
+        self._runs = Runs(f"exec plugin {self._command}", where=where, repeats=_repeats)
+        patience = policy.timeout + _HOLD
+        self._obtained = Refreshing(
+            self._run, hold=_HOLD, patience=patience, clock=policy.clock, on_kept=self._say_kept
+        )
 
     def __eq__(self, other: object) -> bool:
         """Equal if the same command runs in the same way for the same cluster."""
@@ -172,7 +178,7 @@ class ExecCredentials:
         return self._runs.join()
 
     def _run(self) -> Fresh[_Obtained]:
-        _log.debug("running the exec plugin %s", self._command)
+        _log.debug("running the exec plugin %s", self._command, user=self._where)
         command = (self._command, *self._entry.args)
         outcome = self._runs.run(command, env=self._environment(), timeout=self._policy.timeout)
         if outcome.stopped:
@@ -191,7 +197,13 @@ class ExecCredentials:
         return ConnectFailed(self._complaint(problem), ours=True)
 
     def _complaint(self, problem: str) -> str:
-        return f"{self._where}: exec plugin {self._command} {problem}"
+        # Without the user: of a fleet in which each cluster has its own, all that fail alike are counted together.
+        return f"exec plugin {self._command} {problem}"
+
+    def _say_kept(self, error: KControllerError) -> None:
+        text = f"{error}; what was had before stays in use until it expires"
+        told = _repeats.told(text)
+        (_log.warning if told else _log.debug)("%s", told or text, user=self._where)
 
     def _environment(self) -> dict[str, str]:
         spec: dict[str, object] = {"interactive": False}

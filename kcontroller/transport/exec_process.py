@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import IO, TYPE_CHECKING, Final
 
+from kcontroller.process.early import taking_along
 from kcontroller.process.stop import StopToken
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def run(
     """Run a program to its end, or kill it and its children: after `timeout` seconds or 1 MiB of output, or when asked.
 
     The limit is real time, because the program lives in it. Never raises for what the program does. It does not outlive
-    this process, unless that is killed, or ended by a second signal.
+    this process, unless that is ended by SIGKILL, which nobody can handle, or by another signal without a handler; or
+    by a second signal in the very instant in which the program starts.
 
     Args:
         command: the program and its arguments.
@@ -145,6 +147,7 @@ def _run(command: Sequence[str], env: Mapping[str, str], bounds: _Bounds) -> Out
                 env=env,
                 start_new_session=True,
             )
+            leave_behind = taking_along(process.pid)
             # By who stops it: at the exit this thread may not get its turn.
             forget = bounds.stop.on_stop(partial(_kill_group, process))
     except (OSError, ValueError) as error:
@@ -157,6 +160,7 @@ def _run(command: Sequence[str], env: Mapping[str, str], bounds: _Bounds) -> Out
             forget()
             if problem:  # Before the exit of `with` reaps it: until then nobody else can have its number.
                 _kill_group(process)
+            leave_behind()
     if not problem and not process.returncode:
         return Outcome("", stdout, stderr)
     if bounds.stop.stopped:  # Killed by that, it has ended by itself to all appearances.

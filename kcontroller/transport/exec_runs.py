@@ -13,6 +13,7 @@ from kcontroller.transport import exec_process
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from kcontroller.process.repeats import Repeats
     from kcontroller.transport.exec_process import Outcome
 
 SLOW_SECONDS: Final = 5.0
@@ -30,11 +31,13 @@ class Runs:
     Args:
         name: the plugin in messages: ``exec plugin /usr/bin/login``.
         where: whose it is: ``user "admin" in /home/me/.kube/config``.
+        repeats: shared with the same plugin of other users.
     """
 
-    def __init__(self, name: str, *, where: str) -> None:
+    def __init__(self, name: str, *, where: str, repeats: Repeats) -> None:
         self._name = name
         self._where = where
+        self._repeats = repeats
         self._lock = threading.Lock()
         self._users = 0
         self._unused = StopToken()
@@ -85,7 +88,9 @@ class Runs:
     def _warn(self) -> None:
         if not self._told:
             self._told = True
-            _log.warning("%s; run it by hand to see what it waits for", self._waiting(SLOW_SECONDS), user=self._where)
+            text = f"{self._waiting(SLOW_SECONDS)}; run it by hand to see what it waits for"
+            told = self._repeats.told(text)
+            (_log.warning if told else _log.debug)("%s", told or text, user=self._where)
 
     def _waiting(self, seconds: float) -> str:
         return f"{self._name} has not answered for {seconds:.0f} s"

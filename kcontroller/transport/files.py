@@ -68,7 +68,8 @@ class WatchedFile:
 
     The object returned stays the same one as long as the content does. Once it was read, a file that cannot be read, or
     does not pass the check, is logged and the last good content kept: a rotation may be half done. Reading every
-    few seconds is cheaper to reason about than mtimes, which miss symlink swaps and changes within one tick.
+    few seconds is cheaper to reason about than mtimes, which miss symlink swaps and changes within one tick. A thread
+    inside `waking` reads nothing itself: a disk may hang. It then goes on with what it had.
 
     Args:
         path: the file, opened by name each time.
@@ -92,7 +93,7 @@ class WatchedFile:
         self._check = check
         self._period = period
         self._last: bytes | None = None
-        self._content = Refreshing(self._load, hold=0, clock=clock)
+        self._content = Refreshing(self.load, hold=0, clock=clock)
 
     def read(self) -> bytes:
         """Give the content; raises ConfigError if it could never be read. Safe to call from any thread."""
@@ -102,7 +103,8 @@ class WatchedFile:
         """Read again at the next call."""
         self._content.invalidate()
 
-    def _load(self) -> Fresh[bytes]:
+    def load(self) -> Fresh[bytes]:
+        """Read the file now, on this thread; for one thread at a time, which keeps the content itself."""
         try:
             data = read_file(self.path, what=self._what)
             if self._check is not None:

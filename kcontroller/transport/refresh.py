@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from kcontroller.process.clock import Clock
 
 T = TypeVar("T")
+SOON_SECONDS: Final = 1.0
+"""So long a thread that waits for nobody does without what is cheap, to have it new: a file that hangs is none such."""
+
 _NEVER: Final = float("-inf")
 _LONGEST_PAUSE: Final = 60.0  # One cluster that refuses everybody must not keep the others from what is new for longer.
 
@@ -70,25 +73,36 @@ class Refreshing(Generic[T]):
     """Keeps a value fresh by loading it when it is asked for.
 
     No lock is held during a load. While one thread loads, the others get the old value as long as it is usable, and
-    wait otherwise. What is not cheap is loaded on a thread of its own as long as the old value is usable. A failed load
-    is not repeated, but told again, for `hold` seconds.
+    wait otherwise. What is not cheap is loaded on a thread of its own as long as the old value is usable; for a thread
+    inside `waking`, all is: a file may be on a disk that hangs. What is cheap is soon had, so the old value is taken
+    only if it is not. A failed load is not repeated, but told again, for `hold` seconds.
 
     Args:
         load: gets the value; may block, and raises a `KControllerError` when it fails.
         hold: at least this many seconds lie between two loads, whoever asks; 0 for what is cheap.
         patience: seconds a thread waits for another thread's load before it raises `ConnectFailed`.
         clock: the time that makes values old.
+        on_kept: told the first of several failures in a row while the old value stays in use, which nobody else hears
+            of; on a thread of its own.
     """
 
     def __init__(
-        self, load: Callable[[], Fresh[T]], *, hold: float, patience: float = 60.0, clock: Clock = SYSTEM_CLOCK
+        self,
+        load: Callable[[], Fresh[T]],
+        *,
+        hold: float,
+        patience: float = 60.0,
+        clock: Clock = SYSTEM_CLOCK,
+        on_kept: Callable[[KControllerError], None] = lambda _: None,
     ) -> None:
         self._load = load
         self._hold = hold
         self._patience = patience
         self._clock = clock
+        self._on_kept = on_kept
         self._changed = threading.Condition()
         self._loading = False
+        self._began = _NEVER
         self._loaded: Fresh[T] | None = None
         self._error: KControllerError | None = None
         self._loaded_at = self._fresh_until = self._usable_until = self._retry_at = _NEVER
@@ -110,13 +124,13 @@ class Refreshing(Generic[T]):
                 if old is not None and now < self._fresh_until:
                     return old.value
                 usable = old is not None and now < self._usable_until and not refused
-                aside = self._hold > 0 and (usable or _thread.wake is not None)
+                aside = _thread.wake is not None or (self._hold > 0 and usable)
                 if not self._loading and now >= self._retry_at:
-                    self._loading = True
+                    self._loading, self._began = True, now
                     if not aside:
                         break
                     self._begin_aside()
-                if usable and old is not None:
+                if usable and old is not None and not self._is_soon_had(now):
                     return old.value
                 self._raise_if_vain(late=deadline.expired)
                 self._clock.wait(self._changed, deadline.remaining())
@@ -128,11 +142,14 @@ class Refreshing(Generic[T]):
         self._refused.discard(me)
         return refused
 
+    def _is_soon_had(self, now: float) -> bool:
+        return _thread.wake is not None and self._hold == 0 and self._loading and now < self._began + SOON_SECONDS
+
     def _raise_if_vain(self, *, late: bool) -> None:
         if not self._loading and self._error is not None:
             # A copy: many threads raising one exception would tie their tracebacks together.
             raise copy.copy(self._error)
-        if self._hold > 0 and _thread.wake is not None:
+        if _thread.wake is not None:
             self._wakes.add(_thread.wake)
             raise NotReady
         if late:
@@ -173,8 +190,8 @@ class Refreshing(Generic[T]):
         except Abandoned:
             pass
         except KControllerError as error:
-            if not failed_before:
-                _log.warning("%s; what was had before stays in use until it expires", error)
+            if not failed_before and self._clock.monotonic() < self._usable_until:
+                self._on_kept(error)
         except Exception as error:  # noqa: BLE001 - a thread that has no owner to tell
             _log.exception_of(error, "loading credentials failed: %s", described(error))
 

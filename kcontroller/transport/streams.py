@@ -21,7 +21,7 @@ from kcontroller.transport.faults import TIMED_OUT
 from kcontroller.transport.gate import CONNECTING
 from kcontroller.transport.multi import Multi
 from kcontroller.transport.pollers import EventPoller
-from kcontroller.transport.refresh import NotReady, waking
+from kcontroller.transport.refresh import SOON_SECONDS, NotReady, waking
 from kcontroller.transport.rotation import Rotation
 from kcontroller.transport.sharing import Sharing
 from kcontroller.transport.silence import Silence
@@ -99,6 +99,7 @@ class StreamLoop:
         self._calls: deque[Callable[[], None]] = deque()
         self._timers = Timers(clock=clock)
         self._opening: deque[Stream] = deque()
+        self._next_look: Timer | None = None
         self._closing: list[Stream] = []
         self._running: dict[int, Transfer] = {}
         self._sharing = Sharing(self._running, timers=self._timers, clock=clock)
@@ -336,7 +337,7 @@ class StreamLoop:
                 _discard(multi, stream)
 
     def _start_opened(self, multi: Multi) -> None:
-        waiting: list[Stream] = []  # For credentials; `waking` says when to look again.
+        waiting: list[Stream] = []  # For credentials; `waking` says when to look again, or that of a file is given up.
         while self._opening and not self._stopping and self._may_connect():
             stream = self._opening.popleft()
             if stream.closed:
@@ -348,8 +349,13 @@ class StreamLoop:
             except Exception as error:  # noqa: BLE001 - credentials may raise anything; it is this stream's end
                 _end(stream, _as_transport_error(error))
         self._opening.extendleft(reversed(waiting))
+        if waiting and self._next_look is None:
+            self._next_look = self._timers.add(SOON_SECONDS, self._end_look)
         if not self._running and not self._opening:
             self._leave_gate()
+
+    def _end_look(self) -> None:
+        self._next_look = None
 
     def _start(self, multi: Multi, transfer: Transfer) -> None:
         if not self._running:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 import kcontroller
 from kcontroller.process.signals import ECHO_SECONDS, SIGNALS, SignalWait
+from kcontroller.testing import eventually
 
 ROOT = Path(kcontroller.__file__).parents[1]
 
@@ -92,6 +94,46 @@ def test_a_second_signal_ends_the_process_with_1_at_once() -> None:
     done = subprocess.run([sys.executable, "-c", SECOND], cwd=ROOT, capture_output=True, check=False, timeout=30)
 
     assert (done.returncode, done.stdout, done.stderr) == (1, b"", b"SIGTERM again: ended at once\n")
+
+
+ENDS = {
+    "the second": "with SignalWait() as signals:\n    tell(); signals.wait(); time.sleep(30)",
+    "one before anything has begun": "end_at_once_with(1); tell(); time.sleep(30)",
+}
+
+LEAVING = """
+import subprocess, time
+from kcontroller.process.early import end_at_once_with, taking_along
+from kcontroller.process.signals import SignalWait
+
+def child():
+    return subprocess.Popen(["sleep", "60"], start_new_session=True)
+
+def tell():
+    print(taken.pid, gone.pid, left.pid, flush=True)
+
+taken, gone, left = child(), child(), child()
+forget = taking_along(taken.pid)
+taking_along(left.pid)()
+taking_along(gone.pid)
+gone.kill()
+gone.wait()
+"""
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_a_signal_that_ends_the_process_at_once_takes_along_what_it_was_told_to(end: str) -> None:
+    command = [sys.executable, "-c", LEAVING + ENDS[end]]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        taken, _, left = map(int, process.stdout.readline().split())
+        eventually(lambda: process.poll() is not None or process.send_signal(signal.SIGTERM) is not None)
+        try:
+            assert process.returncode == 1
+            eventually(lambda: not Path(f"/proc/{taken}/cwd").exists())
+            assert Path(f"/proc/{left}/cwd").exists()
+        finally:
+            os.killpg(left, signal.SIGKILL)
 
 
 FROZEN = """

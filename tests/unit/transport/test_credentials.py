@@ -21,6 +21,8 @@ from tests.unit.transport.scripted import AUTHORITY
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from kcontroller.transport.refresh import Fresh
+
 
 def issue() -> tuple[bytes, bytes]:
     issued = AUTHORITY.issue_cert("me@example.com")
@@ -129,13 +131,21 @@ def test_a_certificate_without_its_key_is_not_taken(tmp_path: Path, clock: Virtu
     assert credentials.client_certificate() == ClientCertificate(*new)
 
 
-def test_a_pair_of_which_one_was_read_before_the_rotation_is_not_taken(tmp_path: Path, clock: VirtualClock) -> None:
+def test_a_pair_of_which_one_was_read_before_the_rotation_is_not_taken(
+    tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     old, new = issue(), issue()
     certificate, key = write(tmp_path, *old)
     credentials = CertificateFiles(certificate, key, what="user", clock=clock)
     credentials.client_certificate()
-    write(tmp_path, *new)
-    credentials._key.invalidate()  # As if the moment to look again had come between the two files.
+    load = credentials._key.load
+
+    def load_after_rotation() -> Fresh[bytes]:
+        write(tmp_path, *new)
+        return load()
+
+    monkeypatch.setattr(credentials._key, "load", load_after_rotation)
+    clock.advance(5.0)
     assert credentials.client_certificate() == ClientCertificate(*old)
     clock.advance(5.0)
     assert credentials.client_certificate() == ClientCertificate(*new)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.errors import ConfigError, ConnectFailed
+from kcontroller.process.repeats import NAMED
 from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport.credentials import ANONYMOUS, Joined
@@ -199,16 +200,31 @@ def test_arguments_reach_the_plugin_without_a_shell(plugin: Plugin) -> None:
         ("exec yes hunter2", "printed more than 1024 KiB"),
     ],
 )
-def test_a_bad_answer_is_one_line_with_user_and_command_and_no_secret(
-    plugin: Plugin, script: str, complaint: str
-) -> None:
+def test_a_bad_answer_is_one_line_with_the_command_and_no_secret(plugin: Plugin, script: str, complaint: str) -> None:
     plugin.script(script)
     with pytest.raises(ConnectFailed, match=complaint) as failed:
         plugin.credentials().authorization()
     text = str(failed.value)
-    assert text.startswith(f"{WHERE}: exec plugin {plugin.path} ")
+    assert text.startswith(f"exec plugin {plugin.path} ")
     assert "hunter2" not in text
     assert "\n" not in text
+
+
+def test_of_many_users_whose_credentials_are_not_renewed_a_few_are_named(
+    plugin: Plugin, clock: VirtualClock, caplog: pytest.LogCaptureFixture, eventually: Callable[..., None]
+) -> None:
+    plugin.answer(token="one", expirationTimestamp=at(clock, 100))
+    users = [plugin.credentials(args=(f"user-{number}",)) for number in range(NAMED + 3)]
+    assert {user.authorization() for user in users} == {"Bearer one"}
+    plugin.script("exit 3")
+    clock.advance(80)
+
+    assert {user.authorization() for user in users} == {"Bearer one"}
+    eventually(lambda: plugin.runs == 2 * len(users))
+    eventually(lambda: not any(thread.name == "kc-load-credentials" for thread in threading.enumerate()))
+    assert len(caplog.records) == NAMED + 1
+    assert sum("further users" in message for message in caplog.messages) == 1
+    assert caplog.records[0].kc_fields["user"] == WHERE  # type: ignore[attr-defined]
 
 
 def test_a_plugin_that_hangs_is_told_with_its_limit(plugin: Plugin) -> None:
@@ -230,7 +246,7 @@ def test_a_plugin_that_hangs_is_ended_by_the_last_cluster_that_leaves(
     leave()
 
     assert woken.wait(10)
-    with pytest.raises(Abandoned, match=f"{WHERE}: exec plugin {plugin.path} was ended: nobody waits"):
+    with pytest.raises(Abandoned, match=f"^exec plugin {plugin.path} was ended: nobody waits"):
         credentials.authorization()
     assert caplog.messages == []
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from kcontroller.process.repeats import NAMED, Repeats
+from kcontroller.testing.clock import VirtualClock
 from kcontroller.transport import exec_runs
 from kcontroller.transport.exec_runs import Runs
 
@@ -43,7 +45,7 @@ class Running:
 
 @pytest.fixture
 def runs() -> Runs:
-    return Runs("exec plugin /bin/login", where='user "me"')
+    return Runs("exec plugin /bin/login", where='user "me"', repeats=Repeats(clock=VirtualClock()))
 
 
 def test_a_run_ends_with_the_last_user(runs: Runs, tmp_path: Path, eventually: Callable[..., None]) -> None:
@@ -83,6 +85,18 @@ def test_one_that_takes_long_is_a_trouble_while_it_runs_and_one_warning(
     assert caplog.messages == [
         "exec plugin /bin/login has not answered for 0 s; run it by hand to see what it waits for"
     ]
+
+
+def test_of_many_users_whose_plugin_takes_long_a_few_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(exec_runs, "SLOW_SECONDS", 0.01)
+    repeats = Repeats(clock=VirtualClock())
+    for number in range(NAMED + 3):
+        plugin = Runs("exec plugin /bin/login", where=f"user {number}", repeats=repeats)
+        assert plugin.run(("/bin/sleep", "60"), env=ENV, timeout=0.02).problem == "did not end in time"
+
+    assert len(caplog.records) == NAMED + 1
 
 
 def test_one_that_answers_is_no_trouble(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from kcontroller.errors import ConnectFailed
+from kcontroller.errors import ConnectFailed, KControllerError
 from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
-from kcontroller.transport.refresh import Fresh, NotReady, Refreshing, waking
+from kcontroller.transport.refresh import SOON_SECONDS, Fresh, NotReady, Refreshing, waking
 
 
 class Loader:
@@ -43,8 +43,14 @@ def load() -> Loader:
 
 
 @pytest.fixture
-def value(clock: VirtualClock, load: Loader) -> Refreshing[int]:
-    return Refreshing(load, hold=5.0, patience=10.0, clock=clock)
+def kept_on() -> list[KControllerError]:
+    """Why the value could not be renewed while the old one stays in use."""
+    return []
+
+
+@pytest.fixture
+def value(clock: VirtualClock, load: Loader, kept_on: list[KControllerError]) -> Refreshing[int]:
+    return Refreshing(load, hold=5.0, patience=10.0, clock=clock, on_kept=kept_on.append)
 
 
 def settled(value: Refreshing[int]) -> int:
@@ -70,8 +76,33 @@ def test_what_is_cheap_is_loaded_where_it_is_asked_for(clock: VirtualClock, load
     assert value.get() == 2
     for runs in (3, 4, 5):
         value.invalidate()
-        with waking(lambda: None):
+        assert value.get() == runs
+
+
+def test_what_is_cheap_is_loaded_aside_for_a_thread_that_must_not_wait(clock: VirtualClock, load: Loader) -> None:
+    value, woken = Refreshing(load, hold=0, clock=clock), threading.Semaphore(0)
+    with waking(woken.release):
+        for runs in (1, 2):
+            with pytest.raises(NotReady):
+                value.get()
+            assert woken.acquire(timeout=10)
             assert value.get() == runs
+            clock.advance(60)
+    assert load.runs == 2
+
+
+def test_what_is_cheap_but_does_not_come_is_done_without(clock: VirtualClock, load: Loader) -> None:
+    value = Refreshing(load, hold=0, clock=clock)
+    value.get()
+    load.gate = threading.Event()
+    clock.advance(60)
+    with waking(lambda: None):
+        with pytest.raises(NotReady):
+            value.get()
+        clock.advance(SOON_SECONDS)
+        assert value.get() == 1
+        load.gate.set()
+        eventually(lambda: value.get() == 2)
 
 
 def test_an_invalid_value_is_loaded_again_but_not_within_the_hold(
@@ -184,8 +215,8 @@ def test_a_thread_that_must_not_wait_is_woken_by_a_failure_and_told(
     assert load.runs == 1
 
 
-def test_a_load_aside_that_fails_is_said_once_and_not_repeated_within_the_hold(
-    value: Refreshing[int], clock: VirtualClock, load: Loader, caplog: pytest.LogCaptureFixture
+def test_a_load_aside_that_fails_is_told_once_and_not_repeated_within_the_hold(
+    value: Refreshing[int], clock: VirtualClock, load: Loader, kept_on: list[KControllerError]
 ) -> None:
     value.get()
     load.error = ConnectFailed("down")
@@ -196,7 +227,22 @@ def test_a_load_aside_that_fails_is_said_once_and_not_repeated_within_the_hold(
         clock.advance(2.5)
     eventually(lambda: load.runs == 3)
     assert settled(value) == 1
-    assert [record.message for record in caplog.records] == ["down; what was had before stays in use until it expires"]
+    assert list(map(str, kept_on)) == ["down"]
+
+
+def test_a_load_aside_that_fails_for_whoever_waits_is_told_to_him_alone(
+    value: Refreshing[int], load: Loader, kept_on: list[KControllerError], caplog: pytest.LogCaptureFixture
+) -> None:
+    load.error, woken = ConnectFailed("down"), threading.Event()
+    with waking(woken.set):
+        with pytest.raises(NotReady):
+            value.get()
+        assert woken.wait(10)
+        with pytest.raises(ConnectFailed, match="down"):
+            value.get()
+    eventually(lambda: not any(thread.name == "kc-load-credentials" for thread in threading.enumerate()))
+
+    assert caplog.records == [] == kept_on
 
 
 def test_a_load_aside_that_finds_no_thread_has_failed(

@@ -16,8 +16,10 @@ from kcontroller.errors import ConnectFailed, RequestTimeout, ServerSilent, TLSF
 from kcontroller.process.metrics import Metrics
 from kcontroller.testing import eventually
 from kcontroller.testing.clock import VirtualClock
+from kcontroller.transport import streams
 from kcontroller.transport.config import ClientCertificate, Config, TLSConfig
-from kcontroller.transport.credentials import ANONYMOUS
+from kcontroller.transport.credentials import ANONYMOUS, CertificateFiles, Joined, TokenFile
+from kcontroller.transport.files import WatchedFile
 from kcontroller.transport.gate import ConnectGate
 from kcontroller.transport.refresh import Fresh, Refreshing
 from kcontroller.transport.streams import StreamLoop
@@ -284,6 +286,110 @@ def test_a_silent_connection_is_probed_as_soon_as_credentials_are_had(
     server.wait_for(lambda: any(seen.target == "/version" for seen in server.seen))
 
     assert not caplog.records
+
+
+class Disk:
+    """Files, of which one may hang: nobody ends the opening of a pipe that has no writer."""
+
+    def __init__(self, folder: Path, closing: contextlib.ExitStack) -> None:
+        self._folder = folder
+        self._closing = closing
+
+    def file(self, name: str, content: bytes) -> Path:
+        path = self._folder / name
+        path.write_bytes(content)
+        return path
+
+    def hang(self, path: Path) -> None:
+        """Let it hang until `answer`, or the end of the test."""
+        pipe = self._folder / "pipe"
+        os.mkfifo(pipe)
+        pipe.replace(path)
+        self._closing.callback(self.answer, path, b"")
+
+    @staticmethod
+    def answer(path: Path, content: bytes) -> None:
+        """Write it for whoever reads it now."""
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # Blocks nobody, whether there is a reader or not.
+        os.write(descriptor, content)
+        os.close(descriptor)
+
+
+@pytest.fixture
+def disk(tmp_path: Path, closing: contextlib.ExitStack) -> Disk:
+    return Disk(tmp_path, closing)
+
+
+def files_of(disk: Disk, clock: VirtualClock) -> tuple[dict[str, Any], dict[str, Path]]:
+    """A configuration that has all from files."""
+    issued = AUTHORITY.issue_cert("we@example.com")
+    paths = {
+        "token": disk.file("token", b"one"),
+        "ca": disk.file("ca", AUTHORITY.cert_pem.bytes()),
+        "certificate": disk.file("certificate", issued.cert_chain_pems[0].bytes()),
+        "key": disk.file("key", issued.private_key_pem.bytes()),
+    }
+    token = TokenFile(paths["token"], what="token", clock=clock)
+    pair = CertificateFiles(paths["certificate"], paths["key"], what="pair", clock=clock)
+    ca = WatchedFile(paths["ca"], what="CA", clock=clock)
+    return {"credentials": Joined((token, pair)), "tls": TLSConfig(ca_file=ca)}, paths
+
+
+@pytest.mark.parametrize("hanging", ["token", "ca", "certificate", "key"])
+@pytest.mark.parametrize("why", ["is old", "was refused"])
+def test_a_loop_goes_on_with_what_it_had_while_a_file_hangs(
+    serve: Any, start_loop: Any, recorder: Any, disk: Disk, monkeypatch: pytest.MonkeyPatch, hanging: str, why: str
+) -> None:
+    monkeypatch.setattr(streams, "SOON_SECONDS", 0.01)
+    clock = VirtualClock()
+    config, paths = files_of(disk, clock)
+    server = serve(lambda call: call.reply(401 if call.request.target == "/bad" else 200))
+    running, first, bad, second = start_loop(server, config=config), recorder(), recorder(), recorder()
+    open_on(running, first)
+    assert first.wait_for_end() is None
+    disk.hang(paths[hanging])
+    if why == "was refused":
+        open_on(running, bad, "/bad")
+        bad.wait_for_end()
+    else:
+        clock.advance(60)
+    open_on(running, second)
+    eventually(lambda: clock.advance(0.1) or second.ends)
+
+    assert second.wait_for_end() is None
+    assert server.seen[-1].headers["authorization"] == "Bearer one"
+
+
+def test_a_stream_waits_for_a_file_that_was_never_read_and_the_loop_does_not(
+    serve: Any, start_loop: Any, recorder: Any, disk: Disk
+) -> None:
+    server, path = serve(), disk.file("token", b"")
+    disk.hang(path)
+    running, receiver = start_loop(server, config={"credentials": TokenFile(path, what="token")}), recorder()
+    open_on(running, receiver)
+    running.do(lambda: None)
+    assert not receiver.ends
+    disk.answer(path, b"one")
+
+    assert receiver.wait_for_end() is None
+    assert server.seen[-1].headers["authorization"] == "Bearer one"
+
+
+def test_a_token_that_was_refused_is_read_again_before_the_next_stream(
+    serve: Any, start_loop: Any, recorder: Any, disk: Disk
+) -> None:
+    path = disk.file("token", b"one")
+    server = serve(lambda call: call.reply(401 if call.request.headers["authorization"] == "Bearer one" else 200))
+    token = TokenFile(path, what="token")
+    assert token.authorization() == "Bearer one"
+    path.write_bytes(b"two")
+    running, bad, good = start_loop(server, config={"credentials": token}), recorder(), recorder()
+    open_on(running, bad)
+    bad.wait_for_end()
+    open_on(running, good)
+    good.wait_for_end()
+
+    assert (bad.status, good.status) == (401, 200)
 
 
 class Rotated:
