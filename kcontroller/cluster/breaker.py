@@ -5,15 +5,16 @@ row nobody asks: requests are refused at once with `ClusterUnavailable`, and the
 backoff step a probe goes out from the cluster's own thread. Its answer lets the requests on again, on probation: the
 next success closes the breaker, a failure opens it for another step.
 
-What counts is what says something of the server: no connection, no answer in time, an answer of 5xx. A 4xx is an
-answer like any other; a 429, or a 503 with Retry-After, says neither. Nor does what failed in this process, was
-stopped, or was given less than `OWN_SECONDS`. A list or watch counts only while no other one stands: a kind that the
-server cannot serve is no dead server. ADR 0029 has the reasons.
+What counts is what says something of the server: no connection, no answer in time, and an answer of 5xx if a probe
+fails as well: one object, or one kind, that the server cannot serve is no dead server. A 4xx is an answer like any
+other; a 429, or a 503 with Retry-After, says neither. Nor does what failed in this process, was stopped, or was given
+less than `OWN_SECONDS`. A list or watch counts only while no other one stands. ADR 0029 has the reasons.
 """
 
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -144,17 +145,19 @@ class Breaker:
             waits: whether it said when to come again.
             stands: whether another stream of the cluster is answered, and goes on.
         """
-        if status == _TOO_MANY or (status == _OVERLOADED and waits):
+        if _says_neither(status, waits=waits):
             return
-        if status >= SERVER_ERROR:
-            self._failed(f"the server answered {status}", stands=stands)
+        if why := _complaint(status):
+            if not stands:
+                self._note(Circuit.refused, why)
         elif self.circuit.watchful:
             self._note(Circuit.succeeded)
 
     def unanswered(self, error: TransportError, *, stands: bool = False) -> None:
         """A request or a stream got no answer; see `answered`."""
-        if not error.ours:
-            self._failed(str(error), stands=stands)
+        # On probation any failure counts.
+        if not error.ours and (not stands or self.circuit.state is HALF_OPEN):
+            self._note(Circuit.failed, str(error))
 
     def reset(self) -> None:
         """Begin anew: the cluster is reached in another way from now on."""
@@ -170,25 +173,21 @@ class Breaker:
             self._ended, self._hearers = True, ()
             self._count(self.circuit.state, -1)
 
-    def _failed(self, why: str, *, stands: bool) -> None:
-        # On probation any failure counts.
-        if not stands or self.circuit.state is HALF_OPEN:
-            self._note(Circuit.failed, why)
-
     def _note(self, step: Callable[[Circuit, float], None], why: str = "") -> None:
         with self._lock:
             if self._ended:
                 return
             before, doubted = self.circuit.state, self.circuit.in_doubt
             step(self.circuit, self._clock.monotonic())
-            after = self.circuit.state
+            after, doubts = self.circuit.state, self.circuit.in_doubt
             if after is OPEN and before is not OPEN:
                 row = f"{FAILURES} failures in a row, the last" if before is CLOSED else "the server failed again"
                 self._why = f"{row}: {why}"
             self._enter(before)
-            doubts = self.circuit.in_doubt is not doubted
         self._say(before, after)
-        self._tell(state=after is not before, doubts=doubts)
+        if (after, doubts) != (before, doubted) and (doubts or after is OPEN):
+            self._feed.call(self._set_timer)
+        self._tell(state=after is not before, doubts=doubts is not doubted)
 
     def _enter(self, before: State) -> None:
         after = self.circuit.state
@@ -217,8 +216,6 @@ class Breaker:
         elif after is CLOSED:
             say = _log.info if self._said else _log.debug
             say("the circuit breaker is closed: the server answers", cluster=self._cluster)
-        if after is not CLOSED:
-            self._feed.call(self._set_timer)
 
     def _tell(self, *, state: bool, doubts: bool) -> None:
         for hearer in self._hearers if state or doubts else ():
@@ -235,20 +232,18 @@ class Breaker:
 
     def _send_probe(self) -> None:
         self._timer = None
-        if self.circuit.state is not CLOSED and self._probe is None:
+        if self.circuit.asks and self._probe is None:
             self._probes += 1
             target = self._target(self._probes)
             # How it ends is heard as of any stream.
             self._probe = self._feed.open(target, _Probe(self._probed), timeout=PROBE_SECONDS)
 
-    def _probed(self) -> None:
+    def _probed(self, why: str | None) -> None:
         probe, self._probe = self._probe, None
         if probe is not None:
             probe.close()
-        with self._lock:
-            self.circuit.probed(self._clock.monotonic())
-            over = self.circuit.state is CLOSED
-        if not over:
+        self._note(partial(Circuit.probed, well=None if why is None else not why), why or "")
+        if self.circuit.asks:
             self._set_timer()
 
 
@@ -258,19 +253,27 @@ class _Hearer(msgspec.Struct, frozen=True, eq=False):
 
 
 class _Probe:
-    """The receiver of a probe."""
+    """The receiver of a probe; tells why it failed, "" if it did not, None if that says nothing."""
 
-    def __init__(self, ended: Callable[[], None]) -> None:
+    def __init__(self, ended: Callable[[str | None], None]) -> None:
         self._ended = ended
 
-    def on_response(self, _status: int, _headers: Mapping[str, str]) -> None:
-        self._ended()
+    def on_response(self, status: int, headers: Mapping[str, str]) -> None:
+        self._ended(None if _says_neither(status, waits="retry-after" in headers) else _complaint(status))
 
     def on_data(self, chunk: bytes) -> None:
         """It is closed by then."""
 
-    def on_end(self, _error: TransportError | None) -> None:
-        self._ended()
+    def on_end(self, error: TransportError | None) -> None:
+        self._ended(None if error is None or error.ours else str(error))
+
+
+def _says_neither(status: int, *, waits: bool) -> bool:
+    return status == _TOO_MANY or (status == _OVERLOADED and waits)
+
+
+def _complaint(status: int) -> str:
+    return f"the server answered {status}" if status >= SERVER_ERROR else ""
 
 
 class GuardedSender(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from kcontroller.cluster.breaker import BREAKER
-from kcontroller.cluster.circuit import OPEN
+from kcontroller.cluster.circuit import HALF_OPEN, OPEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +34,12 @@ class Availability:
 
     Args:
         queue: the controller's.
+        doubts: whether one is degraded of which it is only in doubt; one that is alone takes workers from nobody.
     """
 
-    def __init__(self, queue: WorkQueue[Request]) -> None:
+    def __init__(self, queue: WorkQueue[Request], *, doubts: bool) -> None:
         self._queue = queue
+        self._doubts = doubts
         self._lock = threading.Lock()
         self._engaged: dict[str, tuple[Cluster, Callable[[], None]]] = {}
         self._stale: set[str] = set()
@@ -46,7 +48,7 @@ class Availability:
     def engage(self, cluster: Cluster) -> None:
         """Take a cluster on."""
         cluster = cluster.itself
-        end = cluster.breaker.subscribe(partial(self._hear, cluster), doubts=True)
+        end = cluster.breaker.subscribe(partial(self._hear, cluster), doubts=self._doubts)
         with self._lock:
             self._engaged[cluster.name] = cluster, end
         self._hear(cluster)
@@ -83,10 +85,11 @@ class Availability:
         with self._lock:  # Whoever comes last sees the last state.
             if self._engaged.get(name, (None,))[0] is not cluster:
                 return
-            if cluster.breaker.state is OPEN:
+            breaker = cluster.breaker
+            if breaker.state is OPEN:
                 queue.pause(name, holder=BREAKER)
                 return
-            if cluster.breaker.in_doubt:
+            if breaker.state is HALF_OPEN or (breaker.in_doubt and self._doubts):
                 queue.degrade(name, why=BREAKER)
             else:
                 queue.recover(name, why=BREAKER)

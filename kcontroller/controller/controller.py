@@ -132,7 +132,7 @@ class Controller:
             leader_only=options.needs_leader_election,
             detect_loops=detect_loops,
         )
-        self._availability = Availability(self.queue)
+        self._availability = Availability(self.queue, doubts=many_clusters)
         self._stop = StopToken(clock=host.clock)
         self._timeout = timeout
         self._tally = Tally(host.metrics, self.name, workers=self.workers, in_flight=lambda: self.queue.in_flight)

@@ -154,6 +154,7 @@ class WorkerPool:
 
     def look(self, now: float) -> float:
         """Do what is due about the reconciles that run, and say when to look again; for the `Watchdog`."""
+        self._look_at = NEVER  # What begins from here on may not be seen by this look.
         with self.lock:
             running = [(seat, run) for seat in self._seats if (run := seat.run) is not None]
         # One that begins after this look has so much time at least.
@@ -162,8 +163,10 @@ class WorkerPool:
         if self.lends:
             self._lend(running, now)
             times.append(now + self._interval(running, now))
-        if self._started and now >= self._hire_at and not (self._replace() and self._prepare(now)):
-            self._hire_at = now + _AGAIN_SECONDS
+        if self._started:
+            self._call_lacking()
+            if now >= self._hire_at and not (self._replace() and self._prepare(now)):
+                self._hire_at = now + _AGAIN_SECONDS
         self._look_at = min(times if self._hire_at <= now else [*times, self._hire_at])
         return self._look_at
 
@@ -248,19 +251,26 @@ class WorkerPool:
         count = len(self._seats)
         return count - self._away < self._size and count < self._size + self._spares
 
+    def _call_lacking(self) -> None:
+        """Have those that are missing come from the reserve."""
+        with self.lock:
+            while self._reserve and self._lacks_locked():
+                self._seats[self._reserve.call()] = None
+
     def _replace(self) -> bool:
-        """Have those that are missing come from the reserve, or start them; False if there are no threads."""
+        """Start those that are missing; False if there are no threads."""
         while True:
             with self.lock:
-                while (lacks := self._lacks_locked()) and self._reserve:
-                    self._seats[self._reserve.call()] = None
-                if not lacks:
+                if not self._lacks_locked():
                     return True
                 seat = self._add_seat()
-            if not self._hire(seat):
+            try:
+                self._start(seat)
+            except RuntimeError as error:
                 # Whoever returned meanwhile was told that there are enough: the next look finds that there are not.
                 with self.lock:
                     del self._seats[seat]
+                _log.error("no other worker could be started: %s", described(error), controller=self._name)
                 return False
 
     def _prepare(self, now: float) -> bool:
@@ -274,9 +284,12 @@ class WorkerPool:
                     return True
                 seat = self._new_seat()
                 self._reserve.add(seat)
-            if not self._hire(seat):
+            try:
+                self._start(seat)
+            except RuntimeError as error:
                 with self.lock:
                     self._reserve.remove(seat)
+                _log.debug("no worker could be started that rests: %s", described(error), controller=self._name)
                 return False
         return True
 
@@ -289,14 +302,6 @@ class WorkerPool:
         seat = Seat(self, self._hired)
         self._hired += 1
         return seat
-
-    def _hire(self, seat: Seat) -> bool:
-        try:
-            self._start(seat)
-        except RuntimeError as error:
-            _log.error("no other worker could be started: %s", described(error), controller=self._name)
-            return False
-        return True
 
     def _start(self, seat: Seat) -> None:
         self._threads.spawn("worker", f"{self._name}-{seat.number}", partial(self._work, seat))

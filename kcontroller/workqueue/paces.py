@@ -5,7 +5,8 @@ the median of the clusters, and at least `SLOW_SECONDS`, to be slow; less than h
 its average and its last item have to, or one that was slow while everything was, as at the start, would count as slow
 when the others have forgotten it. What is in work counts with its age, so that one that hangs is found before it
 returns, unless its cluster has finished another one meanwhile: then it is the object that hangs. The median is of what
-was finished, or those that hang would set it.
+was finished, or those that hang would set it; and while a quarter of the clusters is as quick as ever it does not more
+than double in a minute, or nobody would be slow where more than half turn bad.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ UNKNOWN_SECONDS: Final = 1.0
 
 _WEIGHT: Final = 0.5  # Of the last item in the moving average: what was a storm is forgotten after three or four.
 _CLUSTERS: Final = 1000
+_DOUBLE_SECONDS: Final = 60.0
 
 
 class Paces:
@@ -49,6 +51,8 @@ class Paces:
         self._seconds: dict[str, float] = {}
         self._last: dict[str, tuple[float, float]] = {}  # When it ended, and its seconds.
         self._slow: set[str] = set()
+        self._usual = math.inf
+        self._compared_at = 0.0
 
     def note(self, cluster: str, seconds: float, now: float) -> None:
         """Take note of how long an item was in work."""
@@ -67,9 +71,9 @@ class Paces:
         if not finished:
             return {}
         self.look_at = now + LOOK_SECONDS * max(1.0, len(finished) / _CLUSTERS)
-        median = finished[(len(finished) - 1) // 2]
-        self.lag = max(LAG_SECONDS, LAG_TIMES * median)
-        bound = max(SLOW_SECONDS, TIMES * median)
+        usual = self._compare(finished, now)
+        self.lag = max(LAG_SECONDS, LAG_TIMES * usual)
+        bound = max(SLOW_SECONDS, TIMES * usual)
         last, known = self._last, self._slow
         seconds = {name: one if name in known else min(one, last[name][1]) for name, one in self._seconds.items()}
         for name, since in in_work:
@@ -79,6 +83,14 @@ class Paces:
         changes = {name: name in slow for name in slow ^ known}
         self._slow = slow
         return changes
+
+    def _compare(self, finished: list[float], now: float) -> float:
+        """What an item takes in most clusters."""
+        last = len(finished) - 1
+        grown = max(self._usual, SLOW_SECONDS / TIMES) * 2 ** min(1.0, (now - self._compared_at) / _DOUBLE_SECONDS)
+        self._usual = min(finished[last // 2], max(finished[last // 4], grown))
+        self._compared_at = now
+        return self._usual
 
     def forget(self, cluster: str) -> None:
         """Forget a cluster that has left."""

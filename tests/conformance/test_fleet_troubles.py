@@ -15,10 +15,10 @@ import pytest
 
 from kcontroller import Key, Object, Reconciler
 from kcontroller.cluster.breaker import BREAKER
-from kcontroller.cluster.circuit import CLOSED, OPEN
+from kcontroller.cluster.circuit import CLOSED, FAILURES, OPEN
 from kcontroller.cluster.suspension import PAUSE_SECONDS
 from kcontroller.embedded.milo import control_plane_path
-from kcontroller.errors import ClusterSuspended, ClusterUnavailable, NotFound
+from kcontroller.errors import ClusterSuspended, ClusterUnavailable, NotFound, ServerError
 from kcontroller.multicluster import ClusterSpec
 from kcontroller.testing import Hang, HttpFaultProxy, Milo, Refuse, config_of
 from kcontroller.testing.polling import eventually
@@ -111,6 +111,42 @@ def test_row_32_a_cluster_that_answers_nothing_but_500_is_held_back_until_it_ans
     assert controller.queue.holders("p1") == frozenset()
     said = [each.getMessage() for each in caplog.records if "circuit breaker" in each.getMessage()]
     assert len(said) == 2, said
+
+
+@pytest.mark.embedded(milo=WARM)
+def test_row_14_one_object_whose_reads_are_answered_500_for_ever_stops_nothing_else_in_its_cluster(
+    api_server: EmbeddedServer, proxy: HttpFaultProxy, manager: Managers, client: ServerClient, projects: Projects
+) -> None:
+    class Poisoned(Reconciler):
+        """Asks for what the server cannot give, as of an aggregated API that is down; all else is read from memory."""
+
+        name = "poisoned"
+
+        def __init__(self) -> None:
+            self.refused = 0
+            self.done: set[str] = set()
+
+        def setup(self, builder: Builder) -> None:
+            builder.for_(CONFIG_MAP).options(max_concurrent_reconciles=4)
+
+        def reconcile(self, ctx: Context, request: Request) -> None:
+            if request.name == "poison":
+                self.refused += 1
+                ctx.cluster.api_reader.get("v1 Secret", request.key)
+            self.done.add(request.name)
+
+    poisoned = Poisoned()
+    proxy.add(Refuse(500), project="p1", path_prefix=f"{control_plane_path('p1')}/api/v1/namespaces/default/secrets")
+    running = projects.watch(manager, poisoned, config=proxy.config(config_of(api_server)), allow=ServerError)
+    projects.put("p1", "poison")
+    eventually(lambda: poisoned.refused >= FAILURES + 3)
+    for number in range(20):
+        projects.put("p1", f"a{number}")
+    eventually(lambda: len(poisoned.done) >= 20, within=3.0)
+
+    breaker = running.cluster("p1").breaker
+    assert (breaker.state, "poison" in poisoned.done) == (CLOSED, False)
+    eventually(lambda: not breaker.in_doubt)
 
 
 # ---- rate limits and suspension --------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from kcontroller.cluster.breaker import Breaker, GuardedSender
-from kcontroller.cluster.circuit import CLOSED, DOUBTS, FAILURES, HALF_OPEN, OPEN, STABLE_SECONDS
+from kcontroller.cluster.circuit import CLEARED_SECONDS, CLOSED, DOUBTS, FAILURES, HALF_OPEN, OPEN, STABLE_SECONDS
 from kcontroller.errors import ClusterUnavailable, ConnectFailed, RequestTimeout, Stopped, TransportError
 from kcontroller.process.metrics import Metrics
 from kcontroller.process.repeats import Repeats
@@ -113,10 +113,10 @@ def opened(loop: Loop, **changes: Any) -> Breaker:
     return breaker
 
 
-def answer(loop: Loop, breaker: Breaker, status: int) -> None:
+def answer(loop: Loop, breaker: Breaker, status: int, *, stands: bool = False) -> None:
     """Answer the probe that is under way: the loop hears first, then who asked."""
     stream = loop.streams[-1]
-    breaker.answered(status, waits=False)
+    breaker.answered(status, waits=False, stands=stands)
     stream.receiver.on_response(status, {})
 
 
@@ -131,16 +131,77 @@ def fail(loop: Loop, breaker: Breaker) -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [REFUSED, RequestTimeout("no answer"), TransportError("lost"), 500, 502, 504, 503],
-    ids=lambda each: getattr(each, "args", [each])[0],
+    [REFUSED, RequestTimeout("no answer"), TransportError("lost")],
+    ids=str,
 )
-def test_five_failures_in_a_row_open_it(loop: Loop, failure: int | Exception) -> None:
+def test_five_failures_in_a_row_open_it(loop: Loop, failure: Exception) -> None:
     breaker = breaker_of(loop)
     send(breaker, *[failure] * (FAILURES - 1))
     assert breaker.state == CLOSED
     send(breaker, failure)
     assert breaker.state == OPEN
     assert breaker.failures == FAILURES
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504])
+def test_five_answers_of_5xx_in_a_row_open_it_only_if_the_probe_fails_too(loop: Loop, status: int) -> None:
+    breaker = breaker_of(loop)
+    send(breaker, *[status] * (2 * FAILURES))
+    assert breaker.state == CLOSED
+    assert loop.turn() == 0.0, "it is asked at once"
+    answer(loop, breaker, status, stands=True)
+    assert breaker.state == OPEN
+    assert f"5 failures in a row, the last: the server answered {status}" in breaker.trouble
+
+
+def test_a_probe_that_fails_before_the_fifth_answer_lets_that_one_open_it(loop: Loop) -> None:
+    breaker = breaker_of(loop)
+    send(breaker, *[500] * DOUBTS)
+    loop.turn()
+    answer(loop, breaker, 500, stands=True)
+    assert loop.turn() == 1.0, "it is asked again until that is cleared up"
+    answer(loop, breaker, 500, stands=True)
+    assert breaker.state == CLOSED
+    send(breaker, *[500] * (FAILURES - DOUBTS))
+    assert breaker.state == OPEN
+
+
+def test_what_one_object_or_kind_is_answered_stops_nobody_else(loop: Loop) -> None:
+    breaker = breaker_of(loop)
+    for number in (1, 2, 3):
+        send(breaker, *[500] * DOUBTS)
+        assert breaker.in_doubt
+        assert loop.turn() == 0.0
+        answer(loop, breaker, 200)
+        send(breaker, *[500] * (4 * FAILURES))
+        assert (breaker.state, breaker.in_doubt, len(loop.streams), loop.timers) == (CLOSED, False, number, [])
+        loop.clock.advance(CLEARED_SECONDS)
+    send(breaker, *[REFUSED] * FAILURES)
+    assert breaker.state == OPEN
+
+
+def test_a_probe_that_says_neither_is_sent_again(loop: Loop) -> None:
+    breaker = breaker_of(loop)
+    send(breaker, *[500] * DOUBTS)
+    loop.turn()
+    loop.streams[-1].receiver.on_response(503, {"retry-after": "1"})
+    assert breaker.in_doubt
+    assert loop.turn() == 1.0
+    loop.streams[-1].receiver.on_end(ConnectFailed("too many open files", ours=True))
+    assert loop.turn() == 1.0
+    answer(loop, breaker, 404)
+    assert not breaker.in_doubt
+
+
+def test_a_probe_that_fails_after_others_were_answered_clears_nothing(loop: Loop) -> None:
+    breaker = breaker_of(loop)
+    send(breaker, *[500] * DOUBTS)
+    loop.turn()
+    send(breaker, 200)
+    answer(loop, breaker, 500, stands=True)
+    assert (breaker.state, breaker.in_doubt) == (CLOSED, False)
+    send(breaker, *[500] * DOUBTS)
+    assert breaker.in_doubt
 
 
 def test_two_failures_in_a_row_make_it_doubtful_and_only_who_asked_for_doubts_is_told(loop: Loop) -> None:
@@ -154,7 +215,7 @@ def test_two_failures_in_a_row_make_it_doubtful_and_only_who_asked_for_doubts_is
     send(breaker, *[500] * (DOUBTS + 1), 200)
     assert doubts == [True, False]
     assert states == []
-    send(breaker, *[500] * FAILURES)
+    send(breaker, *[REFUSED] * FAILURES)
     assert doubts == [True, False, True, False], "open is no doubt: nothing is sent"
     assert states == [OPEN]
 
@@ -162,7 +223,7 @@ def test_two_failures_in_a_row_make_it_doubtful_and_only_who_asked_for_doubts_is
 @pytest.mark.parametrize("success", [200, 201, 403, 404, 409, 422])
 def test_any_other_answer_begins_the_row_anew(loop: Loop, success: int) -> None:
     breaker = breaker_of(loop)
-    send(breaker, *[500] * 4, success, *[500] * 4)
+    send(breaker, *[REFUSED] * 4, success, *[REFUSED] * 4)
     assert breaker.state == CLOSED
 
 
@@ -184,7 +245,7 @@ def test_who_asks_to_wait_and_what_fails_here_says_nothing_of_the_server(
     breaker = breaker_of(loop)
     send(breaker, *[neither] * 10)
     assert (breaker.state, breaker.failures) == (CLOSED, 0)
-    send(breaker, *[500] * 4, neither, 500)  # Nor does it end a row.
+    send(breaker, *[REFUSED] * 4, neither, REFUSED)  # Nor does it end a row.
     assert breaker.state == OPEN
 
 
@@ -204,6 +265,8 @@ def test_a_stream_that_fails_while_another_one_stands_is_no_dead_server(loop: Lo
     assert breaker.failures == 0
     for _ in range(FAILURES):
         breaker.answered(500, waits=False, stands=False)
+    assert breaker.in_doubt
+    breaker.unanswered(REFUSED, stands=False)
     assert breaker.state == OPEN
 
 
@@ -262,7 +325,19 @@ def test_on_probation_one_failure_opens_it_for_a_longer_step(loop: Loop) -> None
     breaker = opened(loop)
     loop.turn()
     answer(loop, breaker, 200)
-    breaker.answered(500, waits=False, stands=True)
+    breaker.answered(500, waits=False)
+    assert breaker.state == HALF_OPEN, "what was asked may be at fault"
+    breaker.unanswered(REFUSED, stands=True)
+    assert breaker.state == OPEN
+    assert 2.0 <= loop.turn() < 3.0
+
+
+def test_on_probation_a_probe_that_is_answered_5xx_opens_it(loop: Loop) -> None:
+    breaker = opened(loop)
+    loop.turn()
+    answer(loop, breaker, 200)
+    assert loop.turn() == 1.0
+    answer(loop, breaker, 500)
     assert breaker.state == OPEN
     assert 2.0 <= loop.turn() < 3.0
 
@@ -274,7 +349,7 @@ def test_one_that_opens_soon_again_goes_on_with_its_steps(loop: Loop) -> None:
         breaker.answered(200, waits=False)
         assert breaker.state == CLOSED
         loop.clock.advance(seconds)
-        send(breaker, *[500] * FAILURES)
+        send(breaker, *[REFUSED] * FAILURES)
         assert least <= breaker.circuit.retry_at - loop.clock.monotonic() < least * 1.5
 
 
@@ -293,12 +368,12 @@ def test_every_change_is_told_until_one_leaves(loop: Loop) -> None:
     breaker = breaker_of(loop)
     heard: list[str] = []
     leave = breaker.subscribe(lambda: heard.append(breaker.state))
-    send(breaker, *[500] * FAILURES)
+    send(breaker, *[REFUSED] * FAILURES)
     breaker.answered(200, waits=False)
     breaker.answered(200, waits=False)
     assert heard == [OPEN, HALF_OPEN, CLOSED]
     leave()
-    send(breaker, *[500] * FAILURES)
+    send(breaker, *[REFUSED] * FAILURES)
     assert len(heard) == 3
 
 
@@ -309,7 +384,7 @@ def test_it_says_once_that_it_opens_and_once_that_it_closes(loop: Loop, caplog: 
     for _ in range(3):
         loop.turn()
         answer(loop, breaker, 200)
-        breaker.answered(500, waits=False)
+        breaker.unanswered(REFUSED)
     breaker.answered(200, waits=False)
     breaker.answered(200, waits=False)
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]

@@ -216,7 +216,7 @@ def test_a_breaker_that_opens_again_ends_no_wait() -> None:
     asked = [stream for stream in turns.streams if "limit=1" not in stream.target]
 
     cluster.breaker.answered(200, waits=False)
-    cluster.breaker.answered(500, waits=False)
+    cluster.breaker.unanswered(ConnectFailed("refused"))
     assert cluster.breaker.state == OPEN
     turns.run()
     turns.advance(3.0)

@@ -22,7 +22,7 @@ def queue() -> WorkQueue[Request]:
 
 def test_a_cluster_is_held_back_while_its_breaker_is_open(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
-    Availability(queue).engage(cluster)
+    Availability(queue, doubts=True).engage(cluster)
     for state, held in ((OPEN, True), (HALF_OPEN, False), (OPEN, True), (HALF_OPEN, False), (CLOSED, False)):
         cluster.breaker.turn(state)
         assert (BREAKER in queue.holders("p1")) is held
@@ -31,12 +31,12 @@ def test_a_cluster_is_held_back_while_its_breaker_is_open(queue: WorkQueue[Reque
 def test_a_breaker_that_is_open_when_the_cluster_comes_holds_it_too(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
     cluster.breaker.state = OPEN
-    Availability(queue).engage(cluster)
+    Availability(queue, doubts=True).engage(cluster)
     assert queue.holders("p1") == {BREAKER}
 
 
 def test_a_cluster_that_has_left_holds_its_successor_back_no_more(queue: WorkQueue[Request]) -> None:
-    availability = Availability(queue)
+    availability = Availability(queue, doubts=True)
     first: Any = FakeCluster("p1")
     second: Any = FakeCluster("p1")
     availability.engage(first)
@@ -50,7 +50,7 @@ def test_a_cluster_that_has_left_holds_its_successor_back_no_more(queue: WorkQue
 
 def test_a_cluster_on_probation_and_one_whose_watches_fail_are_degraded(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
-    availability = Availability(queue)
+    availability = Availability(queue, doubts=True)
     availability.engage(cluster)
     cluster.breaker.turn(HALF_OPEN)
     assert queue.degraded("p1") == {BREAKER}
@@ -67,16 +67,26 @@ def test_a_cluster_on_probation_and_one_whose_watches_fail_are_degraded(queue: W
 
 def test_a_cluster_in_doubt_is_degraded_before_its_breaker_opens(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
-    Availability(queue).engage(cluster)
+    Availability(queue, doubts=True).engage(cluster)
     cluster.breaker.turn(CLOSED, in_doubt=True)
     assert queue.degraded("p1") == {BREAKER}
     cluster.breaker.turn(CLOSED)
     assert queue.degraded("p1") == frozenset()
 
 
+def test_one_that_is_alone_is_not_degraded_for_a_doubt(queue: WorkQueue[Request]) -> None:
+    cluster: Any = FakeCluster("p1")
+    Availability(queue, doubts=False).engage(cluster)
+    assert not cluster.breaker.doubts
+    cluster.breaker.turn(CLOSED, in_doubt=True)
+    assert queue.degraded("p1") == frozenset()
+    cluster.breaker.turn(HALF_OPEN)
+    assert queue.degraded("p1") == {BREAKER}
+
+
 def test_what_was_said_of_a_cluster_leaves_with_it(queue: WorkQueue[Request]) -> None:
     cluster: Any = FakeCluster("p1")
-    availability = Availability(queue)
+    availability = Availability(queue, doubts=True)
     availability.engage(cluster)
     cluster.breaker.turn(HALF_OPEN)
     cluster.troubled_since = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -27,11 +28,12 @@ class Threads:
     def __init__(self) -> None:
         self.asked = 0
         self.full = False
+        self.most = 1000
         self.seats: list[Seat] = []
 
     def spawn(self, _role: str, _key: str, target: Any) -> None:
         self.asked += 1
-        if self.full:
+        if self.full or len(self.seats) >= self.most:
             raise RuntimeError("can't start new thread")
         self.seats.append(target.args[0])
 
@@ -77,7 +79,7 @@ class World:
     def work_everywhere(self) -> list[tuple[Seat, Run]]:
         """Let each worker begin with an item of a cluster of its own."""
         runs = []
-        for seat, name in zip(self.threads.seats, CLUSTERS, strict=False):
+        for seat, name in zip((seat for seat in self.threads.seats if not seat.surplus), CLUSTERS, strict=False):
             self.queue.add(Request(name, "n", "a"))
             item = self.queue.get(timeout=0)
             assert item is not None
@@ -121,6 +123,28 @@ def test_a_system_without_threads_is_asked_once_a_second(
     world.clock.advance(1.0)
     world.look()
     assert len(world.threads.seats) > SIZE
+
+
+def test_those_that_rest_are_called_also_where_there_are_no_threads_for_more_of_them(
+    world: World, records: Callable[[], list[dict[str, Any]]]
+) -> None:
+    idle = threading.Thread(target=world.queue.get, daemon=True)
+    idle.start()
+    world.clock.wait_for_waiters(1)
+    world.threads.most = SIZE + 3
+    world.look()
+    resting = world.threads.seats[SIZE:]
+    assert [seat.surplus for seat in resting] == [True] * 3
+    world.queue.add(Request(CLUSTERS[-1], "n", "a"))
+    idle.join(5)
+    world.work_everywhere()
+    for name in CLUSTERS[-4:]:
+        world.queue.add(Request(name, "n", "b"))
+    world.clock.advance(LAG_SECONDS * 1.5)
+    world.look()
+
+    assert [seat.surplus for seat in resting] == [False] * 3
+    assert [each for each in records() if each["level"] != "debug"] == [], "it is no fault that nobody more can rest"
 
 
 @pytest.mark.parametrize(

@@ -259,3 +259,39 @@ def test_no_more_are_set_aside_than_there_is_room_for_and_what_is_replaced_needs
     assert queue.set_aside([], room=0, replaced=first) == []
     assert take(queue).request.cluster == "y"
     queue.check_invariants()
+
+
+def test_more_than_half_that_turn_slow_are_slow_and_the_new_pace_is_got_used_to(clock: VirtualClock) -> None:
+    queue = Queue("test", clock=clock, workers=8, compares=True)
+    quick, slow = ("a", "b", "c", "d"), ("u", "v", "w", "x", "y", "z")
+
+    def finish(names: tuple[str, ...], seconds: float) -> None:
+        for name in names:
+            queue.add(request(name))
+        items = [item for _ in names if (item := queue.get(timeout=0)) is not None]
+        clock.advance(seconds)
+        for item in items:
+            queue.done(item, Outcome.forget())
+
+    for _ in range(3):
+        finish(quick, QUICK)
+        finish(slow, QUICK)
+        clock.advance(LOOK_SECONDS)
+    for _ in range(3):
+        for name in slow:
+            finish((name,), 0.5)
+        finish(quick, QUICK)
+    assert [queue.degraded(name) for name in slow] == [{SLOW}] * 6
+    assert [queue.degraded(name) for name in quick] == [frozenset()] * 4
+    for _ in range(180):
+        clock.advance(5.0)
+        finish(quick, QUICK)
+        finish(slow[:1], 0.5)
+    assert [queue.degraded(name) for name in slow] == [frozenset()] * 6
+
+
+def test_where_everything_turns_slow_nobody_is(queue: Queue, clock: VirtualClock) -> None:
+    for _ in range(4):
+        clock.advance(LOOK_SECONDS)
+        work(queue, clock, 0.5)
+    assert [queue.degraded(name) for name in "abc"] == [frozenset()] * 3
