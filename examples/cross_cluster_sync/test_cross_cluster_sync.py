@@ -151,6 +151,7 @@ def test_an_annotation_that_is_malformed_is_said_once_and_leaves_all_as_it_is(
     running = manager(ConfigMapSync(), provider=MiloProvider(), allow=TerminalError)
     data = fleet.hub.create(sample("ca"))["data"]
     fleet.wait_for_copies(CA, data, "p1", "p2")
+    assert_settled(running)  # What its own writes still bring would fail as well.
 
     original = fleet.hub.get(CONFIG_MAP, CA)
     original.metadata.annotations[PROJECTS] = "tier = = prod"

@@ -686,7 +686,8 @@ def test_what_was_refused_as_a_cluster_was_full_is_asked_again_when_that_cluster
     controller.engage(there)  # type: ignore[arg-type]
     there.synced()
     found: set[str] = set()
-    eventually(lambda: found.update(taken(controller)) or len(found) == 16)  # Four were queued, and are forgotten.
+    refused = {f"n{number}" for number in range(4, 20)}  # The others were queued, and may be forgotten.
+    eventually(lambda: found.update(taken(controller)) or found >= refused)
 
 
 def test_a_cluster_that_syncs_wakes_no_other_unless_something_was_refused(
