@@ -59,7 +59,7 @@ class ThreadGroup:
         thread = threading.Thread(target=self._guard, args=(name, target), name=name, daemon=True)
         with self._lock:
             thread.start()  # Under the lock: a thread that has not started cannot be joined.
-            self._threads = [known for known in self._threads if known.is_alive()]
+            self._forget_ended()
             self._threads.append(thread)
         return thread
 
@@ -70,7 +70,7 @@ class ThreadGroup:
             To be called, with its name, when it fails.
         """
         with self._lock:
-            self._threads = [known for known in self._threads if known.is_alive()]
+            self._forget_ended()
             self._threads.append(share)
         return self._on_failure
 
@@ -91,6 +91,11 @@ class ThreadGroup:
             target()
         except BaseException as error:  # noqa: BLE001 - the one place where nothing may pass unseen
             self._on_failure(name, error)
+        with self._lock:  # Of many that end one after another the last one alone is kept until the next begins.
+            self._forget_ended()
+
+    def _forget_ended(self) -> None:
+        self._threads = [known for known in self._threads if known.is_alive()]
 
     def join(self, timeout: float, *, role: str = "") -> tuple[str, ...]:
         """Wait at most `timeout` seconds for all threads together, or for those of one role.

@@ -588,6 +588,8 @@ def test_row_47_who_cannot_renew_writes_to_no_project_any_more_before_another_ma
     began = time.monotonic()
     proxy.add(http.Hang(), path_prefix="/apis/coordination.k8s.io")
     eventually(lambda: cut_off.failure == "leader election lost", within=RENEW + SECOND)
+    # What had been sent by then may arrive a moment later, long before another may write.
+    eventually(lambda: not any(each.queue.in_flight for each in cut_off.controllers))
     mark = api_server.requests.mark()
     writers.wait_for("beta", within=LEASE + RETRY * 1.2 + SECOND)
 
