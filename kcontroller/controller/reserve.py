@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Final
 
+from kcontroller.process.clock import LONGEST_WAIT
+
 if TYPE_CHECKING:
     from kcontroller.controller.seat import Seat
     from kcontroller.process.clock import Clock
 
 _REST_SECONDS: Final = 1.0  # Where one cluster lags, it lags again: who is beyond the number ends only after so long.
-_LONGEST: Final = 3600.0  # Some systems refuse to wait much longer in one go.
 
 
 class Reserve:
@@ -78,6 +79,6 @@ class Reserve:
                 left = until - self._clock.monotonic()
                 if left <= 0 and len(self._called) > self.size:
                     break
-                self._clock.wait(self._called[seat], left if left > 0 else _LONGEST)
+                self._clock.wait(self._called[seat], left if left > 0 else LONGEST_WAIT)
             self._called.pop(seat, None)
             return not seat.surplus

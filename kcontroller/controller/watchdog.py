@@ -7,7 +7,9 @@ begins after a look has its time before it.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from kcontroller.process.clock import LONGEST_WAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,9 +20,6 @@ if TYPE_CHECKING:
 
     Look: TypeAlias = Callable[[float], float]
     """Is given the time and answers when it wants to be called again, both in the clock's seconds."""
-
-_LONGEST: Final = 3600.0
-"""Seconds between two looks at most; some systems refuse to wait much longer in one go."""
 
 
 class Watchdog:
@@ -62,7 +61,7 @@ class Watchdog:
         while not self._stopped:
             looks, self._hurries = self._looks, False
             now = self._clock.monotonic()
-            due = min((look(now) for look in looks), default=now + _LONGEST)
+            due = min((look(now) for look in looks), default=now + LONGEST_WAIT)
             with self._changed:
                 if looks is self._looks and not (self._stopped or self._hurries):
-                    self._clock.wait(self._changed, min(_LONGEST, max(0.0, due - self._clock.monotonic())))
+                    self._clock.wait(self._changed, min(LONGEST_WAIT, max(0.0, due - self._clock.monotonic())))

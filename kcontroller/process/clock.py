@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import threading
 
 
+LONGEST_WAIT: Final = 3600.0
+"""Seconds of one wait at most: some systems refuse to wait for months, so who waits longer looks and waits again."""
+
 _BOOT_TIME: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from kcontroller.process.clock import LONGEST_WAIT
 from kcontroller.workqueue.entry import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kcontroller.process.clock import Clock
-
-_LONGEST_WAIT: Final = 3600.0  # Some platforms refuse waits of months; the timekeeper just looks again.
 
 
 class Waiters:
@@ -47,7 +46,7 @@ class Waiters:
                 self._sleep(None if deadline == NEVER else deadline - now)
             else:
                 self.alarm = min(due, deadline)
-                self._keep_time(min(self.alarm - now, _LONGEST_WAIT))
+                self._keep_time(min(self.alarm - now, LONGEST_WAIT))
         except BaseException:
             # An interrupt must not take the timekeeping with it.
             self.wake()
